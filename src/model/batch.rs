@@ -1,0 +1,66 @@
+//! What one flush writes, folded so that each document is touched once.
+
+use std::sync::Arc;
+
+use super::{Content, GroupId, Message, MessageId, Timestamp, UserId};
+
+/// A run of ops, folded per document. A store applies the parts in the order of the fields;
+/// applying a batch twice equals applying it once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// New messages, with the changes of the same batch already in them.
+    pub inserts: Vec<Arc<Message>>,
+    /// Changes to messages that are already stored, each message once.
+    pub changes: Vec<MessageChange>,
+    /// Messages that are gone for everyone, each once.
+    pub deletes: Vec<MessageId>,
+    /// Groups whose messages are all gone, each once.
+    pub purges: Vec<GroupId>,
+    /// How far users have read in groups, each pair of user and group once.
+    pub cursors: Vec<ReadCursor>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.inserts.is_empty()
+            && self.changes.is_empty()
+            && self.deletes.is_empty()
+            && self.purges.is_empty()
+            && self.cursors.is_empty()
+    }
+
+    /// Documents that the batch touches.
+    pub fn len(&self) -> usize {
+        self.inserts.len()
+            + self.changes.len()
+            + self.deletes.len()
+            + self.purges.len()
+            + self.cursors.len()
+    }
+}
+
+/// Everything that a batch changes on one stored message. A message that is not there (any more)
+/// is left alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageChange {
+    /// Which message, by its `_id`.
+    pub id: MessageId,
+    /// What it says from now on, and since when.
+    pub edit: Option<(Content, Timestamp)>,
+    /// Who has read it, to be added to `read_by` once each; if there is any, `status` is `read`.
+    pub readers: Vec<UserId>,
+    /// Who has hidden it, to be added to `deleted_for` once each.
+    pub hidden_for: Vec<UserId>,
+}
+
+/// How far a user has read in a group. A cursor only moves forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadCursor {
+    /// Who.
+    pub user: UserId,
+    /// In which group.
+    pub group: GroupId,
+    /// The place of the newest message read.
+    pub up_to: (Timestamp, MessageId),
+}

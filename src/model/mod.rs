@@ -1,0 +1,24 @@
+//! Pure data: what a conversation is made of, and the operations that change it.
+//!
+//! Nothing here does I/O, reads a clock or knows a wire format.
+
+mod batch;
+mod content;
+mod event;
+mod group;
+mod ids;
+mod message;
+mod op;
+mod time;
+
+pub use batch::{Batch, MessageChange, ReadCursor};
+pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
+pub use event::{Audience, Dispatch, Event};
+pub use group::{Group, Unread};
+pub use ids::{GroupId, InvalidId, MessageId, MessageRef, UserId};
+pub use message::{ContentType, Conversation, Message, Status, Target};
+pub use op::Op;
+pub use time::Timestamp;
+
+/// A JSON object as clients send it (media metadata, structured content).
+pub type JsonObject = serde_json::Map<String, serde_json::Value>;
