@@ -20,6 +20,7 @@ pub mod config;
 pub mod error;
 pub mod media;
 pub mod model;
+pub mod realtime;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

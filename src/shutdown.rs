@@ -55,3 +55,34 @@ impl Tasks {
         self.tracker.wait().await;
     }
 }
+
+/// The two ways in which a server is told to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Stop in phases, losing nothing.
+    pub soft: CancellationToken,
+    /// Stop at once.
+    pub hard: CancellationToken,
+}
+
+impl Shutdown {
+    /// Listens for SIGTERM and SIGINT: the first one is [`Shutdown::soft`], the second
+    /// [`Shutdown::hard`].
+    pub fn on_signals(tasks: &Tasks) -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = Self::default();
+        let told = shutdown.clone();
+        tasks.spawn(async move {
+            for token in [told.soft, told.hard] {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                token.cancel();
+            }
+        });
+        Ok(shutdown)
+    }
+}

@@ -1,1 +1,135 @@
-//! (to be written)
+//! The rules of a conversation: who may send, read, change and delete what, and who is told.
+//!
+//! Nothing here knows a wire format, HTTP or Socket.IO. Each method takes typed input, checks the
+//! rules, hands an op to the write buffer and names the event that goes out once the op is
+//! durable. Where a method returns [`Accepted`], the order of acts is settled when it returns, and
+//! the act is durable when [`Accepted::durable`] does.
+
+mod changes;
+mod gate;
+mod groups;
+mod history;
+mod locks;
+mod messages;
+mod receipts;
+mod stamp;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::buffer::{Buffer, Delivery, Receipt};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::media::MediaStore;
+use crate::model::{Audience, Dispatch, Event, Message, MessageRef, Target, Timestamp, UserId};
+use crate::store::Store;
+
+use gate::Gate;
+use locks::MessageLocks;
+
+/// How large the parts of a conversation may be.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Conversations")]
+pub struct Config {
+    /// Largest content of a message, with its metadata, in bytes (1 to 16000000)
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536,
+          value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
+    pub max_content_size: u32,
+
+    /// Most members of a group (1 to 100000)
+    #[arg(long, value_name = "USERS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_group_members: u32,
+}
+
+/// The rules, and what they stand on; one per server.
+pub struct Chat {
+    config: Config,
+    store: Arc<dyn Store>,
+    buffer: Buffer,
+    media: MediaStore,
+    clock: Arc<dyn Clock>,
+    deliveries: mpsc::Sender<Delivery>,
+    gate: Gate,
+    locks: MessageLocks,
+}
+
+/// An act whose place in the order of all acts is settled.
+#[derive(Debug)]
+#[must_use = "an act is durable only once `durable` returns"]
+pub struct Accepted<T> {
+    value: T,
+    receipt: Option<Receipt>,
+}
+
+impl<T> Accepted<T> {
+    /// An act that leaves nothing to wait for.
+    pub fn settled(value: T) -> Self {
+        Self { value, receipt: None }
+    }
+
+    /// The same act with another value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Accepted<U> {
+        Accepted { value: f(self.value), receipt: self.receipt }
+    }
+
+    /// Waits until the act is durable and its event is with the sockets.
+    pub async fn durable(self) -> Result<T, Error> {
+        if let Some(receipt) = self.receipt {
+            receipt.durable().await?;
+        }
+        Ok(self.value)
+    }
+}
+
+impl Chat {
+    /// Sets up the rules over a store and the buffer in front of it. Notices that no op causes go
+    /// out through `deliveries`, the same queue that the buffer's events take.
+    pub fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        buffer: Buffer,
+        media: MediaStore,
+        clock: Arc<dyn Clock>,
+        deliveries: mpsc::Sender<Delivery>,
+    ) -> Self {
+        let gate = Gate::new();
+        Self { config, store, buffer, media, clock, deliveries, gate, locks: MessageLocks::new() }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A message as it is after everything accepted so far.
+    async fn find(&self, id: &MessageRef) -> Result<Message, Error> {
+        let found = self.buffer.message(&*self.store, id).await?;
+        found.ok_or(Error::NotFound("Message not found".into()))
+    }
+
+    /// Refuses who is neither the sender nor a recipient of a message.
+    async fn check_party(&self, message: &Message, user: &UserId) -> Result<(), Error> {
+        let is_party = match &message.target {
+            Target::User(to) => message.from == *user || to == user,
+            Target::Group(group) => self.is_member(*group, user).await?,
+        };
+        if is_party { Ok(()) } else { Err(Error::Forbidden("This message is not yours".into())) }
+    }
+
+    /// Sends a notice that no op causes.
+    async fn notify(&self, to: Audience, event: Event) {
+        // The queue's other end lives as long as the server accepts requests.
+        let _ = self.deliveries.send(Delivery::of(Dispatch { to, event })).await;
+    }
+}
+
+/// Everyone who sees a message: its group, or both its users.
+fn parties(message: &Message) -> Audience {
+    match &message.target {
+        Target::Group(group) => Audience::Group(*group),
+        Target::User(to) if *to == message.from => Audience::Users(vec![to.clone()]),
+        Target::User(to) => Audience::Users(vec![to.clone(), message.from.clone()]),
+    }
+}

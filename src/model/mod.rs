@@ -4,6 +4,7 @@
 
 mod batch;
 mod content;
+mod draft;
 mod event;
 mod group;
 mod ids;
@@ -13,6 +14,7 @@ mod time;
 
 pub use batch::{Batch, MessageChange, ReadCursor};
 pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
+pub use draft::Draft;
 pub use event::{Audience, Dispatch, Event};
 pub use group::{Group, Unread};
 pub use ids::{GroupId, InvalidId, MessageId, MessageRef, UserId};

@@ -1,1 +1,39 @@
-//! (to be written)
+//! Every JSON shape that goes in or out: the one place that knows field names.
+
+pub mod ack;
+pub mod events;
+pub mod health;
+pub mod message;
+pub mod rest;
+
+use serde::{Serialize, Serializer};
+
+use crate::model::{Timestamp, UserId};
+
+/// A time as ISO 8601 in UTC with six digits of a second and an offset, as the old server wrote it:
+/// `2026-01-31T12:00:00.123000+00:00`.
+pub fn iso(at: Timestamp) -> String {
+    let at =
+        jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+}
+
+/// Users as a list of texts.
+pub(crate) struct Users<'a>(pub &'a [UserId]);
+
+impl Serialize for Users<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(UserId::as_str))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_keep_the_old_servers_form() {
+        assert_eq!(iso(Timestamp(0)), "1970-01-01T00:00:00.000000+00:00");
+        assert_eq!(iso(Timestamp(1_769_860_800_123)), "2026-01-31T12:00:00.123000+00:00");
+    }
+}

@@ -1,0 +1,175 @@
+//! The only wiring: builds the parts, starts them, and takes them down in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::buffer::Buffer;
+use crate::chat::Chat;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::http::{self, Monitor};
+use crate::media::MediaStore;
+use crate::realtime::Realtime;
+use crate::shutdown::{Shutdown, Tasks};
+use crate::store::mongo::MongoStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{PoolCollector, Store};
+use crate::telemetry::Telemetry;
+
+/// Events that may wait for the fan-out; past that the committer waits, and the buffer fills.
+const DELIVERIES: usize = 4_096;
+
+/// How long events that are being handled may take to be answered once the server stops.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long accepted ops may take to become durable.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long sockets and requests may take to close.
+const CLOSE: Duration = Duration::from_secs(2);
+/// How long the buffer may take to reach the store.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// How long to wait before the store is asked again to make its tables or indexes.
+const PREPARE_AGAIN: Duration = Duration::from_secs(2);
+
+/// A server whose parts have been started.
+pub struct App {
+    chat_events: Realtime,
+    buffer: Buffer,
+    store: Arc<dyn Store>,
+    tasks: Tasks,
+    stopping: CancellationToken,
+    router: Router,
+    serve: http::serve::ServeConfig,
+}
+
+impl App {
+    /// Builds and starts everything but the listener. The store need not answer yet.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let mut telemetry = Telemetry::default();
+        let tasks = Tasks::default();
+        let stopping = CancellationToken::new();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open_store(config).await?;
+        let media = MediaStore::open(&config.media)
+            .with_context(|| format!("UPLOAD_DIR {:?} can't be used", config.media.upload_dir))?;
+
+        let registry = &mut telemetry.registry;
+        registry.register_collector(Box::new(PoolCollector(Arc::clone(&store))));
+        let http_metrics = http::metrics::Metrics::register(registry);
+        let (deliveries, fan_out) = mpsc::channel(DELIVERIES);
+        let buffer = Buffer::start(
+            &config.buffer,
+            &config.server.data_dir.join("dead-letter"),
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            deliveries.clone(),
+            &tasks,
+            registry,
+        )?;
+        let chat = Arc::new(Chat::new(
+            config.chat.clone(),
+            Arc::clone(&store),
+            buffer.clone(),
+            media.clone(),
+            clock,
+            deliveries,
+        ));
+        let chat_events =
+            Realtime::start(&config.realtime, Arc::clone(&chat), fan_out, &tasks, registry);
+        prepare_when_there(&store, &tasks, &stopping);
+
+        let monitor = Monitor {
+            store: Arc::clone(&store),
+            buffer: buffer.clone(),
+            telemetry: Arc::new(telemetry),
+            auth_mode: config.auth_mode(),
+            stopping: stopping.clone(),
+        };
+        let routes = http::metrics::measure(http::routes(chat, media, monitor), http_metrics);
+        let router = http::surround(routes.layer(chat_events.layer.clone()), &config.origins);
+        let serve = config.serve.clone();
+        Ok(Self { chat_events, buffer, store, tasks, stopping, router, serve })
+    }
+
+    /// Serves until it is told to stop, or a part of the server crashes, then stops in phases.
+    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+        let served = CancellationToken::new();
+        self.tasks.spawn_worker("http", {
+            let (router, config, tasks) =
+                (self.router.clone(), self.serve.clone(), self.tasks.clone());
+            let (stopping, served) = (self.stopping.clone(), served.clone());
+            async move {
+                http::serve::serve(listener, router, &config, &tasks, stopping).await;
+                served.cancel();
+            }
+        });
+        let crashed = tokio::select! {
+            () = shutdown.soft.cancelled() => false,
+            () = self.tasks.failed() => true,
+        };
+        tokio::select! {
+            () = self.stop(served) => {}
+            () = shutdown.hard.cancelled() => tracing::warn!("told to stop at once"),
+        }
+        anyhow::ensure!(!crashed, "a part of the server has crashed; its panic is in the log");
+        Ok(())
+    }
+
+    /// Takes the server down: nothing new, then everything accepted reaches its readers, then the
+    /// store. Each phase has a deadline, so that the whole ends.
+    async fn stop(&self, served: CancellationToken) {
+        tracing::info!("stopping: no new connections, no new messages");
+        self.stopping.cancel();
+        self.buffer.refuse();
+        phase("events in flight", SETTLE, self.chat_events.settled()).await;
+        phase("the commit of accepted messages", DRAIN, self.buffer.drained()).await;
+        phase("sockets", CLOSE, self.chat_events.close()).await;
+        phase("requests", CLOSE, served.cancelled()).await;
+        phase("the flush to the store", FLUSH, async {
+            let left = self.buffer.close().await;
+            if left > 0 {
+                tracing::error!(left, "stopped with operations that the store has not got");
+            }
+        })
+        .await;
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn phase(waits_for: &'static str, limit: Duration, phase: impl Future<Output = ()>) {
+    if timeout(limit, phase).await.is_err() {
+        let limit_ms = limit.as_millis() as u64;
+        tracing::warn!(waits_for, limit_ms, "a phase of stopping took too long; going on");
+    }
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    if config.mongo.mongo_url.is_some() {
+        return Ok(Arc::new(MongoStore::connect(&config.mongo).await?));
+    }
+    let folder = &config.server.data_dir;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("DATA_DIR {folder:?} can't be made"))?;
+    Ok(Arc::new(SqliteStore::open(&folder.join("banter.db"))?))
+}
+
+/// Makes tables or indexes as soon as the store answers; the server does not wait for it.
+fn prepare_when_there(store: &Arc<dyn Store>, tasks: &Tasks, stopping: &CancellationToken) {
+    let (store, stopping) = (Arc::clone(store), stopping.clone());
+    tasks.spawn_worker("store set-up", async move {
+        while let Err(error) = store.prepare().await {
+            tracing::warn!(%error, "the store is not ready yet; messages wait in the buffer");
+            if timeout(PREPARE_AGAIN, stopping.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    });
+}

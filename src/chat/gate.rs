@@ -1,0 +1,127 @@
+//! The instant of acceptance: one lock under which membership is looked up, ids and times are
+//! given, and ops enter the buffer. So the order of the times is the order of the buffer, and no
+//! message enters a group after its sender has left it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
+
+use super::stamp::Stamp;
+use crate::error::Error;
+use crate::model::{Group, GroupId, MessageId, Timestamp, UserId};
+use crate::store::Store;
+
+/// Members remembered over all groups. At about 64 bytes each, the cache stays below 64 MB.
+const CACHED_MEMBERS: u64 = 1_000_000;
+
+/// Groups that the cache expects; it grows and shrinks by members.
+const CACHED_GROUPS: usize = 10_000;
+
+/// Changes of one group wait for each other; groups rarely share a lock.
+const STRIPES: usize = 64;
+
+/// A group's facts that decide who may do what.
+#[derive(Debug)]
+pub(super) struct Members {
+    pub(super) group: Group,
+    set: HashSet<UserId>,
+}
+
+impl Members {
+    fn new(group: Group) -> Self {
+        let set = group.members.iter().cloned().collect();
+        Self { group, set }
+    }
+
+    pub(super) fn has(&self, user: &UserId) -> bool {
+        self.set.contains(user)
+    }
+}
+
+struct ByMembers;
+
+impl Weighter<GroupId, Arc<Members>> for ByMembers {
+    fn weight(&self, _: &GroupId, members: &Arc<Members>) -> u64 {
+        members.set.len() as u64 + 1
+    }
+}
+
+struct State {
+    stamp: Stamp,
+    groups: Cache<GroupId, Arc<Members>, ByMembers>,
+}
+
+/// See the module.
+pub(super) struct Gate {
+    state: Mutex<State>,
+    stripes: Vec<AsyncMutex<()>>,
+}
+
+/// What can be done inside the gate; nothing in it waits.
+pub(super) struct Inside<'a>(&'a mut State);
+
+impl Inside<'_> {
+    /// The next message's id and time.
+    pub(super) fn stamp(&mut self, now: Timestamp) -> (MessageId, Timestamp) {
+        self.0.stamp.next(now)
+    }
+
+    /// Whether a user is in a group; `None` when the group has to be loaded first.
+    pub(super) fn is_member(&self, group: GroupId, user: &UserId) -> Option<bool> {
+        self.0.groups.get(&group).map(|members| members.has(user))
+    }
+
+    /// Forgets a group whose members are about to change, or have changed.
+    pub(super) fn forget(&mut self, group: GroupId) {
+        self.0.groups.remove(&group);
+    }
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        let groups = Cache::with_weighter(CACHED_GROUPS, CACHED_MEMBERS, ByMembers);
+        let stripes = std::iter::repeat_with(AsyncMutex::default).take(STRIPES).collect();
+        Self { state: Mutex::new(State { stamp: Stamp::new(), groups }), stripes }
+    }
+
+    /// Runs `act` alone inside the gate.
+    pub(super) fn enter<T>(&self, act: impl FnOnce(&mut Inside<'_>) -> T) -> T {
+        act(&mut Inside(&mut self.state.lock()))
+    }
+
+    /// Keeps other changes and loads of a group waiting. A change holds this from before it
+    /// writes to the store until it has called [`Inside::forget`], so that no load can put back
+    /// what it read before the change.
+    pub(super) async fn change(&self, group: GroupId) -> AsyncMutexGuard<'_, ()> {
+        let [.., low] = group.0.bytes();
+        self.stripes[usize::from(low) % STRIPES].lock().await
+    }
+
+    /// A group's members, from memory or from the store; `NotFound` when there is no such group.
+    pub(super) async fn load(
+        &self,
+        store: &dyn Store,
+        group: GroupId,
+    ) -> Result<Arc<Members>, Error> {
+        if let Some(members) = self.cached(group) {
+            return Ok(members);
+        }
+        let _changes_wait = self.change(group).await;
+        if let Some(members) = self.cached(group) {
+            return Ok(members);
+        }
+        let found = store.group(group).await?;
+        let members = Members::new(found.ok_or(Error::NotFound("Group not found".into()))?);
+        let members = Arc::new(members);
+        self.state.lock().groups.insert(group, Arc::clone(&members));
+        Ok(members)
+    }
+
+    fn cached(&self, group: GroupId) -> Option<Arc<Members>> {
+        self.state.lock().groups.get(&group).cloned()
+    }
+}

@@ -1,0 +1,106 @@
+//! Sending.
+
+use std::sync::Arc;
+
+use super::gate::Inside;
+use super::{Accepted, Chat, parties};
+use crate::error::Error;
+use crate::model::{
+    Content, Dispatch, Draft, Event, GroupId, Message, Op, Status, Target, Timestamp, UserId,
+};
+
+impl Chat {
+    /// Sends a message: to a user, or to a group by one of its members. A media file of ours that
+    /// it names must be there.
+    pub async fn send(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
+        self.check_size(draft.weight())?;
+        if let Some(url) = &draft.media_url {
+            self.media.check_url(url).await?;
+        }
+        let Target::Group(group) = draft.target else {
+            return self.gate.enter(|inside| self.accept(inside, from, draft));
+        };
+        let mut draft = draft;
+        loop {
+            self.gate.load(&*self.store, group).await?;
+            let decided = self.gate.enter(|inside| match inside.is_member(group, from) {
+                Some(true) => Ok(self.accept(inside, from, draft)),
+                Some(false) => Ok(Err(not_a_member())),
+                None => Err(draft),
+            });
+            match decided {
+                Ok(accepted) => return accepted,
+                // The group has changed, or fallen out of memory, since it was loaded.
+                Err(undecided) => draft = undecided,
+            }
+        }
+    }
+
+    /// Lets a member's socket into a group's room: `enter` runs at an instant at which the user is
+    /// a member, so that a removal that follows finds the socket there.
+    pub async fn join(&self, user: &UserId, group: GroupId, enter: impl Fn()) -> Result<(), Error> {
+        loop {
+            self.gate.load(&*self.store, group).await?;
+            let member = self.gate.enter(|inside| {
+                let member = inside.is_member(group, user);
+                if member == Some(true) {
+                    enter();
+                }
+                member
+            });
+            match member {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(not_a_member()),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) async fn is_member(&self, group: GroupId, user: &UserId) -> Result<bool, Error> {
+        Ok(self.gate.load(&*self.store, group).await?.has(user))
+    }
+
+    pub(super) fn check_size(&self, bytes: usize) -> Result<(), Error> {
+        let limit = self.config.max_content_size;
+        if bytes <= limit as usize {
+            return Ok(());
+        }
+        let text = format!("A message may hold {limit} bytes, this one has {bytes}");
+        Err(Error::TooLarge(text.into()))
+    }
+
+    fn accept(
+        &self,
+        inside: &mut Inside<'_>,
+        from: &UserId,
+        draft: Draft,
+    ) -> Result<Accepted<Arc<Message>>, Error> {
+        let (id, timestamp) = inside.stamp(self.now());
+        let read_by = match draft.target {
+            Target::Group(_) => vec![from.clone()],
+            Target::User(_) => Vec::new(),
+        };
+        let message = Arc::new(Message {
+            id,
+            old_id: None,
+            target: draft.target,
+            from: from.clone(),
+            content: draft.content,
+            content_type: draft.content_type,
+            media_url: draft.media_url,
+            media_metadata: draft.media_metadata,
+            timestamp,
+            status: Status::Sent,
+            read_by,
+            deleted_for: Vec::new(),
+            edited_at: None,
+        });
+        let event = Dispatch { to: parties(&message), event: Event::Sent(Arc::clone(&message)) };
+        let receipt = self.buffer.accept(Op::Send(Arc::clone(&message)), Some(event))?;
+        Ok(Accepted { value: message, receipt: Some(receipt) })
+    }
+}
+
+fn not_a_member() -> Error {
+    Error::Forbidden("You are not a member of this group".into())
+}

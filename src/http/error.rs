@@ -1,0 +1,113 @@
+//! Errors as HTTP answers: `{"detail": ...}` with the status that fits.
+
+use std::any::Any;
+use std::fmt::Display;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::error::{Error, ErrorCode};
+
+/// Why a request was not served.
+#[derive(Debug)]
+pub(super) enum HttpError {
+    /// The rules said no, or the server can't.
+    Chat(Error),
+    /// A part of the request has the wrong form.
+    Form(InvalidField),
+}
+
+/// A part of a request that has the wrong form: 422 with `[{loc, msg, type}]`.
+#[derive(Debug, Serialize)]
+pub(super) struct InvalidField {
+    loc: Vec<String>,
+    msg: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl InvalidField {
+    /// A required part that is not there.
+    pub(super) fn missing(place: &str, field: &str) -> Self {
+        Self::new(place, field, "Field required", "missing")
+    }
+
+    /// A part whose value is not allowed, and what is.
+    pub(super) fn value(place: &str, field: &str, allowed: impl Display) -> Self {
+        Self::new(place, field, allowed, "value_error")
+    }
+
+    /// A part by its place (`path`, `query`, `body`) and its dotted name there.
+    pub(super) fn new(
+        place: &str,
+        field: &str,
+        msg: impl Display,
+        kind: &'static str,
+    ) -> Self {
+        let inside = field.split('.').filter(|part| !part.is_empty()).map(str::to_owned);
+        let loc = std::iter::once(place.to_owned()).chain(inside).collect();
+        Self { loc, msg: msg.to_string(), kind }
+    }
+}
+
+impl<E: Into<Error>> From<E> for HttpError {
+    fn from(error: E) -> Self {
+        Self::Chat(error.into())
+    }
+}
+
+impl From<InvalidField> for HttpError {
+    fn from(field: InvalidField) -> Self {
+        Self::Form(field)
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Chat(error) => {
+                error.log("answering a request");
+                detail(status(error.code()), error.to_string())
+            }
+            Self::Form(field) => detail(StatusCode::UNPROCESSABLE_ENTITY, [field]),
+        }
+    }
+}
+
+/// The status of each error.
+pub(super) fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidPayload => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::BufferFull | ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An answer of the form `{"detail": ...}`.
+pub(super) fn detail(status: StatusCode, detail: impl Serialize) -> Response {
+    #[derive(Serialize)]
+    struct Detail<T> {
+        detail: T,
+    }
+    (status, Json(Detail { detail })).into_response()
+}
+
+pub(super) async fn no_route() -> Response {
+    detail(StatusCode::NOT_FOUND, "Not Found")
+}
+
+pub(super) async fn wrong_method() -> Response {
+    detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+/// The answer of last resort; the panic itself is in the log, with its place.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    detail(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on the server")
+}

@@ -1,0 +1,95 @@
+//! Parts of a request, read so that what is wrong with them is answered in the contract's form.
+
+use std::collections::HashMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::error::{HttpError, InvalidField};
+use crate::error::Error;
+use crate::model::{GroupId, UserId};
+
+/// The parameters behind the question mark.
+pub(super) struct Params(HashMap<String, String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(error) => Err(InvalidField::value("query", "", error.body_text()).into()),
+        }
+    }
+}
+
+impl Params {
+    /// A parameter, where it is given.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A user id that must be given.
+    pub(super) fn user(&self, name: &str) -> Result<UserId, HttpError> {
+        let text = self.get(name).ok_or_else(|| InvalidField::missing("query", name))?;
+        UserId::parse(text).map_err(|error| InvalidField::value("query", name, error).into())
+    }
+
+    /// One of a few words, or the first of them where none is given.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, HttpError> {
+        let chosen = match self.get(name) {
+            None => choices.first(),
+            Some(text) => choices.iter().find(|(word, _)| *word == text),
+        };
+        chosen.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            InvalidField::value("query", name, format_args!("one of {}", words.join(", "))).into()
+        })
+    }
+
+    /// How many are wanted: from 1; above `most` it is `most`.
+    pub(super) fn limit(&self, default: usize, most: usize) -> Result<usize, HttpError> {
+        let Some(text) = self.get("limit") else { return Ok(default) };
+        match text.parse::<u64>() {
+            Ok(limit) if limit > 0 => Ok(usize::try_from(limit).unwrap_or(most).min(most)),
+            _ => Err(InvalidField::value("query", "limit", "a whole number from 1").into()),
+        }
+    }
+}
+
+/// A user id in the path.
+pub(super) fn path_user(name: &str, text: &str) -> Result<UserId, HttpError> {
+    UserId::parse(text).map_err(|error| InvalidField::value("path", name, error).into())
+}
+
+/// A group id in the path.
+pub(super) fn path_group(name: &str, text: &str) -> Result<GroupId, HttpError> {
+    GroupId::parse(text).map_err(|error| InvalidField::value("path", name, error).into())
+}
+
+/// A JSON body, whatever its content type says.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Error::TooLarge("The body is too large, or broke off".into()))?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let place = error.path().to_string();
+            let kind = if error.inner().is_data() { "value_error" } else { "json_invalid" };
+            // The path of the whole body is a dot, which names nothing.
+            InvalidField::new("body", place.trim_matches('.'), error.inner(), kind)
+        })?;
+        Ok(Self(body))
+    }
+}

@@ -1,0 +1,73 @@
+//! Groups and their members.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::error::{HttpError, InvalidField};
+use super::extract::{Body, Params, path_group, path_user};
+use crate::chat::Chat;
+use crate::model::{Group, UserId};
+use crate::wire::rest::{GroupRow, NewGroup, Removed};
+
+pub(super) async fn create(
+    State(chat): State<Arc<Chat>>,
+    Body(new): Body<NewGroup>,
+) -> Result<Response, HttpError> {
+    let user = |field: &str, text: &str| {
+        UserId::parse(text).map_err(|error| InvalidField::value("body", field, error))
+    };
+    let members = new.member_ids.iter().map(|id| user("member_ids", id)).collect::<Result<_, _>>();
+    let created_by = user("created_by", &new.created_by)?;
+    let group = chat.create_group(&new.name, members?, created_by).await?;
+    Ok(Json(GroupRow(&group)).into_response())
+}
+
+pub(super) async fn of_user(
+    State(chat): State<Arc<Chat>>,
+    Path(user_id): Path<String>,
+) -> Result<Response, HttpError> {
+    Ok(rows(&chat.groups_of(&path_user("user_id", &user_id)?).await?))
+}
+
+pub(super) async fn search(
+    State(chat): State<Arc<Chat>>,
+    Path(name): Path<String>,
+) -> Result<Response, HttpError> {
+    Ok(rows(&chat.search_groups(&name).await?))
+}
+
+pub(super) async fn add_member(
+    State(chat): State<Arc<Chat>>,
+    Path((group_id, user_id)): Path<(String, String)>,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    chat.add_member(group, &path_user("user_id", &user_id)?).await?;
+    Ok(Json(json!({"message": "User added to group"})).into_response())
+}
+
+pub(super) async fn remove_member(
+    State(chat): State<Arc<Chat>>,
+    Path(group_id): Path<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    let (user, by) = (params.user("user_id")?, params.user("admin_id")?);
+    chat.remove_member(group, &user, &by).await?;
+    Ok(Json(Removed::new(group, &user, &by)).into_response())
+}
+
+pub(super) async fn delete(
+    State(chat): State<Arc<Chat>>,
+    Path(group_id): Path<String>,
+) -> Result<Response, HttpError> {
+    chat.delete_group(path_group("group_id", &group_id)?).await?;
+    Ok(Json(json!({"message": "Group deleted successfully"})).into_response())
+}
+
+fn rows(groups: &[Group]) -> Response {
+    Json(groups.iter().map(GroupRow).collect::<Vec<_>>()).into_response()
+}

@@ -1,0 +1,76 @@
+//! The HTTP side: every route, the layers around them, and the loop that serves them.
+
+mod error;
+mod extract;
+mod groups;
+mod health;
+mod messages;
+pub mod metrics;
+pub mod origin;
+mod page;
+pub mod serve;
+mod uploads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::chat::Chat;
+use crate::media::MediaStore;
+
+pub use health::Monitor;
+
+/// Largest JSON body: a group of 10,000 members with ids of 64 bytes fits.
+const MAX_BODY_BYTES: usize = 1_000_000;
+
+/// Longest that a route may take, uploads and downloads excepted.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// All routes, on one screen. The old server's paths work with and without their last slash.
+pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor) -> Router {
+    let api = Router::new()
+        .route("/messages/{user_id}/{other_id}", get(messages::history))
+        .route("/messages/{message_id}", delete(messages::delete))
+        .route("/groups", post(groups::create))
+        .route("/groups/", post(groups::create))
+        .route("/groups/{id}", get(groups::of_user).delete(groups::delete))
+        .route("/groups/search/{name}", get(groups::search))
+        .route("/groups/{group_id}/remove", post(groups::remove_member))
+        .route("/group/{group_id}/{user_id}", post(groups::add_member))
+        .with_state(chat);
+    let health = Router::new()
+        .route("/health", get(health::overview))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/health/db", get(health::database))
+        .route("/health/message-buffer", get(health::message_buffer))
+        .route("/metrics", get(health::metrics))
+        .with_state(monitor);
+    api.merge(health)
+        .merge(page::routes())
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .merge(uploads::routes(media))
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::wrong_method)
+}
+
+/// What surrounds every request, from the inside out: compression, a log line with the request's
+/// id, and an answer even to a panic.
+pub fn surround(routes: Router) -> Router {
+    routes
+        .layer(CompressionLayer::new())
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(TraceLayer::new_for_http())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(CatchPanicLayer::custom(error::panicked))
+}

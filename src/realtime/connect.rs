@@ -1,0 +1,93 @@
+//! Who gets in, and what is ready before the client hears of it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use socketioxide::extract::{AckSender, SocketRef, TryData};
+
+use super::incoming::Incoming;
+use super::turns::Turns;
+use super::{Hub, fanout, handlers};
+use crate::error::Error;
+use crate::model::{Audience, Dispatch, Event, UserId};
+use crate::wire::events::Auth;
+
+/// One connected socket: whose it is, and the order of its events.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) user: UserId,
+    pub(super) turns: Turns,
+}
+
+/// Why a connection is refused; clients get the text in `connect_error`.
+pub(super) struct Refusal(Error);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+type Admission = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+
+/// The middleware that runs before the client's connection is answered: who it is, its user's
+/// room, its handlers. All are in place before its first event can arrive.
+pub(super) fn admit(
+    hub: Arc<Hub>,
+) -> impl Fn(SocketRef, TryData<Auth>) -> Admission + Clone + Send + Sync + 'static {
+    move |socket, TryData(auth)| {
+        let hub = Arc::clone(&hub);
+        Box::pin(async move {
+            let user = identify(auth.ok()).map_err(Refusal)?;
+            socket.join(fanout::user_room(&user));
+            socket.extensions.insert(Session { user, turns: Turns::default() });
+            listen(&socket, hub);
+            Ok(())
+        })
+    }
+}
+
+/// The handler that runs once the client knows that it is connected: what has it missed?
+pub(super) fn greet(
+    hub: Arc<Hub>,
+) -> impl Fn(SocketRef) -> Pin<Box<dyn Future<Output = ()> + Send>> + Clone + Send + Sync + 'static
+{
+    move |socket| {
+        let hub = Arc::clone(&hub);
+        Box::pin(async move {
+            hub.metrics.connected();
+            let leaving = hub.metrics.clone();
+            socket.on_disconnect(async move || leaving.disconnected());
+            if let Some(session) = socket.extensions.get::<Session>() {
+                tell_unread(&hub, &socket, &session.user).await;
+            }
+        })
+    }
+}
+
+fn identify(auth: Option<Auth>) -> Result<UserId, Error> {
+    let user_id = auth.and_then(|auth| auth.user_id);
+    let user_id = user_id.ok_or(Error::Unauthorized("auth.user_id is required".into()))?;
+    Ok(UserId::parse(&user_id)?)
+}
+
+fn listen(socket: &SocketRef, hub: Arc<Hub>) {
+    // One handler for all events: an idle connection holds one closure, not one per event.
+    socket.on_fallback(move |socket: SocketRef, incoming: Incoming, ack: AckSender| {
+        // This part runs in the order of the frames; the part that is returned does not.
+        handlers::handle(Arc::clone(&hub), socket, incoming, ack)
+    });
+}
+
+async fn tell_unread(hub: &Hub, socket: &SocketRef, user: &UserId) {
+    match hub.chat.unread(user).await {
+        Ok((unread, at)) if unread.direct + unread.group > 0 => {
+            let to = Audience::Users(vec![user.clone()]);
+            let dispatch = Dispatch { to, event: Event::Unread { unread, at } };
+            fanout::emit(&[socket.clone()], &dispatch.event, &hub.metrics);
+        }
+        Ok(_) => {}
+        Err(error) => error.log("counting unread messages"),
+    }
+}

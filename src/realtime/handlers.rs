@@ -1,0 +1,105 @@
+//! What each client event does.
+
+use std::sync::Arc;
+
+use socketioxide::extract::{AckSender, SocketRef};
+
+use super::connect::Session;
+use super::incoming::Incoming;
+use super::{Hub, fanout};
+use crate::chat::Accepted;
+use crate::error::Error;
+use crate::model::UserId;
+use crate::wire::ack::{Ack, Notice};
+use crate::wire::events::{ClientEvent, DeleteFor};
+
+/// Takes an event its turn and returns the work that remains: do it, and answer. Must be called in
+/// the order of the socket's frames.
+pub(super) fn handle(
+    hub: Arc<Hub>,
+    socket: SocketRef,
+    incoming: Incoming,
+    ack: AckSender,
+) -> impl Future<Output = ()> + Send + 'static {
+    let Incoming { name, event, bytes } = incoming;
+    hub.metrics.came_in(name);
+    let session = socket.extensions.get::<Session>();
+    let turn = session.as_ref().map(|session| session.turns.take(bytes));
+    let in_flight = hub.in_flight.token();
+    async move {
+        let _in_flight = in_flight;
+        let (Some(event), Some(session), Some(turn)) = (event, session, turn) else { return };
+        let Some(mut turn) = turn else {
+            let busy = "Too many of your events are waiting; send more slowly";
+            return answer(&hub, &socket, name, ack, Err(Error::RateLimited(busy.into())));
+        };
+        turn.begin().await;
+        let settled = match event {
+            Ok(event) => act(&hub, &socket, &session.user, event).await,
+            Err(error) => Err(error),
+        };
+        drop(turn);
+        let outcome = match settled {
+            Ok(accepted) => accepted.durable().await,
+            Err(error) => Err(error),
+        };
+        answer(&hub, &socket, name, ack, outcome);
+    }
+}
+
+/// Does what an event asks for, up to the point where its order among all acts is settled.
+async fn act(
+    hub: &Hub,
+    socket: &SocketRef,
+    user: &UserId,
+    event: ClientEvent,
+) -> Result<Accepted<Ack>, Error> {
+    let chat = &hub.chat;
+    let done = |accepted: Accepted<()>| accepted.map(|()| Ack::Done);
+    Ok(match event {
+        ClientEvent::JoinGroup(group) => {
+            chat.join(user, group, || socket.join(fanout::group_room(group))).await?;
+            Accepted::settled(Ack::Done)
+        }
+        ClientEvent::LeaveGroup(group) => {
+            socket.leave(fanout::group_room(group));
+            Accepted::settled(Ack::Done)
+        }
+        ClientEvent::SendMessage(draft) => chat.send(user, draft).await?.map(Ack::Sent),
+        ClientEvent::MarkRead(message) => done(chat.mark_read(user, &message).await?),
+        ClientEvent::EditMessage(message, content) => {
+            done(chat.edit(user, &message, content).await?)
+        }
+        ClientEvent::DeleteMessage(message, delete_for) => {
+            let accepted = match delete_for {
+                DeleteFor::Everyone => chat.delete_for_everyone(user, &message).await?,
+                DeleteFor::Me => chat.delete_for_me(user, &message).await?,
+            };
+            accepted.map(|()| Ack::Success("Message deleted successfully"))
+        }
+    })
+}
+
+/// Answers an event: by its acknowledgement, and by `error` or `success` for clients that listen
+/// to those instead.
+fn answer(
+    hub: &Hub,
+    socket: &SocketRef,
+    name: &'static str,
+    ack: AckSender,
+    outcome: Result<Ack, Error>,
+) {
+    let outcome = Ack::from(outcome);
+    let said = match &outcome {
+        Ack::Failed(error) => {
+            error.log(name);
+            hub.metrics.refused(name);
+            socket.emit("error", &Notice { message: error.to_string() })
+        }
+        Ack::Success(text) => socket.emit("success", &Notice { message: (*text).to_owned() }),
+        Ack::Done | Ack::Sent(_) => Ok(()),
+    };
+    if said.is_err() | ack.send(&outcome).is_err() && socket.connected() {
+        hub.metrics.dropped();
+    }
+}

@@ -1,0 +1,86 @@
+//! A client's event, decoded where the library hands it over.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use socketioxide::adapter::Adapter;
+use socketioxide::handler::{FromMessageParts, Value};
+use socketioxide::socket::Socket;
+
+use crate::error::Error;
+use crate::wire::events::{CLIENT_EVENTS, ClientEvent};
+
+/// An event as it came in. The library would drop one that does not decode; this keeps the reason,
+/// so that the client gets an answer.
+pub(super) struct Incoming {
+    /// Its name, one of [`CLIENT_EVENTS`] or [`UNKNOWN`].
+    pub(super) name: &'static str,
+    /// What it asks for; `None` for an event that the server does not know.
+    pub(super) event: Option<Result<ClientEvent, Error>>,
+    /// The size of its frame.
+    pub(super) bytes: usize,
+}
+
+/// The name under which all events are counted that the server does not know: names that clients
+/// make up must not make up metrics.
+pub(super) const UNKNOWN: &str = "unknown";
+
+impl<A: Adapter> FromMessageParts<A> for Incoming {
+    type Error = Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<A>>,
+        value: &mut Value,
+        _: &Option<i64>,
+    ) -> Result<Self, Infallible> {
+        Ok(match value {
+            Value::Str(frame, attachments) => {
+                let has_attachments = attachments.as_ref().is_some_and(|a| !a.is_empty());
+                Self::read(frame.as_str(), has_attachments)
+            }
+            Value::Bytes(bytes) => Self { name: UNKNOWN, event: None, bytes: bytes.len() },
+        })
+    }
+}
+
+impl Incoming {
+    fn read(frame: &str, has_attachments: bool) -> Self {
+        let bytes = frame.len();
+        let known =
+            name_of(frame).and_then(|name| CLIENT_EVENTS.into_iter().find(|known| *known == name));
+        let Some(name) = known else { return Self { name: UNKNOWN, event: None, bytes } };
+        let event = if has_attachments {
+            Some(Err(Error::Invalid("binary attachments are not taken; upload the file".into())))
+        } else {
+            ClientEvent::decode(name, frame)
+        };
+        Self { name, event, bytes }
+    }
+}
+
+/// The first element of `["name", ...]`, where it is written without escapes, as all known are.
+fn name_of(frame: &str) -> Option<&str> {
+    let inside = frame.trim_start().strip_prefix('[')?.trim_start().strip_prefix('"')?;
+    inside.split_once('"').map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_clients_make_up_are_one_name() {
+        for frame in [r#"["drop_table"]"#, r#"["\u0073end_message"]"#, "[7]", "{}", "", "["] {
+            let incoming = Incoming::read(frame, false);
+            assert_eq!(incoming.name, UNKNOWN, "{frame}");
+            assert!(incoming.event.is_none());
+        }
+    }
+
+    #[test]
+    fn attachments_are_refused_with_a_reason() {
+        let incoming = Incoming::read(r#"["send_message",{"_placeholder":true,"num":0}]"#, true);
+        let refusal = incoming.event.unwrap().unwrap_err();
+        assert!(refusal.to_string().contains("upload"), "{refusal}");
+    }
+}

@@ -1,0 +1,81 @@
+//! What the Socket.IO side counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabel {
+    event: &'static str,
+}
+
+/// Handles to the counters; cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Metrics {
+    connections: Gauge,
+    events_in: Family<EventLabel, Counter>,
+    events_refused: Family<EventLabel, Counter>,
+    events_out: Family<EventLabel, Counter>,
+    deliveries: Counter,
+    dropped: Counter,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let m = Self::default();
+        registry.register("banter_connections", "Sockets connected", m.connections.clone());
+        registry.register("banter_events_in", "Events from clients", m.events_in.clone());
+        registry.register(
+            "banter_events_refused",
+            "Events from clients that were answered with an error",
+            m.events_refused.clone(),
+        );
+        registry.register(
+            "banter_events_out",
+            "Events handed to the fan-out, however many sockets each one reached",
+            m.events_out.clone(),
+        );
+        registry.register(
+            "banter_deliveries",
+            "Packets queued for a socket by the fan-out",
+            m.deliveries.clone(),
+        );
+        registry.register(
+            "banter_dropped_packets",
+            "Packets that a socket lost because its queue was full",
+            m.dropped.clone(),
+        );
+        m
+    }
+
+    pub(super) fn connected(&self) {
+        self.connections.inc();
+    }
+
+    pub(super) fn disconnected(&self) {
+        self.connections.dec();
+    }
+
+    /// An event came in; one that the server does not know counts as `unknown`.
+    pub(super) fn came_in(&self, event: &'static str) {
+        self.events_in.get_or_create(&EventLabel { event }).inc();
+    }
+
+    pub(super) fn refused(&self, event: &'static str) {
+        self.events_refused.get_or_create(&EventLabel { event }).inc();
+    }
+
+    pub(super) fn went_out(&self, event: &'static str) {
+        self.events_out.get_or_create(&EventLabel { event }).inc();
+    }
+
+    pub(super) fn delivered(&self, sockets: u64) {
+        self.deliveries.inc_by(sockets);
+    }
+
+    pub(super) fn dropped(&self) {
+        self.dropped.inc();
+    }
+}

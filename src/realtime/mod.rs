@@ -1,0 +1,111 @@
+//! The Socket.IO side: who connects, what their events do, and how events reach them.
+
+mod connect;
+mod fanout;
+mod handlers;
+mod incoming;
+mod metrics;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use socketioxide::handler::ConnectHandler;
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::{ParserConfig, SocketIo};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use crate::buffer::Delivery;
+use crate::chat::Chat;
+use crate::shutdown::Tasks;
+
+use metrics::Metrics;
+
+/// Packets that may wait for one client. Past that the client is too slow for what it listens to.
+const QUEUE_PACKETS: usize = 1_024;
+
+/// How long a client may take from opening a connection to joining the namespace.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Settings of the wire.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Wire")]
+pub struct Config {
+    /// How often a client is asked whether it is still there, in milliseconds (100 to 3600000)
+    #[arg(long, value_name = "MS", default_value_t = 25_000,
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    pub ping_interval: u64,
+
+    /// How long a client may take to answer that, in milliseconds (100 to 3600000)
+    #[arg(long, value_name = "MS", default_value_t = 20_000,
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    pub ping_timeout: u64,
+
+    /// Largest packet a client may send, in bytes, over WebSocket and polling alike
+    /// (1000 to 100000000)
+    #[arg(long, value_name = "BYTES", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    pub max_payload: u32,
+}
+
+/// The Socket.IO server, ready to be laid around the HTTP routes.
+pub struct Realtime {
+    /// Answers `/socket.io/` and passes on everything else.
+    pub layer: SocketIoLayer,
+    io: SocketIo,
+    in_flight: TaskTracker,
+}
+
+/// What every handler stands on.
+struct Hub {
+    chat: Arc<Chat>,
+    metrics: Metrics,
+    /// The events that are being handled.
+    in_flight: TaskTracker,
+}
+
+impl Realtime {
+    /// Builds the server and starts the fan-out, which ends when `deliveries` does.
+    pub fn start(
+        config: &Config,
+        chat: Arc<Chat>,
+        deliveries: mpsc::Receiver<Delivery>,
+        tasks: &Tasks,
+        registry: &mut Registry,
+    ) -> Self {
+        let payload = config.max_payload as usize;
+        let (layer, io) = SocketIo::builder()
+            .ping_interval(Duration::from_millis(config.ping_interval))
+            .ping_timeout(Duration::from_millis(config.ping_timeout))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .max_buffer_size(QUEUE_PACKETS)
+            .max_payload(u64::from(config.max_payload))
+            .ws_max_message_size(payload)
+            .ws_max_frame_size(payload)
+            // Nothing in the contract carries binary attachments.
+            .with_parser(ParserConfig::common().max_incoming_binaries(0))
+            .build_layer();
+        let metrics = Metrics::register(registry);
+        let in_flight = TaskTracker::new();
+        in_flight.close();
+        let hub =
+            Arc::new(Hub { chat, metrics: metrics.clone(), in_flight: in_flight.clone() });
+        let admit = connect::admit(Arc::clone(&hub));
+        io.ns("/", connect::greet(hub).with(admit));
+        tasks.spawn_worker("fan-out", fanout::run(io.clone(), deliveries, metrics));
+        Self { layer, io, in_flight }
+    }
+
+    /// Waits until every event that came in has been answered.
+    pub async fn settled(&self) {
+        self.in_flight.wait().await;
+    }
+
+    /// Ends every connection; clients reconnect elsewhere by themselves.
+    pub async fn close(&self) {
+        self.io.close().await;
+    }
+}

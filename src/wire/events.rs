@@ -1,0 +1,354 @@
+//! The Socket.IO events: what clients send, and what they are told.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::Users;
+use super::message::{ContentBody, MessageRow, chat_type};
+use crate::error::Error;
+use crate::model::{
+    Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, Target, Unread, UserId,
+    check_object,
+};
+
+/// The kind of conversation that a client names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatType {
+    /// Two users.
+    Direct,
+    /// A group.
+    Group,
+}
+
+impl ChatType {
+    /// The target that an id names within this kind.
+    pub fn target(self, id: &str) -> Result<Target, Error> {
+        Ok(match self {
+            Self::Direct => Target::User(UserId::parse(id)?),
+            Self::Group => Target::Group(GroupId::parse(id)?),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct SendMessage {
+    to: String,
+    content: Value,
+    #[serde(rename = "type")]
+    chat_type: ChatType,
+    content_type: Option<String>,
+    media_url: Option<String>,
+    media_metadata: Option<JsonObject>,
+}
+
+impl TryFrom<SendMessage> for Draft {
+    type Error = Error;
+
+    fn try_from(sent: SendMessage) -> Result<Self, Error> {
+        let content_type = match sent.content_type.as_deref() {
+            None => ContentType::default(),
+            Some(word) => ContentType::parse(word).ok_or_else(|| {
+                let allowed = ContentType::ALL.map(ContentType::as_str).join(", ");
+                Error::Invalid(format!("content_type must be one of {allowed}").into())
+            })?,
+        };
+        if let Some(metadata) = &sent.media_metadata {
+            check_object(metadata)?;
+        }
+        Ok(Self {
+            target: sent.chat_type.target(&sent.to)?,
+            content: content(sent.content)?,
+            content_type,
+            media_url: sent.media_url.filter(|url| !url.is_empty()),
+            media_metadata: sent.media_metadata,
+        })
+    }
+}
+
+/// Reads a message's content: a string, or an object that can be stored as it is.
+fn content(value: Value) -> Result<Content, Error> {
+    match value {
+        Value::String(text) => Ok(Content::Text(text)),
+        Value::Object(object) => {
+            check_object(&object)?;
+            Ok(Content::Object(object))
+        }
+        _ => Err(Error::Invalid("content must be a string or an object".into())),
+    }
+}
+
+#[derive(Deserialize)]
+struct MarkRead {
+    message_id: String,
+}
+
+#[derive(Deserialize)]
+struct EditMessage {
+    message_id: String,
+    content: Value,
+}
+
+/// For whom a message is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteFor {
+    /// For everyone.
+    Everyone,
+    /// For the user who asks.
+    Me,
+}
+
+#[derive(Deserialize)]
+struct DeleteMessage {
+    message_id: String,
+    #[serde(default = "everyone")]
+    delete_for: DeleteFor,
+}
+
+fn everyone() -> DeleteFor {
+    DeleteFor::Everyone
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientEvent {
+    /// `join_group`: hear what is said in a group.
+    JoinGroup(GroupId),
+    /// `leave_group`: hear it no longer.
+    LeaveGroup(GroupId),
+    /// `send_message`.
+    SendMessage(Draft),
+    /// `mark_read`.
+    MarkRead(MessageRef),
+    /// `edit_message`.
+    EditMessage(MessageRef, Content),
+    /// `delete_message`.
+    DeleteMessage(MessageRef, DeleteFor),
+}
+
+/// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
+pub const CLIENT_EVENTS: [&str; 6] =
+    ["join_group", "leave_group", "send_message", "mark_read", "edit_message", "delete_message"];
+
+impl ClientEvent {
+    /// Reads a frame's JSON, `["name", payload, ...]`; anything after the payload is ignored.
+    /// `None` where the name is not one of [`CLIENT_EVENTS`].
+    pub fn decode(name: &str, frame: &str) -> Option<Result<Self, Error>> {
+        Some(match name {
+            "join_group" => group_id(frame).map(Self::JoinGroup),
+            "leave_group" => group_id(frame).map(Self::LeaveGroup),
+            "send_message" => {
+                payload::<SendMessage>(frame).and_then(Draft::try_from).map(Self::SendMessage)
+            }
+            "mark_read" => payload::<MarkRead>(frame)
+                .and_then(|asked| Ok(Self::MarkRead(MessageRef::parse(&asked.message_id)?))),
+            "edit_message" => payload::<EditMessage>(frame).and_then(|asked| {
+                let id = MessageRef::parse(&asked.message_id)?;
+                Ok(Self::EditMessage(id, content(asked.content)?))
+            }),
+            "delete_message" => payload::<DeleteMessage>(frame).and_then(|asked| {
+                let id = MessageRef::parse(&asked.message_id)?;
+                Ok(Self::DeleteMessage(id, asked.delete_for))
+            }),
+            _ => return None,
+        })
+    }
+}
+
+fn group_id(frame: &str) -> Result<GroupId, Error> {
+    Ok(GroupId::parse(&payload::<String>(frame)?)?)
+}
+
+/// The second element of a frame, read in one pass without a tree in between.
+fn payload<T: DeserializeOwned>(frame: &str) -> Result<T, Error> {
+    struct Frame<T>(PhantomData<T>);
+
+    impl<'de, T: DeserializeOwned> Visitor<'de> for Frame<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an event with a payload")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut frame: A) -> Result<T, A::Error> {
+            frame.next_element::<IgnoredAny>()?;
+            let payload =
+                frame.next_element()?.ok_or_else(|| de::Error::custom("the payload is missing"))?;
+            while frame.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(payload)
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_str(frame);
+    json.deserialize_seq(Frame(PhantomData)).map_err(|error| {
+        let mut text = error.to_string();
+        // Where in the frame is of no use to a caller who never saw the frame.
+        if let Some(place) = text.rfind(" at line ") {
+            text.truncate(place);
+        }
+        Error::Invalid(text.into())
+    })
+}
+
+/// What a client gives when it connects.
+#[derive(Debug, Default, Deserialize)]
+pub struct Auth {
+    /// Who it says it is.
+    pub user_id: Option<String>,
+}
+
+/// The name under which clients listen for an event; `None` where nothing is sent.
+pub fn name(event: &Event) -> Option<&'static str> {
+    Some(match event {
+        Event::Sent(_) => "message",
+        Event::Read { .. } | Event::Edited { .. } => "message_update",
+        Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
+        Event::GroupNotice { .. } | Event::Unread { .. } => "notification",
+        Event::Left { .. } => return None,
+    })
+}
+
+/// An event's payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a>(pub &'a Event);
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if let Event::Sent(message) = self.0 {
+            return MessageRow(message).serialize(to);
+        }
+        let mut body = to.serialize_map(None)?;
+        match self.0 {
+            Event::Sent(_) | Event::Left { .. } => {}
+            Event::Read { message, read_by } => {
+                body.serialize_entry("type", "read_receipt")?;
+                body.serialize_entry("message_id", &message.to_string())?;
+                body.serialize_entry("read_by", &Users(read_by))?;
+            }
+            Event::Edited { message, content, edited_at } => {
+                body.serialize_entry("type", "message_edit")?;
+                body.serialize_entry("message_id", &message.to_string())?;
+                body.serialize_entry("new_content", &ContentBody(content))?;
+                body.serialize_entry("edited_at", &super::iso(*edited_at))?;
+            }
+            Event::Deleted { message, in_group, deleted_at } => {
+                body.serialize_entry("type", "message_deleted")?;
+                body.serialize_entry("message_id", &message.to_string())?;
+                body.serialize_entry("chat_type", chat_type(*in_group))?;
+                body.serialize_entry("deleted_at", &super::iso(*deleted_at))?;
+            }
+            Event::Hidden { message } => {
+                body.serialize_entry("type", "message_hidden")?;
+                body.serialize_entry("message_id", &message.to_string())?;
+            }
+            Event::GroupNotice { group, text, at } => {
+                body.serialize_entry("type", "group_notification")?;
+                body.serialize_entry("content", text)?;
+                body.serialize_entry("group_id", &group.to_string())?;
+                body.serialize_entry("timestamp", &super::iso(*at))?;
+            }
+            Event::Unread { unread, at } => {
+                body.serialize_entry("type", "unread_notification")?;
+                body.serialize_entry("content", &unread_line(*unread))?;
+                body.serialize_entry("unread_direct", &unread.direct)?;
+                body.serialize_entry("unread_group", &unread.group)?;
+                body.serialize_entry("timestamp", &super::iso(*at))?;
+            }
+        }
+        body.end()
+    }
+}
+
+fn unread_line(unread: Unread) -> String {
+    match unread.direct + unread.group {
+        1 => "You have 1 unread message".to_owned(),
+        many => format!("You have {many} unread messages"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::ErrorCode;
+
+    fn decode(frame: Value) -> Result<ClientEvent, Error> {
+        let name = frame[0].as_str().unwrap().to_owned();
+        ClientEvent::decode(&name, &frame.to_string()).expect("a known event")
+    }
+
+    #[test]
+    fn a_message_is_read_with_its_defaults() {
+        let frame = json!(["send_message", {"to": "bob", "content": "hi", "type": "direct"}]);
+        let Ok(ClientEvent::SendMessage(draft)) = decode(frame) else { panic!("not a message") };
+        assert_eq!(draft.target, Target::User(UserId::parse("bob").unwrap()));
+        assert_eq!(draft.content, Content::Text("hi".into()));
+        assert_eq!(draft.content_type, ContentType::Text);
+        assert_eq!(draft.media_url, None);
+    }
+
+    #[test]
+    fn what_follows_the_payload_is_ignored() {
+        let id = GroupId::mint();
+        let frame = json!(["join_group", id.to_string(), {"more": [1, 2]}]);
+        assert_eq!(decode(frame).unwrap(), ClientEvent::JoinGroup(id));
+    }
+
+    #[test]
+    fn a_payload_of_the_wrong_form_is_an_error_that_says_what_is_wrong() {
+        let long = "x".repeat(200);
+        for (frame, words) in [
+            (json!(["join_group"]), "payload is missing"),
+            (json!(["join_group", 7]), "expected a string"),
+            (json!(["join_group", "zz"]), "24 hexadecimal"),
+            (json!(["send_message", "hi"]), "expected struct"),
+            (json!(["send_message", {"content": "a", "type": "direct"}]), "missing field `to`"),
+            (
+                json!(["send_message", {"to": "a", "content": 1, "type": "direct"}]),
+                "a string or an",
+            ),
+            (json!(["send_message", {"to": "a", "content": "", "type": "all"}]), "`direct`"),
+            (json!(["send_message", {"to": long, "content": "", "type": "direct"}]), "user id"),
+            (
+                json!(["send_message", {"to": "a", "content": {"$gt": 1}, "type": "direct"}]),
+                "must not start",
+            ),
+            (
+                json!(["send_message",
+                    {"to": "a", "content": "", "type": "direct", "content_type": "exe"}]),
+                "content_type must be",
+            ),
+            (json!(["mark_read", {"message_id": {"$ne": null}}]), "expected a string"),
+            (json!(["edit_message", {"message_id": "a b", "content": ""}]), "message id"),
+        ] {
+            let error = decode(frame.clone()).expect_err("refused");
+            assert_eq!(error.code(), ErrorCode::InvalidPayload, "{frame}");
+            assert!(error.to_string().contains(words), "{frame}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_event_is_told_apart() {
+        assert!(ClientEvent::decode("order_pizza", r#"["order_pizza"]"#).is_none());
+        for name in CLIENT_EVENTS {
+            assert!(ClientEvent::decode(name, "[]").is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_is_for_everyone_unless_it_says_otherwise() {
+        let id = crate::model::MessageId::mint().to_string();
+        let frame = json!(["delete_message", {"message_id": id}]);
+        assert!(matches!(
+            decode(frame).unwrap(),
+            ClientEvent::DeleteMessage(_, DeleteFor::Everyone)
+        ));
+    }
+}
