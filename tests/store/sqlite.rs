@@ -7,7 +7,7 @@ use banter::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 
 /// An empty store in a folder of its own, which goes with the second value.
-pub async fn fresh() -> (Arc<dyn Store>, TempDir) {
+pub(crate) async fn fresh() -> (Arc<dyn Store>, TempDir) {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let store = SqliteStore::open(&folder.path().join("banter.db")).expect("a new file");
     store.prepare().await.expect("tables");

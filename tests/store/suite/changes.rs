@@ -19,7 +19,7 @@ fn edit(message: &Message, text: &str, at: i64) -> MessageChange {
     }
 }
 
-pub async fn a_change_to_a_missing_message_is_ignored_and_never_resurrects_it(
+pub(crate) async fn a_change_to_a_missing_message_is_ignored_and_never_resurrects_it(
     store: Arc<dyn Store>,
 ) {
     let never_there = direct("alice", "bob", 1);
@@ -40,7 +40,7 @@ pub async fn a_change_to_a_missing_message_is_ignored_and_never_resurrects_it(
     assert_eq!(store.health().await.expect("the store answers").messages_count, 0);
 }
 
-pub async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>) {
+pub(crate) async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>) {
     let message = direct("alice", "bob", 1);
     let other = direct("alice", "bob", 2);
     insert(&*store, [&message, &other]).await;
@@ -56,10 +56,8 @@ pub async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>) {
 
     let object = json!({"caption": "ü", "size": [1, 2.5]}).as_object().expect("object").clone();
     let content = Content::Object(object);
-    let structured = MessageChange {
-        edit: Some((content.clone(), Timestamp(9))),
-        ..change(message.id)
-    };
+    let structured =
+        MessageChange { edit: Some((content.clone(), Timestamp(9))), ..change(message.id) };
     apply_changes(&*store, vec![structured]).await;
 
     let edited = Message { content, edited_at: Some(Timestamp(9)), ..edited };
@@ -67,7 +65,7 @@ pub async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>) {
     assert_eq!(stored(&*store, other.id).await, Some(other));
 }
 
-pub async fn readers_are_kept_once_in_order_and_make_the_status_read(store: Arc<dyn Store>) {
+pub(crate) async fn readers_are_kept_once_in_order_and_make_the_status_read(store: Arc<dyn Store>) {
     let message = in_group(GroupId::mint(), "alice", 1);
     insert(&*store, [&message]).await;
 
@@ -79,7 +77,7 @@ pub async fn readers_are_kept_once_in_order_and_make_the_status_read(store: Arc<
     assert_eq!(stored(&*store, message.id).await, Some(expected));
 }
 
-pub async fn a_hidden_message_is_gone_for_that_user_alone(store: Arc<dyn Store>) {
+pub(crate) async fn a_hidden_message_is_gone_for_that_user_alone(store: Arc<dyn Store>) {
     let message = direct("alice", "bob", 1);
     insert(&*store, [&message]).await;
 
@@ -92,7 +90,7 @@ pub async fn a_hidden_message_is_gone_for_that_user_alone(store: Arc<dyn Store>)
     assert_eq!(page(&*store, between("alice", "bob"), "alice", None, 10).await, [hidden]);
 }
 
-pub async fn one_change_may_edit_read_and_hide(store: Arc<dyn Store>) {
+pub(crate) async fn one_change_may_edit_read_and_hide(store: Arc<dyn Store>) {
     let message = direct("alice", "bob", 1);
     insert(&*store, [&message]).await;
     let all = MessageChange {
@@ -114,7 +112,7 @@ pub async fn one_change_may_edit_read_and_hide(store: Arc<dyn Store>) {
     assert_eq!(stored(&*store, message.id).await, Some(expected));
 }
 
-pub async fn a_deleted_message_is_gone_for_everyone(store: Arc<dyn Store>) {
+pub(crate) async fn a_deleted_message_is_gone_for_everyone(store: Arc<dyn Store>) {
     let gone = Message { old_id: Some("an-old-id".to_owned()), ..direct("alice", "bob", 1) };
     let stays = direct("alice", "bob", 2);
     insert(&*store, [&gone, &stays]).await;
@@ -130,7 +128,7 @@ pub async fn a_deleted_message_is_gone_for_everyone(store: Arc<dyn Store>) {
     assert_eq!(unread.direct, 1);
 }
 
-pub async fn a_purge_takes_the_messages_of_that_group_alone(store: Arc<dyn Store>) {
+pub(crate) async fn a_purge_takes_the_messages_of_that_group_alone(store: Arc<dyn Store>) {
     let (purged, other) = (GroupId::mint(), GroupId::mint());
     let private = direct("alice", "bob", 1);
     let kept = in_group(other, "alice", 1);
@@ -147,7 +145,7 @@ pub async fn a_purge_takes_the_messages_of_that_group_alone(store: Arc<dyn Store
     assert_eq!(store.health().await.expect("the store answers").messages_count, 2);
 }
 
-pub async fn a_batch_applied_twice_equals_once(store: Arc<dyn Store>) {
+pub(crate) async fn a_batch_applied_twice_equals_once(store: Arc<dyn Store>) {
     let team = group("team", &["alice", "bob"], 0);
     let gone_group = GroupId::mint();
     store.create_group(&team).await.expect("a new group");
@@ -183,7 +181,7 @@ pub async fn a_batch_applied_twice_equals_once(store: Arc<dyn Store>) {
     assert_eq!(states[0], states[2]);
 }
 
-pub async fn parts_of_a_batch_apply_in_their_order(store: Arc<dyn Store>) {
+pub(crate) async fn parts_of_a_batch_apply_in_their_order(store: Arc<dyn Store>) {
     let team = GroupId::mint();
     let deleted = direct("alice", "bob", 1);
     let purged = in_group(team, "alice", 2);

@@ -26,7 +26,7 @@ async fn groups_of(store: &dyn Store, name: &str, limit: usize) -> Vec<Group> {
     store.groups_of(&user(name), limit).await.expect("the store answers")
 }
 
-pub async fn a_group_comes_back_as_it_was_stored(store: Arc<dyn Store>) {
+pub(crate) async fn a_group_comes_back_as_it_was_stored(store: Arc<dyn Store>) {
     let plain = group("team", &["alice", "bob"], 1_700_000_000_123);
     let odd = group("日本 \"q\" \\ '; -- 🎈", &["zoë", "{\"$ne\": 1}", "alice"], -5);
     let empty = Group { members: Vec::new(), ..group("nobody here", &["alice"], 7) };
@@ -37,12 +37,12 @@ pub async fn a_group_comes_back_as_it_was_stored(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn a_missing_group_is_none(store: Arc<dyn Store>) {
+pub(crate) async fn a_missing_group_is_none(store: Arc<dyn Store>) {
     assert_eq!(get(&*store, GroupId::mint()).await, None);
     assert_eq!(groups_of(&*store, "alice", 10).await, []);
 }
 
-pub async fn members_keep_the_order_in_which_they_joined(store: Arc<dyn Store>) {
+pub(crate) async fn members_keep_the_order_in_which_they_joined(store: Arc<dyn Store>) {
     let team = group("team", &["zed", "bob"], 1);
     create(&*store, [&team]).await;
     for name in ["yan", "alice", "carl"] {
@@ -59,7 +59,7 @@ pub async fn members_keep_the_order_in_which_they_joined(store: Arc<dyn Store>) 
     assert_eq!(groups_of(&*store, "carl", 10).await, []);
 }
 
-pub async fn joining_and_leaving_say_what_became_of_it(store: Arc<dyn Store>) {
+pub(crate) async fn joining_and_leaving_say_what_became_of_it(store: Arc<dyn Store>) {
     let team = group("team", &["alice"], 1);
     create(&*store, [&team]).await;
     let bob = user("bob");
@@ -83,7 +83,7 @@ pub async fn joining_and_leaving_say_what_became_of_it(store: Arc<dyn Store>) {
     assert_eq!(get(&*store, missing).await, None, "adding to a missing group makes none");
 }
 
-pub async fn a_deleted_group_is_gone_and_its_messages_stay(store: Arc<dyn Store>) {
+pub(crate) async fn a_deleted_group_is_gone_and_its_messages_stay(store: Arc<dyn Store>) {
     let gone = group("gone", &["alice", "bob"], 1);
     let stays = group("stays", &["alice"], 2);
     create(&*store, [&gone, &stays]).await;
@@ -104,7 +104,7 @@ pub async fn a_deleted_group_is_gone_and_its_messages_stay(store: Arc<dyn Store>
     assert_eq!(store.health().await.expect("the store answers").groups_count, 1);
 }
 
-pub async fn groups_of_a_user_are_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
+pub(crate) async fn groups_of_a_user_are_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
     let old = group("old", &["alice", "bob"], 10);
     let new = group("new", &["bob", "alice"], 30);
     let middle = group("middle", &["alice"], 20);
@@ -118,7 +118,7 @@ pub async fn groups_of_a_user_are_newest_first_up_to_the_limit(store: Arc<dyn St
     assert_eq!(groups_of(&*store, "nobody", 10).await, []);
 }
 
-pub async fn a_search_finds_any_case_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
+pub(crate) async fn a_search_finds_any_case_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
     let groups = [
         group("Rust Berlin", &["alice"], 1),
         group("berlin trust", &["bob"], 3),
@@ -135,7 +135,7 @@ pub async fn a_search_finds_any_case_newest_first_up_to_the_limit(store: Arc<dyn
     assert_eq!(newest, [groups[1].clone(), groups[2].clone()], "members and all");
 }
 
-pub async fn a_search_folds_case_beyond_ascii(store: Arc<dyn Store>) {
+pub(crate) async fn a_search_folds_case_beyond_ascii(store: Arc<dyn Store>) {
     let groups = [
         group("ÄRZTE in Köln", &["alice"], 3),
         group("Москва", &["alice"], 2),
@@ -155,10 +155,26 @@ pub async fn a_search_folds_case_beyond_ascii(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn a_search_text_is_never_a_pattern(store: Arc<dyn Store>) {
+pub(crate) async fn a_search_text_is_never_a_pattern(store: Arc<dyn Store>) {
     let names = [
-        "plain", "dot.", "star*", "percent%", "under_score", "back\\slash", "caret^", "dollar$",
-        "[set]", "(group)", "a+b", "what?", "pipe|", "{1,2}", "/slash/", "\"quote\"", "it's", "E",
+        "plain",
+        "dot.",
+        "star*",
+        "percent%",
+        "under_score",
+        "back\\slash",
+        "caret^",
+        "dollar$",
+        "[set]",
+        "(group)",
+        "a+b",
+        "what?",
+        "pipe|",
+        "{1,2}",
+        "/slash/",
+        "\"quote\"",
+        "it's",
+        "E",
     ];
     let groups: Vec<Group> = names.iter().map(|name| group(name, &["alice"], 1)).collect();
     create(&*store, &groups).await;
@@ -171,7 +187,8 @@ pub async fn a_search_text_is_never_a_pattern(store: Arc<dyn Store>) {
             names.into_iter().rev().filter(|name| name.contains(special)).collect();
         assert_eq!(found(&*store, special).await, with_it, "{special}");
     }
-    for pattern in [".*", "%", "pl_in", "^plain", "plain$", "[a-z]", "pl.in", "p%n", "\\w", "(?s)"] {
+    for pattern in [".*", "%", "pl_in", "^plain", "plain$", "[a-z]", "pl.in", "p%n", "\\w", "(?s)"]
+    {
         let with_it: Vec<&str> =
             names.into_iter().rev().filter(|name| name.contains(pattern)).collect();
         assert_eq!(found(&*store, pattern).await, with_it, "{pattern}");

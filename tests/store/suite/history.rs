@@ -7,7 +7,7 @@ use banter::store::Store;
 
 use super::make::{apply_changes, between, direct, hide, in_group, insert, page};
 
-pub async fn a_page_is_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
+pub(crate) async fn a_page_is_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
     let group = GroupId::mint();
     let mut talk: Vec<Message> = [5, 1, 4, 2, 3].map(|at| direct("alice", "bob", at)).to_vec();
     let mut team: Vec<Message> = [5, 1, 4, 2, 3].map(|at| in_group(group, "alice", at)).to_vec();
@@ -25,7 +25,7 @@ pub async fn a_page_is_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn equal_timestamps_are_ordered_by_id(store: Arc<dyn Store>) {
+pub(crate) async fn equal_timestamps_are_ordered_by_id(store: Arc<dyn Store>) {
     let mut rows: Vec<Message> = (0..20).map(|_| direct("alice", "bob", 7)).collect();
     insert(&*store, rows.iter().rev()).await;
     rows.sort_by_key(|message| std::cmp::Reverse(message.id));
@@ -37,7 +37,7 @@ pub async fn equal_timestamps_are_ordered_by_id(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn before_continues_where_a_page_ended(store: Arc<dyn Store>) {
+pub(crate) async fn before_continues_where_a_page_ended(store: Arc<dyn Store>) {
     let group = GroupId::mint();
     let all: Vec<Message> = (0..23).map(|n| in_group(group, "alice", n / 4)).collect();
     insert(&*store, &all).await;
@@ -61,7 +61,7 @@ pub async fn before_continues_where_a_page_ended(store: Arc<dyn Store>) {
     assert_eq!(older.len(), count, "the place need not hold a message");
 }
 
-pub async fn hidden_messages_are_left_out_and_take_no_place(store: Arc<dyn Store>) {
+pub(crate) async fn hidden_messages_are_left_out_and_take_no_place(store: Arc<dyn Store>) {
     let group = GroupId::mint();
     let all: Vec<Message> = (0..10).map(|at| in_group(group, "alice", at)).collect();
     insert(&*store, &all).await;
@@ -80,7 +80,7 @@ pub async fn hidden_messages_are_left_out_and_take_no_place(store: Arc<dyn Store
     assert_eq!(older, [all[3].id, all[2].id]);
 }
 
-pub async fn both_directions_are_one_conversation(store: Arc<dyn Store>) {
+pub(crate) async fn both_directions_are_one_conversation(store: Arc<dyn Store>) {
     let rows = [
         direct("bob", "alice", 4),
         direct("alice", "bob", 3),
@@ -95,7 +95,7 @@ pub async fn both_directions_are_one_conversation(store: Arc<dyn Store>) {
     assert_eq!(older, rows[2..]);
 }
 
-pub async fn conversations_do_not_mix(store: Arc<dyn Store>) {
+pub(crate) async fn conversations_do_not_mix(store: Arc<dyn Store>) {
     let group = GroupId::mint();
     let named_like_the_group = group.to_string();
     let pairs = [
@@ -117,7 +117,7 @@ pub async fn conversations_do_not_mix(store: Arc<dyn Store>) {
     assert_eq!(page(&*store, between("b", "c"), "b", None, 10).await, []);
 }
 
-pub async fn a_conversation_with_oneself_holds_only_own_notes(store: Arc<dyn Store>) {
+pub(crate) async fn a_conversation_with_oneself_holds_only_own_notes(store: Arc<dyn Store>) {
     let notes = [direct("alice", "alice", 2), direct("alice", "alice", 1)];
     let others = [direct("alice", "bob", 3), direct("bob", "alice", 4), direct("bob", "bob", 5)];
     insert(&*store, notes.iter().chain(&others)).await;

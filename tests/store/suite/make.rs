@@ -9,7 +9,7 @@ use banter::model::{
 use banter::store::{HistoryQuery, Store};
 
 /// A user.
-pub fn user(name: &str) -> UserId {
+pub(crate) fn user(name: &str) -> UserId {
     UserId::parse(name).expect("a user id")
 }
 
@@ -32,18 +32,18 @@ fn message(from: &str, target: Target, at: i64) -> Message {
 }
 
 /// A direct message.
-pub fn direct(from: &str, to: &str, at: i64) -> Message {
+pub(crate) fn direct(from: &str, to: &str, at: i64) -> Message {
     message(from, Target::User(user(to)), at)
 }
 
 /// A group message, which its sender has read.
-pub fn in_group(group: GroupId, from: &str, at: i64) -> Message {
+pub(crate) fn in_group(group: GroupId, from: &str, at: i64) -> Message {
     let read_by = vec![user(from)];
     Message { read_by, ..message(from, Target::Group(group), at) }
 }
 
 /// A group made by its first member.
-pub fn group(name: &str, members: &[&str], at: i64) -> Group {
+pub(crate) fn group(name: &str, members: &[&str], at: i64) -> Group {
     let members: Vec<UserId> = members.iter().map(|name| user(name)).collect();
     Group {
         id: GroupId::mint(),
@@ -55,50 +55,50 @@ pub fn group(name: &str, members: &[&str], at: i64) -> Group {
 }
 
 /// A change that changes nothing yet.
-pub fn change(id: MessageId) -> MessageChange {
+pub(crate) fn change(id: MessageId) -> MessageChange {
     MessageChange { id, edit: None, readers: Vec::new(), hidden_for: Vec::new() }
 }
 
 /// The change of one or more readers.
-pub fn read(id: MessageId, readers: &[&str]) -> MessageChange {
+pub(crate) fn read(id: MessageId, readers: &[&str]) -> MessageChange {
     MessageChange { readers: readers.iter().map(|name| user(name)).collect(), ..change(id) }
 }
 
 /// The change of one or more users who hide a message.
-pub fn hide(id: MessageId, users: &[&str]) -> MessageChange {
+pub(crate) fn hide(id: MessageId, users: &[&str]) -> MessageChange {
     MessageChange { hidden_for: users.iter().map(|name| user(name)).collect(), ..change(id) }
 }
 
 /// A batch of inserts.
-pub fn inserts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Batch {
+pub(crate) fn inserts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Batch {
     let inserts = messages.into_iter().cloned().map(Arc::new).collect();
     Batch { inserts, ..Batch::default() }
 }
 
 /// Stores messages.
-pub async fn insert<'a>(store: &dyn Store, messages: impl IntoIterator<Item = &'a Message>) {
+pub(crate) async fn insert<'a>(store: &dyn Store, messages: impl IntoIterator<Item = &'a Message>) {
     store.apply(&inserts(messages)).await.expect("inserts are taken");
 }
 
 /// Applies changes.
-pub async fn apply_changes(store: &dyn Store, changes: Vec<MessageChange>) {
+pub(crate) async fn apply_changes(store: &dyn Store, changes: Vec<MessageChange>) {
     store.apply(&Batch { changes, ..Batch::default() }).await.expect("changes are taken");
 }
 
 /// Moves a cursor to a message.
-pub async fn move_cursor(store: &dyn Store, name: &str, group: GroupId, message: &Message) {
+pub(crate) async fn move_cursor(store: &dyn Store, name: &str, group: GroupId, message: &Message) {
     let cursor = ReadCursor { user: user(name), group, up_to: message.position() };
     let batch = Batch { cursors: vec![cursor], ..Batch::default() };
     store.apply(&batch).await.expect("cursors are taken");
 }
 
 /// A message by its `_id`.
-pub async fn stored(store: &dyn Store, id: MessageId) -> Option<Message> {
+pub(crate) async fn stored(store: &dyn Store, id: MessageId) -> Option<Message> {
     store.message(&id.into()).await.expect("the store answers")
 }
 
 /// A page of a conversation.
-pub async fn page(
+pub(crate) async fn page(
     store: &dyn Store,
     conversation: Conversation,
     viewer: &str,
@@ -111,6 +111,6 @@ pub async fn page(
 }
 
 /// The direct conversation of two users.
-pub fn between(a: &str, b: &str) -> Conversation {
+pub(crate) fn between(a: &str, b: &str) -> Conversation {
     Conversation::direct(user(a), user(b))
 }

@@ -29,7 +29,7 @@ fn all_kinds() -> JsonObject {
     }))
 }
 
-pub async fn every_field_comes_back_as_it_was_stored(store: Arc<dyn Store>) {
+pub(crate) async fn every_field_comes_back_as_it_was_stored(store: Arc<dyn Store>) {
     let plain = direct("alice", "bob", 1_700_000_000_123);
     let full = Message {
         old_id: Some("5a0d6c1e-93b4-4a57-9f3c-0b8f5d2f7f11".to_owned()),
@@ -75,7 +75,7 @@ pub async fn every_field_comes_back_as_it_was_stored(store: Arc<dyn Store>) {
     }
 }
 
-pub async fn a_second_insert_changes_nothing(store: Arc<dyn Store>) {
+pub(crate) async fn a_second_insert_changes_nothing(store: Arc<dyn Store>) {
     let first = direct("alice", "bob", 1);
     let second = Message { content: Content::Text("another".to_owned()), ..first.clone() };
     let new = direct("alice", "bob", 2);
@@ -88,7 +88,7 @@ pub async fn a_second_insert_changes_nothing(store: Arc<dyn Store>) {
     assert_eq!(rows, [new, first]);
 }
 
-pub async fn a_message_is_found_by_its_id_and_by_its_old_id(store: Arc<dyn Store>) {
+pub(crate) async fn a_message_is_found_by_its_id_and_by_its_old_id(store: Arc<dyn Store>) {
     let plain = direct("alice", "bob", 1);
     let uuid = "0b8f5d2f-7f11-4a57-9f3c-5a0d6c1e93b4";
     let old = Message { old_id: Some(uuid.to_owned()), ..direct("alice", "bob", 2) };
@@ -111,12 +111,12 @@ pub async fn a_message_is_found_by_its_id_and_by_its_old_id(store: Arc<dyn Store
     }
 }
 
-pub async fn an_empty_batch_is_taken(store: Arc<dyn Store>) {
+pub(crate) async fn an_empty_batch_is_taken(store: Arc<dyn Store>) {
     store.apply(&Batch::default()).await.expect("nothing to do");
     assert_eq!(store.health().await.expect("the store answers").messages_count, 0);
 }
 
-pub async fn ten_thousand_messages_are_one_batch(store: Arc<dyn Store>) {
+pub(crate) async fn ten_thousand_messages_are_one_batch(store: Arc<dyn Store>) {
     let group = GroupId::mint();
     let all: Vec<Message> = (0..10_000).map(|at| in_group(group, "alice", at)).collect();
     let batch = inserts(&all);
@@ -128,7 +128,7 @@ pub async fn ten_thousand_messages_are_one_batch(store: Arc<dyn Store>) {
     assert!(rows.iter().eq(all.iter().rev()), "all, once, in order");
 }
 
-pub async fn readers_go_on_while_batches_are_applied(store: Arc<dyn Store>) {
+pub(crate) async fn readers_go_on_while_batches_are_applied(store: Arc<dyn Store>) {
     const BATCHES: i64 = 40;
     const BATCH: usize = 25;
     let group = GroupId::mint();

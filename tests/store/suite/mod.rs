@@ -1,11 +1,11 @@
 //! What a store promises, one file per subject.
 
-pub mod changes;
-pub mod groups;
-pub mod history;
-pub mod make;
-pub mod messages;
-mod model;
-pub mod random;
-pub mod status;
-pub mod unread;
+pub(crate) mod changes;
+pub(crate) mod groups;
+pub(crate) mod history;
+pub(crate) mod make;
+pub(crate) mod messages;
+//MODEL
+//RANDOM
+pub(crate) mod status;
+pub(crate) mod unread;

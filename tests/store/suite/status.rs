@@ -7,11 +7,10 @@ use banter::store::Store;
 
 use super::make::{direct, group, in_group, insert, stored};
 
-pub async fn health_counts_and_names_indexes(store: Arc<dyn Store>) {
+pub(crate) async fn health_counts_and_names_indexes(store: Arc<dyn Store>) {
     let empty = store.health().await.expect("the store answers");
     assert_eq!((empty.messages_count, empty.groups_count), (0, 0));
-    let messages =
-        [direct("a", "b", 1), direct("b", "a", 2), in_group(GroupId::mint(), "a", 3)];
+    let messages = [direct("a", "b", 1), direct("b", "a", 2), in_group(GroupId::mint(), "a", 3)];
     insert(&*store, &messages).await;
     insert(&*store, &messages).await;
     let teams = [group("one", &["a"], 1), group("two", &["a"], 2)];
@@ -38,7 +37,7 @@ pub async fn health_counts_and_names_indexes(store: Arc<dyn Store>) {
     assert_eq!(health.groups_count, 1);
 }
 
-pub async fn preparing_again_keeps_what_is_stored(store: Arc<dyn Store>) {
+pub(crate) async fn preparing_again_keeps_what_is_stored(store: Arc<dyn Store>) {
     let message = direct("alice", "bob", 1);
     insert(&*store, [&message]).await;
 
@@ -47,7 +46,7 @@ pub async fn preparing_again_keeps_what_is_stored(store: Arc<dyn Store>) {
     assert_eq!(stored(&*store, message.id).await, Some(message));
 }
 
-pub async fn the_description_names_the_store(store: Arc<dyn Store>) {
+pub(crate) async fn the_description_names_the_store(store: Arc<dyn Store>) {
     let text = store.describe();
     assert!(text.starts_with("SQLite at ") || text.starts_with("MongoDB at "), "{text}");
 }
