@@ -58,6 +58,9 @@ macro_rules! conformance {
                 ten_thousand_messages_are_one_batch
                 readers_go_on_while_batches_are_applied
             }
+            random {
+                random_batches_match_the_model
+            }
             status {
                 health_counts_and_names_indexes
                 preparing_again_keeps_what_is_stored

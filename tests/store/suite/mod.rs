@@ -5,7 +5,7 @@ pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod make;
 pub(crate) mod messages;
-//MODEL
-//RANDOM
+mod model;
+pub(crate) mod random;
 pub(crate) mod status;
 pub(crate) mod unread;
