@@ -128,6 +128,23 @@ pub(crate) async fn ten_thousand_messages_are_one_batch(store: Arc<dyn Store>) {
     assert!(rows.iter().eq(all.iter().rev()), "all, once, in order");
 }
 
+pub(crate) async fn a_call_given_up_half_way_leaves_the_store_consistent(store: Arc<dyn Store>) {
+    let all: Vec<Message> = (0..500).map(|at| direct("alice", "bob", at)).collect();
+    let batch = inserts(&all);
+    for patience_micros in [0, 50, 500, 5_000] {
+        let patience = std::time::Duration::from_micros(patience_micros);
+        // Whether it ends in time is up to the machine; the state afterwards is not.
+        let _ = tokio::time::timeout(patience, store.apply(&batch)).await;
+        let _ = tokio::time::timeout(patience, store.unread(&user("bob"))).await;
+    }
+
+    store.apply(&batch).await.expect("the batch is taken");
+
+    let rows = page(&*store, between("alice", "bob"), "bob", None, 1_000).await;
+    assert!(rows.iter().eq(all.iter().rev()), "all, once, in order");
+    assert_eq!(store.health().await.expect("the store answers").messages_count, 500);
+}
+
 pub(crate) async fn readers_go_on_while_batches_are_applied(store: Arc<dyn Store>) {
     const BATCHES: i64 = 40;
     const BATCH: usize = 25;
