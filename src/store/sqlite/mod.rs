@@ -1,1 +1,146 @@
-//! (to be written)
+//! The embedded store: SQLite, one file, nothing to install.
+//!
+//! One connection writes and a few read; each call is one transaction on a blocking thread, so a
+//! batch is stored whole or not at all. The log is written ahead (WAL), so readers and the writer
+//! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
+
+mod connections;
+mod errors;
+mod groups;
+mod health;
+mod messages;
+mod rows;
+mod schema;
+mod statements;
+mod unread;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use async_trait::async_trait;
+
+use self::connections::{Access, Connections};
+use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Unread, UserId};
+
+/// Connections that read. Queries are short and mostly served from memory; more would only take
+/// turns on the processors.
+const READERS: u32 = 4;
+
+/// Messages and groups in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Arc<Connections>,
+    readers: Arc<Connections>,
+}
+
+impl SqliteStore {
+    /// Opens a file, or makes an empty one, in a folder that is made where it is missing. Tables
+    /// come with [`Store::prepare`]. Blocks on the disk for a moment: call it before serving.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] when the file can't be opened, is not a database, or was laid
+    /// out by a newer server.
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("can't make the folder {}", folder.display()))
+                .map_err(StoreError::Configuration)?;
+        }
+        let writer = Connections::new(path.to_owned(), Access::Write, 1);
+        let connection = writer.connect()?;
+        schema::check(&connection)?;
+        writer.put(connection);
+        let readers = Connections::new(path.to_owned(), Access::Read, READERS);
+        Ok(Self { path: path.to_owned(), writer: Arc::new(writer), readers: Arc::new(readers) })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn describe(&self) -> String {
+        format!("SQLite at {}", self.path.display())
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        self.writer.run(schema::create).await
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<()> {
+        let batch = batch.clone();
+        self.writer.run(move |transaction| messages::apply(transaction, &batch)).await
+    }
+
+    async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
+        let id = id.clone();
+        self.readers.run(move |transaction| messages::find(transaction, &id)).await
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
+        let query = query.clone();
+        self.readers.run(move |transaction| messages::history(transaction, &query)).await
+    }
+
+    async fn unread(&self, user: &UserId) -> Result<Unread> {
+        let user = user.clone();
+        self.readers.run(move |transaction| unread::count(transaction, &user)).await
+    }
+
+    async fn create_group(&self, group: &Group) -> Result<()> {
+        let group = group.clone();
+        self.writer.run(move |transaction| groups::create(transaction, &group)).await
+    }
+
+    async fn group(&self, id: GroupId) -> Result<Option<Group>> {
+        self.readers.run(move |transaction| groups::find(transaction, id)).await
+    }
+
+    async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| groups::of_user(transaction, &user, limit)).await
+    }
+
+    async fn search_groups(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
+        let text = text.to_owned();
+        self.readers.run(move |transaction| groups::search(transaction, &text, limit)).await
+    }
+
+    async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
+        let user = user.clone();
+        self.writer.run(move |transaction| groups::add_member(transaction, group, &user)).await
+    }
+
+    async fn remove_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
+        let user = user.clone();
+        self.writer.run(move |transaction| groups::remove_member(transaction, group, &user)).await
+    }
+
+    async fn delete_group(&self, id: GroupId) -> Result<bool> {
+        self.writer.run(move |transaction| groups::delete(transaction, id)).await
+    }
+
+    async fn health(&self) -> Result<StoreHealth> {
+        let start = Instant::now();
+        let (messages_count, groups_count) = self.readers.run(health::counts).await?;
+        let round_trip = start.elapsed();
+        let indexes = self.readers.run(health::indexes).await?;
+        Ok(StoreHealth { messages_count, groups_count, indexes, round_trip })
+    }
+
+    fn pool(&self) -> Option<PoolGauges> {
+        Some(self.readers.gauges())
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// A limit as SQLite takes it; the largest there is stands for "all".
+fn limit_to_sql(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,124 @@
+//! Groups and their members.
+
+use rusqlite::{OptionalExtension, Params, Transaction, params};
+
+use super::messages::add_to_count;
+use super::{limit_to_sql, rows, statements};
+use crate::model::{Group, GroupId, UserId};
+use crate::store::MembershipChange;
+
+/// Stores a new group.
+pub(super) fn create(transaction: &Transaction<'_>, group: &Group) -> rusqlite::Result<()> {
+    let id = group.id.0.bytes();
+    let created_at = group.created_at.as_millis();
+    transaction.prepare_cached(statements::INSERT_GROUP)?.execute(params![
+        id,
+        group.name,
+        fold_case(&group.name),
+        group.created_by.as_str(),
+        created_at,
+    ])?;
+    let mut insert = transaction.prepare_cached(statements::INSERT_MEMBER)?;
+    for member in &group.members {
+        insert.execute(params![id, member.as_str(), created_at])?;
+    }
+    add_to_count(transaction, "groups", 1)
+}
+
+/// One group.
+pub(super) fn find(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Result<Option<Group>> {
+    let group = find_without_members(transaction, id)?;
+    group.map(|group| with_members(transaction, group)).transpose()
+}
+
+/// The groups of a user, newest first.
+pub(super) fn of_user(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Group>> {
+    let params = params![user.as_str(), limit_to_sql(limit)];
+    list(transaction, statements::GROUPS_OF_USER, params)
+}
+
+/// Groups whose name contains a text, newest first.
+pub(super) fn search(
+    transaction: &Transaction<'_>,
+    text: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<Group>> {
+    let params = params![fold_case(text), limit_to_sql(limit)];
+    list(transaction, statements::SEARCH_GROUPS, params)
+}
+
+/// Makes a user a member.
+pub(super) fn add_member(
+    transaction: &Transaction<'_>,
+    id: GroupId,
+    user: &UserId,
+) -> rusqlite::Result<MembershipChange> {
+    let Some(group) = find_without_members(transaction, id)? else {
+        return Ok(MembershipChange::NoGroup);
+    };
+    let mut insert = transaction.prepare_cached(statements::INSERT_MEMBER)?;
+    let created_at = group.created_at.as_millis();
+    match insert.execute(params![id.0.bytes(), user.as_str(), created_at])? {
+        0 => Ok(MembershipChange::Unchanged),
+        _ => Ok(MembershipChange::Changed),
+    }
+}
+
+/// Takes a user out of a group.
+pub(super) fn remove_member(
+    transaction: &Transaction<'_>,
+    id: GroupId,
+    user: &UserId,
+) -> rusqlite::Result<MembershipChange> {
+    if find_without_members(transaction, id)?.is_none() {
+        return Ok(MembershipChange::NoGroup);
+    }
+    let mut delete = transaction.prepare_cached(statements::DELETE_MEMBER)?;
+    match delete.execute(params![id.0.bytes(), user.as_str()])? {
+        0 => Ok(MembershipChange::Unchanged),
+        _ => Ok(MembershipChange::Changed),
+    }
+}
+
+/// Deletes a group; whether it was there.
+pub(super) fn delete(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Result<bool> {
+    transaction.prepare_cached(statements::DELETE_MEMBERS)?.execute([id.0.bytes()])?;
+    let deleted = transaction.prepare_cached(statements::DELETE_GROUP)?.execute([id.0.bytes()])?;
+    add_to_count(transaction, "groups", -(deleted as i64))?;
+    Ok(deleted > 0)
+}
+
+fn find_without_members(
+    transaction: &Transaction<'_>,
+    id: GroupId,
+) -> rusqlite::Result<Option<Group>> {
+    let mut statement = transaction.prepare_cached(statements::GROUP_BY_ID)?;
+    statement.query_row([id.0.bytes()], rows::group_without_members).optional()
+}
+
+fn list(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+) -> rusqlite::Result<Vec<Group>> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    let groups = statement.query_map(params, rows::group_without_members)?;
+    groups.map(|group| with_members(transaction, group?)).collect()
+}
+
+fn with_members(transaction: &Transaction<'_>, group: Group) -> rusqlite::Result<Group> {
+    let mut statement = transaction.prepare_cached(statements::MEMBERS)?;
+    let members = statement.query_map([group.id.0.bytes()], |row| rows::user(row, 0))?;
+    Ok(Group { members: members.collect::<rusqlite::Result<_>>()?, ..group })
+}
+
+/// A text without regard to case. Each character goes to upper case first, which brings together
+/// those with several lower-case forms (the two small sigmas); whole-text rules that depend on
+/// neighbours would make a part of a name differ from the same part alone.
+fn fold_case(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}

@@ -1,0 +1,136 @@
+//! Writing batches, and reading messages again.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::{rows, statements};
+use crate::model::{
+    Batch, Conversation, Message, MessageChange, MessageRef, ReadCursor, Timestamp, UserId,
+};
+use crate::store::HistoryQuery;
+
+/// Writes a batch, its parts in their order.
+pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let mut count = 0_i64;
+    let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
+    for message in &batch.inserts {
+        count += rows::insert_message(&mut insert, message)? as i64;
+    }
+    for change in &batch.changes {
+        apply_change(transaction, change)?;
+    }
+    let mut delete = transaction.prepare_cached(statements::DELETE_MESSAGE)?;
+    for id in &batch.deletes {
+        count -= delete.execute([id.0.bytes()])? as i64;
+    }
+    for group in &batch.purges {
+        let mut purge = transaction.prepare_cached(statements::PURGE_GROUP)?;
+        count -= purge.execute([group.0.bytes()])? as i64;
+        transaction.prepare_cached(statements::PURGE_CURSORS)?.execute([group.0.bytes()])?;
+    }
+    for cursor in &batch.cursors {
+        move_cursor(transaction, cursor)?;
+    }
+    add_to_count(transaction, "messages", count)
+}
+
+fn apply_change(transaction: &Transaction<'_>, change: &MessageChange) -> rusqlite::Result<()> {
+    let id = change.id.0.bytes();
+    if let Some((content, edited_at)) = &change.edit {
+        let content = rows::content_to_json(content)?;
+        let mut edit = transaction.prepare_cached(statements::EDIT_MESSAGE)?;
+        edit.execute(params![id, content, edited_at.as_millis()])?;
+    }
+    if change.readers.is_empty() && change.hidden_for.is_empty() {
+        return Ok(());
+    }
+    let mut lists = transaction.prepare_cached(statements::MESSAGE_LISTS)?;
+    let stored = lists.query_row([id], |row| Ok((rows::users(row, 0)?, rows::users(row, 1)?)));
+    let Some((mut deleted_for, mut read_by)) = stored.optional()? else { return Ok(()) };
+    if !change.readers.is_empty() {
+        add_missing(&mut read_by, &change.readers);
+        let mut read = transaction.prepare_cached(statements::READ_MESSAGE)?;
+        read.execute(params![id, rows::users_to_json(&read_by)?])?;
+    }
+    if !change.hidden_for.is_empty() {
+        add_missing(&mut deleted_for, &change.hidden_for);
+        let mut hide = transaction.prepare_cached(statements::HIDE_MESSAGE)?;
+        hide.execute(params![id, rows::users_to_json(&deleted_for)?])?;
+    }
+    Ok(())
+}
+
+fn add_missing(users: &mut Vec<UserId>, more: &[UserId]) {
+    for user in more {
+        if !users.contains(user) {
+            users.push(user.clone());
+        }
+    }
+}
+
+fn move_cursor(transaction: &Transaction<'_>, cursor: &ReadCursor) -> rusqlite::Result<()> {
+    let (timestamp, message) = cursor.up_to;
+    let mut statement = transaction.prepare_cached(statements::MOVE_CURSOR)?;
+    statement.execute(params![
+        cursor.group.0.bytes(),
+        cursor.user.as_str(),
+        timestamp.as_millis(),
+        message.0.bytes(),
+    ])?;
+    Ok(())
+}
+
+/// Keeps the number of rows in step with what the same transaction writes.
+pub(super) fn add_to_count(
+    transaction: &Transaction<'_>,
+    name: &str,
+    more: i64,
+) -> rusqlite::Result<()> {
+    if more != 0 {
+        let mut add = transaction.prepare_cached(statements::ADD_TO_COUNT)?;
+        add.execute(params![name, more])?;
+    }
+    Ok(())
+}
+
+/// One message, by its `_id`, else by its old id.
+pub(super) fn find(
+    transaction: &Transaction<'_>,
+    name: &MessageRef,
+) -> rusqlite::Result<Option<Message>> {
+    if let Some(id) = name.as_id() {
+        let mut by_id = transaction.prepare_cached(statements::MESSAGE_BY_ID)?;
+        let found = by_id.query_row([id.0.bytes()], rows::message).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    let mut by_old_id = transaction.prepare_cached(statements::MESSAGE_BY_OLD_ID)?;
+    by_old_id.query_row([name.as_str()], rows::message).optional()
+}
+
+/// A page of a conversation.
+pub(super) fn history(
+    transaction: &Transaction<'_>,
+    query: &HistoryQuery,
+) -> rusqlite::Result<Vec<Message>> {
+    let (timestamp, id) = match &query.before {
+        Some((Timestamp(at), id)) => (*at, id.0.bytes().to_vec()),
+        // A place after every message: one byte more than any id has.
+        None => (i64::MAX, vec![u8::MAX; 13]),
+    };
+    let viewer = query.viewer.as_str();
+    let limit = super::limit_to_sql(query.limit);
+    match &query.conversation {
+        Conversation::Direct(low, high) => transaction
+            .prepare_cached(statements::DIRECT_HISTORY)?
+            .query_map(
+                params![low.as_str(), high.as_str(), timestamp, id, viewer, limit],
+                rows::message,
+            )?
+            .collect(),
+        Conversation::Group(group) => transaction
+            .prepare_cached(statements::GROUP_HISTORY)?
+            .query_map(params![group.0.bytes(), timestamp, id, viewer, limit], rows::message)?
+            .collect(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Between rows and the model.
+
+use bson::oid::ObjectId;
+use rusqlite::types::{FromSqlError, Type};
+use rusqlite::{Row, Statement};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::model::{
+    Content, ContentType, Group, GroupId, JsonObject, Message, MessageId, Status, Target,
+    Timestamp, UserId,
+};
+
+/// Binds a message to [`super::statements::INSERT_MESSAGE`] and runs it; rows written.
+pub(super) fn insert_message(
+    statement: &mut Statement<'_>,
+    message: &Message,
+) -> rusqlite::Result<usize> {
+    let (to_user, group) = match &message.target {
+        Target::User(to) => (Some(to.as_str()), None),
+        Target::Group(group) => (None, Some(group.0.bytes())),
+    };
+    statement.execute(rusqlite::params![
+        message.id.0.bytes(),
+        message.old_id,
+        message.from.as_str(),
+        to_user,
+        group,
+        message.timestamp.as_millis(),
+        message.status.as_str(),
+        message.edited_at.map(Timestamp::as_millis),
+        message.content_type.as_str(),
+        users_to_json(&message.deleted_for)?,
+        users_to_json(&message.read_by)?,
+        message.media_url,
+        message.media_metadata.as_ref().map(to_json).transpose()?,
+        content_to_json(&message.content)?,
+    ])
+}
+
+/// Reads the columns of every select of messages.
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let target = match row.get::<_, Option<String>>(3)? {
+        Some(to) => Target::User(UserId::from_stored(&to)),
+        None => Target::Group(group_id(row, 4)?),
+    };
+    let metadata: Option<String> = row.get(12)?;
+    Ok(Message {
+        id: MessageId(object_id(row, 0)?),
+        old_id: row.get(1)?,
+        target,
+        from: user(row, 2)?,
+        content: content(row, 13)?,
+        content_type: content_type(row, 8)?,
+        media_url: row.get(11)?,
+        media_metadata: metadata.map(|text| from_json::<JsonObject>(12, &text)).transpose()?,
+        timestamp: Timestamp(row.get(5)?),
+        status: Status::from_stored(row.get_ref(6)?.as_str()?),
+        read_by: users(row, 10)?,
+        deleted_for: users(row, 9)?,
+        edited_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+    })
+}
+
+/// Reads the columns of every select of groups; members come from their own table.
+pub(super) fn group_without_members(row: &Row<'_>) -> rusqlite::Result<Group> {
+    Ok(Group {
+        id: group_id(row, 0)?,
+        name: row.get(1)?,
+        members: Vec::new(),
+        created_by: user(row, 2)?,
+        created_at: Timestamp(row.get(3)?),
+    })
+}
+
+/// Content as JSON text: a string, or an object.
+pub(super) fn content_to_json(content: &Content) -> rusqlite::Result<String> {
+    match content {
+        Content::Text(text) => to_json(text),
+        Content::Object(object) => to_json(object),
+    }
+}
+
+/// A list of users as a JSON array.
+pub(super) fn users_to_json(users: &[UserId]) -> rusqlite::Result<String> {
+    to_json(&users.iter().map(UserId::as_str).collect::<Vec<_>>())
+}
+
+/// A list of users from a JSON array.
+pub(super) fn users(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<UserId>> {
+    let names: Vec<String> = from_json(column, row.get_ref(column)?.as_str()?)?;
+    Ok(names.iter().map(|name| UserId::from_stored(name)).collect())
+}
+
+/// A user's id.
+pub(super) fn user(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
+    Ok(UserId::from_stored(row.get_ref(column)?.as_str()?))
+}
+
+/// A group's id.
+pub(super) fn group_id(row: &Row<'_>, column: usize) -> rusqlite::Result<GroupId> {
+    object_id(row, column).map(GroupId)
+}
+
+/// A number of rows.
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let count: i64 = row.get(column)?;
+    u64::try_from(count).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, count))
+}
+
+fn object_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ObjectId> {
+    row.get(column).map(ObjectId::from_bytes)
+}
+
+fn content(row: &Row<'_>, column: usize) -> rusqlite::Result<Content> {
+    match from_json(column, row.get_ref(column)?.as_str()?)? {
+        Value::String(text) => Ok(Content::Text(text)),
+        Value::Object(object) => Ok(Content::Object(object)),
+        _ => Err(unreadable(column, FromSqlError::InvalidType)),
+    }
+}
+
+fn content_type(row: &Row<'_>, column: usize) -> rusqlite::Result<ContentType> {
+    let kind = ContentType::parse(row.get_ref(column)?.as_str()?);
+    kind.ok_or_else(|| unreadable(column, FromSqlError::InvalidType))
+}
+
+fn to_json<T: Serialize + ?Sized>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn from_json<T: DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+}

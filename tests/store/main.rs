@@ -1,0 +1,90 @@
+//! The conformance suite: every test runs on every store.
+//!
+//! A store is a module with `async fn fresh() -> (Arc<dyn Store>, impl Sized)`: an empty, prepared
+//! store, and what keeps it alive until the test ends. One line below adds it. A test is a
+//! function in `suite/` and its name in [`conformance!`]; one that isn't listed is dead code.
+
+#![expect(clippy::expect_used, reason = "a test that can't go on fails")]
+
+mod sqlite;
+mod suite;
+
+macro_rules! conformance {
+    ($fresh:path: $($file:ident { $($test:ident)* })*) => {
+        $(mod $file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let (store, _alive) = $fresh().await;
+                crate::suite::$file::$test(store).await;
+            })*
+        })*
+    };
+    ($fresh:path) => {
+        crate::conformance! { $fresh:
+            changes {
+                a_change_to_a_missing_message_is_ignored_and_never_resurrects_it
+                an_edit_replaces_content_and_says_when
+                readers_are_kept_once_in_order_and_make_the_status_read
+                a_hidden_message_is_gone_for_that_user_alone
+                one_change_may_edit_read_and_hide
+                a_deleted_message_is_gone_for_everyone
+                a_purge_takes_the_messages_of_that_group_alone
+                a_batch_applied_twice_equals_once
+                parts_of_a_batch_apply_in_their_order
+            }
+            groups {
+                a_group_comes_back_as_it_was_stored
+                a_missing_group_is_none
+                members_keep_the_order_in_which_they_joined
+                joining_and_leaving_say_what_became_of_it
+                a_deleted_group_is_gone_and_its_messages_stay
+                groups_of_a_user_are_newest_first_up_to_the_limit
+                a_search_finds_any_case_newest_first_up_to_the_limit
+                a_search_folds_case_beyond_ascii
+                a_search_text_is_never_a_pattern
+            }
+            history {
+                a_page_is_newest_first_up_to_the_limit
+                equal_timestamps_are_ordered_by_id
+                before_continues_where_a_page_ended
+                hidden_messages_are_left_out_and_take_no_place
+                both_directions_are_one_conversation
+                conversations_do_not_mix
+                a_conversation_with_oneself_holds_only_own_notes
+            }
+            messages {
+                every_field_comes_back_as_it_was_stored
+                a_second_insert_changes_nothing
+                a_message_is_found_by_its_id_and_by_its_old_id
+                an_empty_batch_is_taken
+                ten_thousand_messages_are_one_batch
+                a_call_given_up_half_way_leaves_the_store_consistent
+                readers_go_on_while_batches_are_applied
+            }
+            random {
+                random_batches_match_the_model
+            }
+            status {
+                health_counts_and_names_indexes
+                preparing_again_keeps_what_is_stored
+                the_description_names_the_store
+            }
+            unread {
+                direct_messages_count_until_read_or_hidden
+                notes_to_oneself_are_never_unread
+                group_messages_of_others_count_after_the_cursor
+                without_a_cursor_the_newest_count
+                a_group_message_read_or_hidden_does_not_count
+                a_cursor_only_moves_forward
+                cursors_of_equal_timestamps_are_ordered_by_id
+                only_groups_the_user_is_in_count
+                counts_are_exact_up_to_their_bound
+            }
+        }
+    };
+}
+use conformance;
+
+mod on_sqlite {
+    crate::conformance!(crate::sqlite::fresh);
+}

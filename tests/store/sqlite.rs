@@ -1,0 +1,161 @@
+//! The embedded store: how the suite gets one, and what only a file can go through.
+
+use std::sync::Arc;
+
+use banter::model::{Batch, Message};
+use banter::store::sqlite::SqliteStore;
+use banter::store::{PoolGauges, Store, StoreError};
+use tempfile::TempDir;
+
+use crate::suite::make::{direct, group, insert, stored, user};
+
+/// An empty store in a folder of its own, which goes with the second value.
+pub(crate) async fn fresh() -> (Arc<dyn Store>, TempDir) {
+    let folder = folder();
+    (Arc::new(open(&folder).await), folder)
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+async fn open(folder: &TempDir) -> SqliteStore {
+    let store = SqliteStore::open(&folder.path().join("data/banter.db")).expect("a database");
+    store.prepare().await.expect("tables");
+    store
+}
+
+#[tokio::test]
+async fn what_was_stored_is_there_after_a_restart() {
+    let folder = folder();
+    let message = direct("alice", "bob", 1);
+    let team = group("team", &["zed", "alice"], 2);
+    let first = open(&folder).await;
+    insert(&first, [&message]).await;
+    first.create_group(&team).await.expect("a new group");
+    first.close().await;
+
+    let second = open(&folder).await;
+
+    assert_eq!(stored(&second, message.id).await, Some(message));
+    assert_eq!(second.group(team.id).await.expect("the store answers"), Some(team));
+    let health = second.health().await.expect("the store answers");
+    assert_eq!((health.messages_count, health.groups_count), (1, 1));
+}
+
+#[tokio::test]
+async fn a_batch_is_in_the_file_once_it_is_applied() {
+    let folder = folder();
+    let message = direct("alice", "bob", 1);
+    let first = open(&folder).await;
+    insert(&first, [&message]).await;
+
+    let second = open(&folder).await;
+
+    assert_eq!(stored(&second, message.id).await, Some(message), "without a close before");
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_server_is_refused_and_left_alone() {
+    let folder = folder();
+    open(&folder).await.close().await;
+    let path = folder.path().join("data/banter.db");
+    let newer = rusqlite::Connection::open(&path).expect("a database");
+    newer.pragma_update(None, "user_version", 1_000).expect("a newer layout");
+    drop(newer);
+
+    let error = SqliteStore::open(&path).expect_err("the file is too new");
+
+    assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
+    assert!(error.to_string().contains("layout 1000"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused_as_a_matter_of_set_up() {
+    let folder = folder();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database, ".repeat(100)).expect("a file");
+
+    for path in [&text, &text.join("banter.db"), folder.path()] {
+        let error = SqliteStore::open(path).expect_err("no database");
+        assert!(matches!(error, StoreError::Configuration(_)), "{}: {error:?}", path.display());
+    }
+    let kept = std::fs::read_to_string(&text).expect("the file");
+    assert!(kept.starts_with("not a database, "), "it is left alone");
+}
+
+#[tokio::test]
+async fn a_group_stored_twice_is_refused_for_good_and_the_first_stays() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let team = group("team", &["alice"], 1);
+    store.create_group(&team).await.expect("a new group");
+
+    let error = store.create_group(&team).await.expect_err("it is there already");
+
+    assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
+    assert_eq!(store.group(team.id).await.expect("the store answers"), Some(team));
+    assert_eq!(store.health().await.expect("the store answers").groups_count, 1);
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_half_way_leaves_nothing_behind() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let good = direct("alice", "bob", 1);
+    let bad = direct("alice", "carol", 2);
+    let saboteur = rusqlite::Connection::open(folder.path().join("data/banter.db")).expect("open");
+    let trigger = "CREATE TRIGGER fail BEFORE INSERT ON messages WHEN new.to_user = 'carol'
+        BEGIN SELECT raise(ABORT, 'no'); END";
+    saboteur.execute_batch(trigger).expect("a trigger");
+    let inserts = [&good, &bad].map(|message| Arc::new(Message::clone(message))).to_vec();
+
+    let error = store.apply(&Batch { inserts, ..Batch::default() }).await.expect_err("the trigger");
+
+    assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
+    assert_eq!(stored(&store, good.id).await, None);
+    assert_eq!(store.health().await.expect("the store answers").messages_count, 0);
+    insert(&store, [&good]).await;
+    assert_eq!(stored(&store, good.id).await, Some(good), "the store goes on");
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_counted() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let before = store.pool().expect("a pool");
+    assert_eq!(before, PoolGauges { open: 0, in_use: 0, waiting: 0, max: before.max });
+
+    let name = user("alice");
+    let calls = (0..100).map(|_| store.unread(&name));
+    for answer in futures_util::future::join_all(calls).await {
+        answer.expect("each call gets its turn");
+    }
+
+    let after = store.pool().expect("a pool");
+    assert!((1..=after.max).contains(&after.open), "{after:?}");
+    assert_eq!((after.in_use, after.waiting), (0, 0));
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_that_it_is_closed() {
+    let folder = folder();
+    let store = open(&folder).await;
+    store.close().await;
+    store.close().await;
+
+    let error = store.unread(&user("alice")).await.expect_err("it is closed");
+    assert!(error.is_transient(), "{error:?}");
+    let error = store.apply(&Batch::default()).await.expect_err("it is closed");
+    assert!(error.is_transient(), "{error:?}");
+    let left = std::fs::read_dir(folder.path().join("data")).expect("the folder").count();
+    assert_eq!(left, 1, "the log has gone into the file");
+}
+
+#[tokio::test]
+async fn the_description_says_where_the_file_is() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let path = folder.path().join("data").join("banter.db");
+    assert_eq!(store.describe(), format!("SQLite at {}", path.display()));
+}

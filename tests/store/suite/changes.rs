@@ -1,0 +1,203 @@
+//! Changes, deletes and purges.
+
+use std::sync::Arc;
+
+use banter::model::{
+    Batch, Content, Conversation, GroupId, Message, MessageChange, ReadCursor, Status, Timestamp,
+};
+use banter::store::Store;
+use serde_json::json;
+
+use super::make::{
+    apply_changes, between, change, direct, group, hide, in_group, insert, page, read, stored, user,
+};
+
+fn edit(message: &Message, text: &str, at: i64) -> MessageChange {
+    MessageChange {
+        edit: Some((Content::Text(text.to_owned()), Timestamp(at))),
+        ..change(message.id)
+    }
+}
+
+pub(crate) async fn a_change_to_a_missing_message_is_ignored_and_never_resurrects_it(
+    store: Arc<dyn Store>,
+) {
+    let never_there = direct("alice", "bob", 1);
+    let deleted = direct("alice", "bob", 2);
+    insert(&*store, [&deleted]).await;
+    let deletion = Batch { deletes: vec![deleted.id], ..Batch::default() };
+    store.apply(&deletion).await.expect("a delete is taken");
+
+    for message in [&never_there, &deleted] {
+        apply_changes(&*store, vec![edit(message, "late", 3)]).await;
+        apply_changes(&*store, vec![read(message.id, &["bob"])]).await;
+        apply_changes(&*store, vec![hide(message.id, &["bob"])]).await;
+    }
+    store.apply(&deletion).await.expect("a delete of nothing is taken");
+
+    assert_eq!(stored(&*store, never_there.id).await, None);
+    assert_eq!(stored(&*store, deleted.id).await, None);
+    assert_eq!(store.health().await.expect("the store answers").messages_count, 0);
+}
+
+pub(crate) async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>) {
+    let message = direct("alice", "bob", 1);
+    let other = direct("alice", "bob", 2);
+    insert(&*store, [&message, &other]).await;
+
+    apply_changes(&*store, vec![edit(&message, "new", 5)]).await;
+
+    let edited = Message {
+        content: Content::Text("new".to_owned()),
+        edited_at: Some(Timestamp(5)),
+        ..message.clone()
+    };
+    assert_eq!(stored(&*store, message.id).await, Some(edited.clone()));
+
+    let object = json!({"caption": "ü", "size": [1, 2.5]}).as_object().expect("object").clone();
+    let content = Content::Object(object);
+    let structured =
+        MessageChange { edit: Some((content.clone(), Timestamp(9))), ..change(message.id) };
+    apply_changes(&*store, vec![structured]).await;
+
+    let edited = Message { content, edited_at: Some(Timestamp(9)), ..edited };
+    assert_eq!(stored(&*store, message.id).await, Some(edited));
+    assert_eq!(stored(&*store, other.id).await, Some(other));
+}
+
+pub(crate) async fn readers_are_kept_once_in_order_and_make_the_status_read(store: Arc<dyn Store>) {
+    let message = in_group(GroupId::mint(), "alice", 1);
+    insert(&*store, [&message]).await;
+
+    apply_changes(&*store, vec![read(message.id, &["zed", "bob"])]).await;
+    apply_changes(&*store, vec![read(message.id, &["carol", "bob", "alice", "dan"])]).await;
+
+    let read_by = ["alice", "zed", "bob", "carol", "dan"].map(user).to_vec();
+    let expected = Message { read_by, status: Status::Read, ..message.clone() };
+    assert_eq!(stored(&*store, message.id).await, Some(expected));
+}
+
+pub(crate) async fn a_hidden_message_is_gone_for_that_user_alone(store: Arc<dyn Store>) {
+    let message = direct("alice", "bob", 1);
+    insert(&*store, [&message]).await;
+
+    apply_changes(&*store, vec![hide(message.id, &["bob"])]).await;
+    apply_changes(&*store, vec![hide(message.id, &["bob"])]).await;
+
+    let hidden = Message { deleted_for: vec![user("bob")], ..message.clone() };
+    assert_eq!(stored(&*store, message.id).await, Some(hidden.clone()));
+    assert_eq!(page(&*store, between("alice", "bob"), "bob", None, 10).await, []);
+    assert_eq!(page(&*store, between("alice", "bob"), "alice", None, 10).await, [hidden]);
+}
+
+pub(crate) async fn one_change_may_edit_read_and_hide(store: Arc<dyn Store>) {
+    let message = direct("alice", "bob", 1);
+    insert(&*store, [&message]).await;
+    let all = MessageChange {
+        readers: vec![user("bob")],
+        hidden_for: vec![user("bob"), user("alice")],
+        ..edit(&message, "new", 7)
+    };
+
+    apply_changes(&*store, vec![all]).await;
+
+    let expected = Message {
+        content: Content::Text("new".to_owned()),
+        edited_at: Some(Timestamp(7)),
+        status: Status::Read,
+        read_by: vec![user("bob")],
+        deleted_for: vec![user("bob"), user("alice")],
+        ..message.clone()
+    };
+    assert_eq!(stored(&*store, message.id).await, Some(expected));
+}
+
+pub(crate) async fn a_deleted_message_is_gone_for_everyone(store: Arc<dyn Store>) {
+    let gone = Message { old_id: Some("an-old-id".to_owned()), ..direct("alice", "bob", 1) };
+    let stays = direct("alice", "bob", 2);
+    insert(&*store, [&gone, &stays]).await;
+
+    let batch = Batch { deletes: vec![gone.id], ..Batch::default() };
+    store.apply(&batch).await.expect("a delete is taken");
+
+    assert_eq!(stored(&*store, gone.id).await, None);
+    let by_old_id = banter::model::MessageRef::parse("an-old-id").expect("a reference");
+    assert_eq!(store.message(&by_old_id).await.expect("the store answers"), None);
+    assert_eq!(page(&*store, between("alice", "bob"), "bob", None, 10).await, [stays]);
+    let unread = store.unread(&user("bob")).await.expect("the store answers");
+    assert_eq!(unread.direct, 1);
+}
+
+pub(crate) async fn a_purge_takes_the_messages_of_that_group_alone(store: Arc<dyn Store>) {
+    let (purged, other) = (GroupId::mint(), GroupId::mint());
+    let private = direct("alice", "bob", 1);
+    let kept = in_group(other, "alice", 1);
+    let gone: Vec<Message> = (0..50).map(|at| in_group(purged, "alice", at)).collect();
+    insert(&*store, gone.iter().chain([&private, &kept])).await;
+
+    let batch = Batch { purges: vec![purged, GroupId::mint()], ..Batch::default() };
+    store.apply(&batch).await.expect("a purge is taken");
+
+    assert_eq!(page(&*store, Conversation::Group(purged), "bob", None, 100).await, []);
+    assert_eq!(stored(&*store, gone[0].id).await, None);
+    assert_eq!(page(&*store, Conversation::Group(other), "bob", None, 100).await, [kept]);
+    assert_eq!(page(&*store, between("alice", "bob"), "bob", None, 100).await, [private]);
+    assert_eq!(store.health().await.expect("the store answers").messages_count, 2);
+}
+
+pub(crate) async fn a_batch_applied_twice_equals_once(store: Arc<dyn Store>) {
+    let team = group("team", &["alice", "bob"], 0);
+    let gone_group = GroupId::mint();
+    store.create_group(&team).await.expect("a new group");
+    let old = direct("alice", "bob", 1);
+    let doomed = direct("alice", "bob", 2);
+    let purged = in_group(gone_group, "alice", 3);
+    insert(&*store, [&old, &doomed, &purged]).await;
+    let new = in_group(team.id, "alice", 4);
+    let newer = in_group(team.id, "alice", 5);
+    let batch = Batch {
+        inserts: vec![Arc::new(new.clone()), Arc::new(newer.clone())],
+        changes: vec![MessageChange { readers: vec![user("bob")], ..edit(&old, "edited", 6) }],
+        deletes: vec![doomed.id],
+        purges: vec![gone_group],
+        cursors: vec![ReadCursor { user: user("bob"), group: team.id, up_to: new.position() }],
+    };
+
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        store.apply(&batch).await.expect("the batch is taken");
+        states.push((
+            page(&*store, between("alice", "bob"), "bob", None, 10).await,
+            page(&*store, Conversation::Group(team.id), "bob", None, 10).await,
+            page(&*store, Conversation::Group(gone_group), "bob", None, 10).await,
+            store.unread(&user("bob")).await.expect("the store answers"),
+            store.health().await.expect("the store answers").messages_count,
+        ));
+    }
+
+    assert_eq!(states[0].1, [newer, new]);
+    assert_eq!((states[0].3.group, states[0].4), (1, 3));
+    assert_eq!(states[0], states[1]);
+    assert_eq!(states[0], states[2]);
+}
+
+pub(crate) async fn parts_of_a_batch_apply_in_their_order(store: Arc<dyn Store>) {
+    let team = GroupId::mint();
+    let deleted = direct("alice", "bob", 1);
+    let purged = in_group(team, "alice", 2);
+    let before = in_group(team, "alice", 1);
+    insert(&*store, [&before]).await;
+    let batch = Batch {
+        inserts: vec![Arc::new(deleted.clone()), Arc::new(purged.clone())],
+        changes: vec![read(before.id, &["bob"])],
+        deletes: vec![deleted.id],
+        purges: vec![team],
+        cursors: Vec::new(),
+    };
+
+    store.apply(&batch).await.expect("the batch is taken");
+
+    for message in [deleted, purged, before] {
+        assert_eq!(stored(&*store, message.id).await, None);
+    }
+}

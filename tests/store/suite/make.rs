@@ -1,0 +1,116 @@
+//! Short ways to make what the tests are about.
+
+use std::sync::Arc;
+
+use banter::model::{
+    Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageChange, MessageId,
+    ReadCursor, Status, Target, Timestamp, UserId,
+};
+use banter::store::{HistoryQuery, Store};
+
+/// A user.
+pub(crate) fn user(name: &str) -> UserId {
+    UserId::parse(name).expect("a user id")
+}
+
+fn message(from: &str, target: Target, at: i64) -> Message {
+    Message {
+        id: MessageId::mint(),
+        old_id: None,
+        target,
+        from: user(from),
+        content: Content::Text(format!("{from} at {at}")),
+        content_type: ContentType::Text,
+        media_url: None,
+        media_metadata: None,
+        timestamp: Timestamp(at),
+        status: Status::Sent,
+        read_by: Vec::new(),
+        deleted_for: Vec::new(),
+        edited_at: None,
+    }
+}
+
+/// A direct message.
+pub(crate) fn direct(from: &str, to: &str, at: i64) -> Message {
+    message(from, Target::User(user(to)), at)
+}
+
+/// A group message, which its sender has read.
+pub(crate) fn in_group(group: GroupId, from: &str, at: i64) -> Message {
+    let read_by = vec![user(from)];
+    Message { read_by, ..message(from, Target::Group(group), at) }
+}
+
+/// A group made by its first member.
+pub(crate) fn group(name: &str, members: &[&str], at: i64) -> Group {
+    let members: Vec<UserId> = members.iter().map(|name| user(name)).collect();
+    Group {
+        id: GroupId::mint(),
+        name: name.to_owned(),
+        created_by: members[0].clone(),
+        members,
+        created_at: Timestamp(at),
+    }
+}
+
+/// A change that changes nothing yet.
+pub(crate) fn change(id: MessageId) -> MessageChange {
+    MessageChange { id, edit: None, readers: Vec::new(), hidden_for: Vec::new() }
+}
+
+/// The change of one or more readers.
+pub(crate) fn read(id: MessageId, readers: &[&str]) -> MessageChange {
+    MessageChange { readers: readers.iter().map(|name| user(name)).collect(), ..change(id) }
+}
+
+/// The change of one or more users who hide a message.
+pub(crate) fn hide(id: MessageId, users: &[&str]) -> MessageChange {
+    MessageChange { hidden_for: users.iter().map(|name| user(name)).collect(), ..change(id) }
+}
+
+/// A batch of inserts.
+pub(crate) fn inserts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Batch {
+    let inserts = messages.into_iter().cloned().map(Arc::new).collect();
+    Batch { inserts, ..Batch::default() }
+}
+
+/// Stores messages.
+pub(crate) async fn insert<'a>(store: &dyn Store, messages: impl IntoIterator<Item = &'a Message>) {
+    store.apply(&inserts(messages)).await.expect("inserts are taken");
+}
+
+/// Applies changes.
+pub(crate) async fn apply_changes(store: &dyn Store, changes: Vec<MessageChange>) {
+    store.apply(&Batch { changes, ..Batch::default() }).await.expect("changes are taken");
+}
+
+/// Moves a cursor to a message.
+pub(crate) async fn move_cursor(store: &dyn Store, name: &str, group: GroupId, message: &Message) {
+    let cursor = ReadCursor { user: user(name), group, up_to: message.position() };
+    let batch = Batch { cursors: vec![cursor], ..Batch::default() };
+    store.apply(&batch).await.expect("cursors are taken");
+}
+
+/// A message by its `_id`.
+pub(crate) async fn stored(store: &dyn Store, id: MessageId) -> Option<Message> {
+    store.message(&id.into()).await.expect("the store answers")
+}
+
+/// A page of a conversation.
+pub(crate) async fn page(
+    store: &dyn Store,
+    conversation: Conversation,
+    viewer: &str,
+    before: Option<&Message>,
+    limit: usize,
+) -> Vec<Message> {
+    let before = before.map(Message::position);
+    let query = HistoryQuery { conversation, viewer: user(viewer), before, limit };
+    store.history(&query).await.expect("the store answers")
+}
+
+/// The direct conversation of two users.
+pub(crate) fn between(a: &str, b: &str) -> Conversation {
+    Conversation::direct(user(a), user(b))
+}

@@ -1,0 +1,11 @@
+//! What a store promises, one file per subject.
+
+pub(crate) mod changes;
+pub(crate) mod groups;
+pub(crate) mod history;
+pub(crate) mod make;
+pub(crate) mod messages;
+mod model;
+pub(crate) mod random;
+pub(crate) mod status;
+pub(crate) mod unread;

@@ -1,0 +1,229 @@
+//! Random batches on a store and on the model, which must tell the same afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use banter::model::{
+    Batch, Content, Conversation, Group, GroupId, Message, MessageChange, MessageId, ReadCursor,
+    Target, Timestamp, UserId,
+};
+use banter::store::{HistoryQuery, Store};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::sample::subsequence;
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+
+use super::make::{direct, group, in_group, stored, user};
+use super::model::Model;
+
+const USERS: usize = 3;
+const GROUPS: usize = 2;
+const MESSAGES: usize = 14;
+
+/// A message by numbers: who sends it to whom, and when. A few times for many messages, so that
+/// ties are common.
+#[derive(Debug, Clone)]
+struct MessageSketch {
+    from: usize,
+    to: TargetSketch,
+    at: i64,
+}
+
+#[derive(Debug, Clone)]
+enum TargetSketch {
+    User(usize),
+    Group(usize),
+}
+
+#[derive(Debug, Clone)]
+struct ChangeSketch {
+    edit: Option<(String, i64)>,
+    readers: Vec<usize>,
+    hidden_for: Vec<usize>,
+}
+
+/// A batch by numbers of messages, users and groups.
+#[derive(Debug, Clone)]
+struct BatchSketch {
+    inserts: BTreeSet<usize>,
+    changes: BTreeMap<usize, ChangeSketch>,
+    deletes: BTreeSet<usize>,
+    purges: BTreeSet<usize>,
+    /// (user, group) to the message whose place is read.
+    cursors: BTreeMap<(usize, usize), usize>,
+    times: usize,
+}
+
+fn message_sketch() -> impl Strategy<Value = MessageSketch> {
+    let to = prop_oneof![
+        (0..USERS).prop_map(TargetSketch::User),
+        (0..GROUPS).prop_map(TargetSketch::Group)
+    ];
+    (0..USERS, to, 0..5_i64).prop_map(|(from, to, at)| MessageSketch { from, to, at })
+}
+
+fn change_sketch() -> impl Strategy<Value = ChangeSketch> {
+    let edit = proptest::option::of((any::<String>(), 10..20_i64));
+    let users = || subsequence((0..USERS).collect::<Vec<_>>(), 0..=USERS).prop_shuffle();
+    (edit, users(), users()).prop_map(|(edit, readers, hidden_for)| ChangeSketch {
+        edit,
+        readers,
+        hidden_for,
+    })
+}
+
+fn batch_sketch() -> impl Strategy<Value = BatchSketch> {
+    let purges = prop_oneof![
+        9 => btree_set(0..GROUPS, 0..1),
+        1 => btree_set(0..GROUPS, 1..2),
+    ];
+    (
+        btree_set(0..MESSAGES, 0..6),
+        btree_map(0..MESSAGES, change_sketch(), 0..5),
+        btree_set(0..MESSAGES, 0..2),
+        purges,
+        btree_map((0..USERS, 0..GROUPS), 0..MESSAGES, 0..3),
+        1..3_usize,
+    )
+        .prop_map(|(inserts, changes, deletes, purges, cursors, times)| BatchSketch {
+            inserts,
+            changes,
+            deletes,
+            purges,
+            cursors,
+            times,
+        })
+}
+
+/// What the numbers stand for in one case: names of its own, so that cases share a store.
+struct World {
+    users: Vec<UserId>,
+    groups: Vec<Group>,
+    messages: Vec<Message>,
+    purged: BTreeSet<GroupId>,
+}
+
+impl World {
+    fn new(sketches: &[MessageSketch]) -> Self {
+        let case = MessageId::mint();
+        let names: Vec<String> =
+            (0..USERS).map(|number| format!("user {number} of {case}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let groups: Vec<Group> =
+            (0..GROUPS).map(|number| group("team", &names[number..], 0)).collect();
+        let message = |sketch: &MessageSketch| match sketch.to {
+            TargetSketch::User(to) => direct(names[sketch.from], names[to], sketch.at),
+            TargetSketch::Group(to) => in_group(groups[to].id, names[sketch.from], sketch.at),
+        };
+        let messages = sketches.iter().map(message).collect();
+        let users = names.iter().map(|name| user(name)).collect();
+        Self { users, groups, messages, purged: BTreeSet::new() }
+    }
+
+    /// The batch of a sketch, as the write buffer would fold it: a message that the batch inserts
+    /// is not changed by it, and nothing is written for a group after its purge.
+    fn batch(&mut self, sketch: &BatchSketch) -> Batch {
+        let alive = |message: &Message| match message.target {
+            Target::Group(group) => !self.purged.contains(&group),
+            Target::User(_) => true,
+        };
+        let changes = sketch.changes.iter().filter(|(number, _)| !sketch.inserts.contains(number));
+        let cursors = sketch.cursors.iter().map(|((user, group), message)| ReadCursor {
+            user: self.users[*user].clone(),
+            group: self.groups[*group].id,
+            up_to: self.messages[*message].position(),
+        });
+        let inserts = sketch.inserts.iter().map(|number| &self.messages[*number]);
+        let batch = Batch {
+            inserts: inserts.filter(|message| alive(message)).cloned().map(Arc::new).collect(),
+            changes: changes.map(|(number, change)| self.change(*number, change)).collect(),
+            deletes: sketch.deletes.iter().map(|number| self.messages[*number].id).collect(),
+            purges: sketch.purges.iter().map(|number| self.groups[*number].id).collect(),
+            cursors: cursors.collect(),
+        };
+        self.purged.extend(&batch.purges);
+        batch
+    }
+
+    fn change(&self, number: usize, sketch: &ChangeSketch) -> MessageChange {
+        let users =
+            |numbers: &[usize]| numbers.iter().map(|number| self.users[*number].clone()).collect();
+        let edit = sketch.edit.clone();
+        MessageChange {
+            id: self.messages[number].id,
+            edit: edit.map(|(text, at)| (Content::Text(text), Timestamp(at))),
+            readers: users(&sketch.readers),
+            hidden_for: users(&sketch.hidden_for),
+        }
+    }
+
+    fn conversations(&self) -> Vec<Conversation> {
+        let pairs = (0..USERS).flat_map(|a| (a..USERS).map(move |b| (a, b)));
+        let direct =
+            pairs.map(|(a, b)| Conversation::direct(self.users[a].clone(), self.users[b].clone()));
+        direct.chain(self.groups.iter().map(|group| Conversation::Group(group.id))).collect()
+    }
+
+    async fn compare(&self, store: &dyn Store, model: &Model) {
+        for message in &self.messages {
+            assert_eq!(stored(store, message.id).await.as_ref(), model.message(message.id));
+        }
+        for user in &self.users {
+            let unread = store.unread(user).await.expect("the store answers");
+            assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
+        }
+        let middle = self.messages[MESSAGES / 2].position();
+        for conversation in self.conversations() {
+            for (number, viewer) in self.users.iter().enumerate() {
+                for (before, limit) in [(None, 100), (Some(middle), 100), (None, number + 1)] {
+                    let query = HistoryQuery {
+                        conversation: conversation.clone(),
+                        viewer: viewer.clone(),
+                        before,
+                        limit,
+                    };
+                    let rows = store.history(&query).await.expect("the store answers");
+                    assert_eq!(rows, model.history(&query), "{query:?}");
+                }
+            }
+        }
+    }
+}
+
+async fn run(store: &dyn Store, messages: &[MessageSketch], batches: &[BatchSketch]) {
+    let mut world = World::new(messages);
+    let mut model = Model::default();
+    let others = store.health().await.expect("the store answers").messages_count;
+    for group in &world.groups {
+        store.create_group(group).await.expect("a new group");
+    }
+    for sketch in batches {
+        let batch = world.batch(sketch);
+        model.apply(&batch);
+        for _ in 0..sketch.times {
+            store.apply(&batch).await.expect("the batch is taken");
+        }
+    }
+    world.compare(store, &model).await;
+    let count = store.health().await.expect("the store answers").messages_count;
+    assert_eq!(count, others + model.count());
+}
+
+pub(crate) async fn random_batches_match_the_model(store: Arc<dyn Store>) {
+    let mut runner = TestRunner::new(Config {
+        cases: 48,
+        max_shrink_iters: 400,
+        source_file: Some(file!()),
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..Config::default()
+    });
+    let cases = (vec(message_sketch(), MESSAGES), vec(batch_sketch(), 1..9));
+    let runtime = tokio::runtime::Handle::current();
+    let result = runner.run(&cases, |(messages, batches)| {
+        tokio::task::block_in_place(|| runtime.block_on(run(&*store, &messages, &batches)));
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
