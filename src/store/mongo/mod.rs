@@ -1,1 +1,217 @@
-//! (to be written)
+//! The MongoDB store, on the database of the old server (its collections and index names).
+//!
+//! - `messages`: `_id` ObjectId, `id` (equal to `_id` as text; another one in old rows), `content`,
+//!   `type` (`direct`, `group`), `content_type`, `media_url`, `media_metadata`, `from_user_id`,
+//!   `to_user_id` or `group_id` (ObjectId), `timestamp` (Date), `status`, `read_by`,
+//!   `deleted_for`, and `edited_at` (Date) once edited.
+//! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
+//! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`; ours alone.
+//!
+//! The driver connects by itself and goes on looking for a server that is away; calls fail with
+//! [`StoreError::Transient`] meanwhile.
+
+mod documents;
+mod errors;
+mod groups;
+mod health;
+pub mod indexes;
+mod json;
+mod options;
+mod pool;
+pub mod queries;
+mod reads;
+mod write;
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bson::RawDocumentBuf;
+use mongodb::options::WriteConcern;
+use mongodb::{Client, Collection, Database};
+use tokio::sync::OnceCell;
+
+pub use options::{Config, Durability, InvalidDurability, MongoUrl};
+
+use self::pool::PoolWatch;
+use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreHealth};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Unread, UserId};
+
+const MESSAGES: &str = "messages";
+const GROUPS: &str = "groups";
+const READ_CURSORS: &str = "read_cursors";
+
+/// Longest wait for one read. A caller of ours has given up by then.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for one command that writes: well above the write concern's own limit, and enough
+/// to delete a large group's messages. One that is cut off here is repeated and gets further.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The store in MongoDB.
+#[derive(Debug)]
+pub struct MongoStore {
+    config: Config,
+    label: String,
+    pool: Arc<PoolWatch>,
+    place: OnceCell<Place>,
+}
+
+/// The database and what is in it. Documents are read raw, so that one that can't be decoded does
+/// not hide the others.
+#[derive(Debug)]
+struct Place {
+    client: Client,
+    database: Database,
+    messages: Collection<RawDocumentBuf>,
+    groups: Collection<RawDocumentBuf>,
+    write_concern: WriteConcern,
+}
+
+impl MongoStore {
+    /// Checks the settings and starts to connect, without waiting for a server. For a
+    /// `mongodb+srv` URL DNS is asked; while it does not answer, each call asks it again.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`](super::StoreError::Configuration) names the setting that is
+    /// wrong, and never holds the URL's password.
+    pub async fn connect(config: &Config) -> Result<Self> {
+        let hosts = options::hosts(&config.connection_string()?);
+        let store = Self {
+            config: config.clone(),
+            label: format!("MongoDB at {hosts}/{}", config.mongodb_name),
+            pool: Arc::default(),
+            place: OnceCell::new(),
+        };
+        match store.place().await {
+            Err(error) if error.is_transient() && !is_configuration(&error) => {
+                tracing::warn!(%error, "MongoDB's address is not known yet");
+                Ok(store)
+            }
+            opened => opened.map(|_| ()).map(|()| store),
+        }
+    }
+
+    async fn place(&self) -> Result<&Place> {
+        self.place.get_or_try_init(|| self.open()).await
+    }
+
+    async fn open(&self) -> Result<Place> {
+        let mut options = self.config.client_options().await?;
+        options.cmap_event_handler = Some(self.pool.handler());
+        self.pool.set_max(options.max_pool_size.unwrap_or(self.config.max_pool_size.get()));
+        let write_concern = options.write_concern.clone().unwrap_or_default();
+        let client = Client::with_options(options).map_err(errors::classify)?;
+        let database = client.database(&self.config.mongodb_name);
+        Ok(Place {
+            messages: database.collection(MESSAGES),
+            groups: database.collection(GROUPS),
+            client,
+            database,
+            write_concern,
+        })
+    }
+
+    /// Runs one command of the driver: the inner result is the driver's own.
+    async fn timed<T>(
+        &self,
+        limit: Duration,
+        command: impl IntoFuture<Output = mongodb::error::Result<T>>,
+    ) -> Result<mongodb::error::Result<T>> {
+        let _call = self.pool.enter();
+        tokio::time::timeout(limit, command.into_future())
+            .await
+            .map_err(|_| errors::no_answer(limit))
+    }
+
+    async fn read<T>(
+        &self,
+        command: impl IntoFuture<Output = mongodb::error::Result<T>>,
+    ) -> Result<T> {
+        self.timed(READ_LIMIT, command).await?.map_err(errors::classify)
+    }
+
+    async fn write<T>(
+        &self,
+        command: impl IntoFuture<Output = mongodb::error::Result<T>>,
+    ) -> Result<T> {
+        self.timed(WRITE_LIMIT, command).await?.map_err(errors::classify)
+    }
+}
+
+fn is_configuration(error: &super::StoreError) -> bool {
+    matches!(error, super::StoreError::Configuration(_))
+}
+
+#[async_trait]
+impl Store for MongoStore {
+    fn describe(&self) -> String {
+        self.label.clone()
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        self.make_indexes().await
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<()> {
+        self.insert(&batch.inserts).await?;
+        self.change(&batch.changes).await?;
+        self.delete(&batch.deletes).await?;
+        self.purge(&batch.purges).await?;
+        self.move_cursors(&batch.cursors).await
+    }
+
+    async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
+        self.find_message(id).await
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.page(query).await
+    }
+
+    async fn unread(&self, user: &UserId) -> Result<Unread> {
+        self.count_unread(user).await
+    }
+
+    async fn create_group(&self, group: &Group) -> Result<()> {
+        self.insert_group(group).await
+    }
+
+    async fn group(&self, id: GroupId) -> Result<Option<Group>> {
+        Ok(self.find_groups(&queries::group_by_id(id)).await?.pop())
+    }
+
+    async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {
+        self.find_groups(&queries::groups_of(user, limit)).await
+    }
+
+    async fn search_groups(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
+        self.find_named(text, limit).await
+    }
+
+    async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
+        self.change_members(group, "$addToSet", user).await
+    }
+
+    async fn remove_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
+        self.change_members(group, "$pull", user).await
+    }
+
+    async fn delete_group(&self, id: GroupId) -> Result<bool> {
+        self.remove_group(id).await
+    }
+
+    async fn health(&self) -> Result<StoreHealth> {
+        self.take_health().await
+    }
+
+    fn pool(&self) -> Option<PoolGauges> {
+        Some(self.pool.gauges())
+    }
+
+    async fn close(&self) {
+        if let Some(place) = self.place.get() {
+            place.client.clone().shutdown().immediate(true).await;
+        }
+    }
+}

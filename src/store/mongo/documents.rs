@@ -1,0 +1,263 @@
+//! Messages and groups as BSON documents, the layout of the old server, which is read leniently:
+//! only a row without an `_id`, a sender or a target is no message.
+
+use bson::oid::ObjectId;
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+
+use super::json;
+use crate::model::{
+    Content, ContentType, Group, GroupId, Message, MessageId, Status, Target, Timestamp, UserId,
+};
+
+/// A message as it is stored.
+pub(super) fn from_message(message: &Message) -> Document {
+    let metadata = message.media_metadata.as_ref().map(json::to_document);
+    let (kind, target_field, target) = match &message.target {
+        Target::User(to) => ("direct", "to_user_id", Bson::from(to.as_str())),
+        Target::Group(group) => ("group", "group_id", Bson::from(group.0)),
+    };
+    let mut document = doc! {
+        "_id": message.id.0,
+        "id": message.public_id(),
+        "content": content_to_bson(&message.content),
+        "type": kind,
+        "content_type": message.content_type.as_str(),
+        "media_url": message.media_url.clone(),
+        "media_metadata": metadata,
+        "from_user_id": message.from.as_str(),
+        target_field: target,
+        "timestamp": date(message.timestamp),
+        "status": message.status.as_str(),
+        "read_by": users_to_bson(&message.read_by),
+        "deleted_for": users_to_bson(&message.deleted_for),
+    };
+    if let Some(edited_at) = message.edited_at {
+        document.insert("edited_at", date(edited_at));
+    }
+    document
+}
+
+/// A message as it was stored, by this server or the old one.
+pub(super) fn to_message(row: &RawDocumentBuf) -> Option<Message> {
+    let mut row = Document::try_from(row).ok()?;
+    let id = MessageId(row.get_object_id("_id").ok()?);
+    let old_id = row.get("id").and_then(text).filter(|old| *old != id.to_string());
+    let content_type = row.get("content_type").and_then(Bson::as_str);
+    Some(Message {
+        id,
+        old_id,
+        target: target(&row)?,
+        from: user(row.get("from_user_id")?)?,
+        content_type: content_type.and_then(ContentType::parse).unwrap_or_default(),
+        media_url: row.get("media_url").and_then(text),
+        timestamp: time_of(&row, "timestamp", id.0),
+        status: row.get("status").and_then(Bson::as_str).map_or(Status::Sent, Status::from_stored),
+        read_by: users(&row, "read_by"),
+        deleted_for: users(&row, "deleted_for"),
+        edited_at: row.get_datetime("edited_at").ok().map(|date| timestamp(*date)),
+        media_metadata: match row.remove("media_metadata") {
+            Some(Bson::Document(metadata)) => Some(json::to_object(metadata)),
+            _ => None,
+        },
+        content: to_content(row.remove("content")),
+    })
+}
+
+/// Whom a row is for. The type decides where there are two targets.
+fn target(row: &Document) -> Option<Target> {
+    let group = match row.get("group_id") {
+        Some(Bson::ObjectId(id)) => Some(GroupId(*id)),
+        Some(Bson::String(hex)) => GroupId::parse(hex).ok(),
+        _ => None,
+    };
+    let to = row.get("to_user_id").and_then(user);
+    match (group, to) {
+        (Some(_), Some(to)) if row.get_str("type").ok() == Some("direct") => Some(Target::User(to)),
+        (Some(group), _) => Some(Target::Group(group)),
+        (None, to) => to.map(Target::User),
+    }
+}
+
+/// A message's content as it is stored.
+pub(super) fn content_to_bson(content: &Content) -> Bson {
+    match content {
+        Content::Text(text) => Bson::String(text.clone()),
+        Content::Object(object) => Bson::Document(json::to_document(object)),
+    }
+}
+
+fn to_content(stored: Option<Bson>) -> Content {
+    match stored.map(json::to_value) {
+        None | Some(serde_json::Value::Null) => Content::Text(String::new()),
+        Some(serde_json::Value::String(text)) => Content::Text(text),
+        Some(serde_json::Value::Object(object)) => Content::Object(object),
+        Some(other) => Content::Text(other.to_string()),
+    }
+}
+
+/// A group as it is stored.
+pub(super) fn from_group(group: &Group) -> Document {
+    doc! {
+        "_id": group.id.0,
+        "name": &group.name,
+        "member_ids": users_to_bson(&group.members),
+        "created_by": group.created_by.as_str(),
+        "created_at": date(group.created_at),
+    }
+}
+
+/// A group as it was stored, by this server or the old one.
+pub(super) fn to_group(row: &RawDocumentBuf) -> Option<Group> {
+    let row = Document::try_from(row).ok()?;
+    let id = row.get_object_id("_id").ok()?;
+    Some(Group {
+        id: GroupId(id),
+        name: row.get("name").and_then(text).unwrap_or_default(),
+        members: users(&row, "member_ids"),
+        // Nobody: no user id is empty, so nobody passes for the creator of such a group.
+        created_by: row.get("created_by").and_then(user).unwrap_or_else(|| UserId::from_stored("")),
+        created_at: time_of(&row, "created_at", id),
+    })
+}
+
+/// The `_id` of a row, where it is an ObjectId.
+pub(super) fn to_id(row: &RawDocumentBuf) -> Option<ObjectId> {
+    row.get_object_id("_id").ok()
+}
+
+/// A time as it is stored.
+pub(super) fn date(at: Timestamp) -> DateTime {
+    DateTime::from_millis(at.as_millis())
+}
+
+/// A stored time.
+pub(super) fn timestamp(date: DateTime) -> Timestamp {
+    Timestamp(date.timestamp_millis())
+}
+
+/// A time of a row; where there is none, the second in which its `_id` was made.
+fn time_of(row: &Document, field: &str, id: ObjectId) -> Timestamp {
+    timestamp(row.get_datetime(field).copied().unwrap_or_else(|_| id.timestamp()))
+}
+
+/// User ids as they are stored.
+pub(super) fn users_to_bson(users: &[UserId]) -> Vec<Bson> {
+    users.iter().map(|user| Bson::from(user.as_str())).collect()
+}
+
+fn users(row: &Document, field: &str) -> Vec<UserId> {
+    let Ok(items) = row.get_array(field) else {
+        return Vec::new();
+    };
+    let mut users = Vec::with_capacity(items.len());
+    for user in items.iter().filter_map(user) {
+        if !users.contains(&user) {
+            users.push(user);
+        }
+    }
+    users
+}
+
+fn user(value: &Bson) -> Option<UserId> {
+    text(value).map(|text| UserId::from_stored(&text))
+}
+
+/// A text, or a number or id that the old server took for one.
+fn text(value: &Bson) -> Option<String> {
+    match value {
+        Bson::String(text) => Some(text.clone()),
+        Bson::Int32(number) => Some(number.to_string()),
+        Bson::Int64(number) => Some(number.to_string()),
+        Bson::ObjectId(id) => Some(id.to_hex()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(row: &Document) -> Option<Message> {
+        to_message(&RawDocumentBuf::try_from(row).expect("a document"))
+    }
+
+    fn message(target: Target) -> Message {
+        Message {
+            id: MessageId::mint(),
+            old_id: None,
+            target,
+            from: UserId::from_stored("ann"),
+            content: Content::Object(json!({"w": 3}).as_object().expect("an object").clone()),
+            content_type: ContentType::Image,
+            media_url: Some("/uploads/a.png".to_owned()),
+            media_metadata: json!({"size": 5_000_000_000_i64}).as_object().cloned(),
+            timestamp: Timestamp(1_700_000_000_123),
+            status: Status::Delivered,
+            read_by: vec![UserId::from_stored("bob")],
+            deleted_for: vec![UserId::from_stored("cem")],
+            edited_at: Some(Timestamp(1_700_000_001_000)),
+        }
+    }
+
+    #[test]
+    fn a_message_reads_back_as_it_was_written() {
+        for target in
+            [Target::User(UserId::from_stored("bob")), Target::Group(GroupId(ObjectId::new()))]
+        {
+            let message = message(target);
+            assert_eq!(read(&from_message(&message)), Some(message));
+        }
+    }
+
+    #[test]
+    fn the_layout_is_that_of_the_old_server() {
+        let group = GroupId(ObjectId::new());
+        let row = from_message(&message(Target::Group(group)));
+        assert_eq!(row.get_object_id("group_id").ok(), Some(group.0));
+        assert_eq!(row.get_str("id").ok(), Some(&*row.get_object_id("_id").unwrap().to_hex()));
+        assert!(row.get_datetime("timestamp").is_ok() && !row.contains_key("to_user_id"));
+        assert_eq!(row.get_str("type").ok(), Some("group"));
+    }
+
+    #[test]
+    fn a_bare_row_of_the_old_server_is_a_message() {
+        let id = ObjectId::new();
+        let row = doc! {"_id": id, "from_user_id": "ann", "to_user_id": 7, "status": "odd",
+        "content_type": "hologram", "read_by": null, "extra": 1};
+        let message = read(&row).expect("a message");
+        assert_eq!(message.target, Target::User(UserId::from_stored("7")));
+        assert_eq!(message.timestamp, timestamp(id.timestamp()));
+        assert_eq!((message.status, message.content_type), (Status::Sent, ContentType::Text));
+        assert_eq!(message.content, Content::Text(String::new()));
+        assert!(message.read_by.is_empty() && message.old_id.is_none());
+    }
+
+    #[test]
+    fn a_row_without_id_sender_or_target_is_none() {
+        let row = doc! {"_id": ObjectId::new(), "from_user_id": "ann", "to_user_id": "bob"};
+        assert!(read(&row).is_some());
+        for field in ["_id", "from_user_id", "to_user_id"] {
+            let mut row = row.clone();
+            row.remove(field);
+            assert_eq!(read(&row), None, "without {field}");
+        }
+        assert_eq!(read(&doc! {"_id": "text", "from_user_id": "a", "to_user_id": "b"}), None);
+    }
+
+    #[test]
+    fn a_group_reads_back_and_a_bare_one_is_still_a_group() {
+        let group = Group {
+            id: GroupId(ObjectId::new()),
+            name: "Friends".to_owned(),
+            members: vec![UserId::from_stored("ann"), UserId::from_stored("bob")],
+            created_by: UserId::from_stored("ann"),
+            created_at: Timestamp(1_700_000_000_000),
+        };
+        let row = RawDocumentBuf::try_from(from_group(&group)).expect("a document");
+        assert_eq!(to_group(&row), Some(group));
+        let bare = RawDocumentBuf::try_from(doc! {"_id": ObjectId::new()}).expect("a document");
+        assert!(to_group(&bare).is_some_and(|group| group.members.is_empty()));
+    }
+}

@@ -1,0 +1,68 @@
+//! Groups and who is in them, written directly.
+
+use bson::{RawDocumentBuf, doc};
+
+use super::queries::{self, Find};
+use super::{MongoStore, documents, errors};
+use crate::model::{Group, GroupId, UserId};
+use crate::store::{MembershipChange, Result, StoreError};
+
+/// Longest text that is searched for, in bytes; the server refuses patterns above 32 kB, and no
+/// name is that long.
+const MAX_SEARCH_BYTES: usize = 8_192;
+
+impl MongoStore {
+    /// Stores a new group. Repeated after an error, it finds its own group and is content.
+    pub(super) async fn insert_group(&self, group: &Group) -> Result<()> {
+        let place = self.place().await?;
+        let row = RawDocumentBuf::try_from(documents::from_group(group))
+            .map_err(|error| StoreError::Permanent(error.into()))?;
+        match self.timed(super::WRITE_LIMIT, place.groups.insert_one(row)).await? {
+            Ok(_) => Ok(()),
+            Err(error) if errors::is_duplicate(&error) => {
+                let stored = self.find(&queries::group_by_id(group.id)).await?;
+                if stored.is_empty() { Err(errors::classify(error)) } else { Ok(()) }
+            }
+            Err(error) => Err(errors::classify(error)),
+        }
+    }
+
+    pub(super) async fn find_groups(&self, query: &Find) -> Result<Vec<Group>> {
+        // A limit of 0 means none to the server.
+        if query.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = self.find(query).await?;
+        Ok(super::reads::readable(&rows, documents::to_group))
+    }
+
+    pub(super) async fn find_named(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
+        // No name holds a NUL character, and the server takes none in a pattern.
+        if text.len() > MAX_SEARCH_BYTES || text.contains('\0') {
+            return Ok(Vec::new());
+        }
+        self.find_groups(&queries::groups_named(text, limit)).await
+    }
+
+    /// Adds a member (`$addToSet`) or takes one out (`$pull`).
+    pub(super) async fn change_members(
+        &self,
+        group: GroupId,
+        operator: &str,
+        user: &UserId,
+    ) -> Result<MembershipChange> {
+        let groups = &self.place().await?.groups;
+        let change = doc! {operator: {"member_ids": user.as_str()}};
+        let result = self.write(groups.update_one(doc! {"_id": group.0}, change)).await?;
+        Ok(match (result.matched_count, result.modified_count) {
+            (0, _) => MembershipChange::NoGroup,
+            (_, 0) => MembershipChange::Unchanged,
+            _ => MembershipChange::Changed,
+        })
+    }
+
+    pub(super) async fn remove_group(&self, id: GroupId) -> Result<bool> {
+        let groups = &self.place().await?.groups;
+        Ok(self.write(groups.delete_one(doc! {"_id": id.0})).await?.deleted_count > 0)
+    }
+}

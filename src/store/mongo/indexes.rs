@@ -1,0 +1,153 @@
+//! The indexes: the old server's, which stay as they are, and those that serve our queries.
+
+use bson::{Bson, Document};
+use futures_util::TryStreamExt;
+use mongodb::options::IndexOptions;
+use mongodb::{Collection, IndexModel};
+
+use super::{GROUPS, MESSAGES, MongoStore, errors};
+use crate::store::Result;
+
+/// An index that the store wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Index {
+    /// The collection it is on.
+    pub collection: &'static str,
+    /// Its name, unless the database has it under another one.
+    pub name: &'static str,
+    keys: &'static [(&'static str, i32)],
+}
+
+impl Index {
+    /// Its fields and their directions (1 or -1), in order.
+    pub fn keys(&self) -> Document {
+        self.keys.iter().map(|(field, order)| ((*field).to_owned(), Bson::Int32(*order))).collect()
+    }
+}
+
+const fn index(
+    collection: &'static str,
+    name: &'static str,
+    keys: &'static [(&'static str, i32)],
+) -> Index {
+    Index { collection, name, keys }
+}
+
+/// A direct conversation in order, each direction by itself.
+pub const DIRECT_ORDER: Index = index(
+    MESSAGES,
+    "direct_order",
+    &[("from_user_id", 1), ("to_user_id", 1), ("timestamp", -1), ("_id", -1)],
+);
+/// A group's conversation in order.
+pub const GROUP_ORDER: Index =
+    index(MESSAGES, "group_order", &[("group_id", 1), ("timestamp", -1), ("_id", -1)]);
+/// Direct messages to a user by status.
+pub const DIRECT_STATUS: Index =
+    index(MESSAGES, "direct_status", &[("to_user_id", 1), ("status", 1)]);
+/// Messages by the old server's `id`.
+pub const MESSAGE_ID: Index = index(MESSAGES, "message_id", &[("id", 1)]);
+/// The groups of a user, newest first.
+pub const MEMBER_GROUPS: Index =
+    index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
+/// Groups by name.
+pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
+
+/// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
+pub const ALL: [Index; 13] = [
+    index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
+    index(MESSAGES, "group_messages", &[("group_id", 1)]),
+    index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
+    index(MESSAGES, "message_type_status", &[("type", 1), ("status", 1)]),
+    index(MESSAGES, "message_read_by", &[("read_by", 1)]),
+    index(GROUPS, "group_members", &[("member_ids", 1)]),
+    index(GROUPS, "group_creation_time", &[("created_at", -1)]),
+    GROUP_NAME,
+    DIRECT_ORDER,
+    GROUP_ORDER,
+    DIRECT_STATUS,
+    MESSAGE_ID,
+    MEMBER_GROUPS,
+];
+
+impl MongoStore {
+    /// Makes the indexes that are not there. One at a time, and without the limit of other calls:
+    /// on a large collection each takes a while, during which reads and writes go on.
+    pub(super) async fn make_indexes(&self) -> Result<()> {
+        let place = self.place().await?;
+        for collection in [&place.messages, &place.groups] {
+            let present = self.present(collection).await?;
+            for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {
+                if !is_there(wanted, &present) {
+                    make(wanted, collection).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The indexes of a collection; none where the collection is not there.
+    pub(super) async fn present(
+        &self,
+        collection: &Collection<bson::RawDocumentBuf>,
+    ) -> Result<Vec<IndexModel>> {
+        let listing = async { collection.list_indexes().await?.try_collect().await };
+        match self.timed(super::READ_LIMIT, listing).await? {
+            Err(error) if errors::is_missing_collection(&error) => Ok(Vec::new()),
+            listed => listed.map_err(errors::classify),
+        }
+    }
+}
+
+/// Whether an index serves as the wanted one. One that leaves documents out, or compares texts
+/// by another rule, does not.
+fn is_there(wanted: &Index, present: &[IndexModel]) -> bool {
+    let plain = |options: &IndexOptions| {
+        options.sparse != Some(true)
+            && options.partial_filter_expression.is_none()
+            && options.collation.is_none()
+    };
+    let same = |index: &&IndexModel| {
+        fields(index) == wanted.keys && index.options.as_ref().is_none_or(plain)
+    };
+    let Some(found) = present.iter().find(same) else {
+        return false;
+    };
+    let name = found.options.as_ref().and_then(|options| options.name.as_deref());
+    if name != Some(wanted.name) {
+        tracing::debug!(wanted = wanted.name, found = name, "the index has another name");
+    }
+    true
+}
+
+async fn make(wanted: &Index, collection: &Collection<bson::RawDocumentBuf>) -> Result<()> {
+    let options = IndexOptions::builder().name(wanted.name.to_owned()).build();
+    let model = IndexModel::builder().keys(wanted.keys()).options(options).build();
+    match collection.create_index(model).await {
+        Ok(_) => Ok(()),
+        // What an operator has made stays; queries find another way, slower perhaps.
+        Err(error) if errors::is_index_conflict(&error) => {
+            tracing::warn!(
+                collection = wanted.collection,
+                index = wanted.name,
+                %error,
+                "an index of this name with other keys or options is in the way"
+            );
+            Ok(())
+        }
+        Err(error) => Err(errors::classify(error)),
+    }
+}
+
+/// An index's fields and directions. Other kinds of keys (`text`) count as ascending; a direction
+/// may be stored as any type of number.
+pub(super) fn fields(index: &IndexModel) -> Vec<(&str, i32)> {
+    let descends = |order: &Bson| match order {
+        Bson::Int32(order) => *order < 0,
+        Bson::Int64(order) => *order < 0,
+        Bson::Double(order) => *order < 0.0,
+        _ => false,
+    };
+    let direction = |order| if descends(order) { -1 } else { 1 };
+    index.keys.iter().map(|(field, order)| (field.as_str(), direction(order))).collect()
+}

@@ -1,0 +1,284 @@
+//! Every read of the store as data: a test asks the server to explain exactly these.
+//!
+//! Each names the index that serves it. The planner would mostly find it alone, but it chooses by
+//! trial, and for a short conversation it may choose an index of the old server and sort in memory.
+
+use bson::{Bson, Document, doc};
+
+use super::indexes::{
+    DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS, MESSAGE_ID,
+};
+use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
+use crate::model::{Conversation, GroupId, MessageId, MessageRef, Timestamp, Unread, UserId};
+use crate::store::HistoryQuery;
+
+/// A `find`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Find {
+    /// Where.
+    pub collection: &'static str,
+    /// Which documents.
+    pub filter: Document,
+    /// In which order; none for single documents and sets.
+    pub sort: Option<Document>,
+    /// Through which index; none for `_id`.
+    pub hint: Option<Document>,
+    /// Which fields; all, where none is given.
+    pub projection: Option<Document>,
+    /// How many at the most; 0 is no limit.
+    pub limit: i64,
+}
+
+impl Find {
+    fn by_id(collection: &'static str, id: impl Into<Bson>) -> Self {
+        let filter = doc! {"_id": id.into()};
+        Self { collection, filter, sort: None, hint: None, projection: None, limit: 1 }
+    }
+
+    fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Self {
+            collection: index.collection,
+            filter,
+            sort: Some(sort),
+            hint: Some(index.keys()),
+            projection: None,
+            limit,
+        }
+    }
+
+    /// The query as a database command, to be explained.
+    pub fn command(&self) -> Document {
+        let mut command = doc! {"find": self.collection, "filter": self.filter.clone()};
+        let parts = [("sort", &self.sort), ("hint", &self.hint), ("projection", &self.projection)];
+        for (name, part) in parts {
+            if let Some(part) = part {
+                command.insert(name, part.clone());
+            }
+        }
+        command.insert("limit", self.limit);
+        command
+    }
+}
+
+/// A count: an aggregation that answers one document `{n}`, or none for zero.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Count {
+    /// Where.
+    pub collection: &'static str,
+    /// The stages.
+    pub pipeline: Vec<Document>,
+    /// Through which index.
+    pub hint: Document,
+}
+
+impl Count {
+    /// The query as a database command, to be explained.
+    pub fn command(&self) -> Document {
+        doc! {
+            "aggregate": self.collection, "pipeline": self.pipeline.clone(),
+            "cursor": {}, "hint": self.hint.clone(),
+        }
+    }
+}
+
+/// Newest first within a conversation.
+fn newest_first() -> Document {
+    doc! {"timestamp": -1, "_id": -1}
+}
+
+/// A message by its `_id`.
+pub fn message_by_id(id: MessageId) -> Find {
+    Find::by_id(MESSAGES, id.0)
+}
+
+/// A message by the `id` under which the old server sent it out.
+pub fn message_by_old_id(id: &MessageRef) -> Find {
+    Find {
+        collection: MESSAGES,
+        filter: doc! {"id": id.as_str()},
+        sort: None,
+        hint: Some(MESSAGE_ID.keys()),
+        projection: None,
+        limit: 1,
+    }
+}
+
+/// Which of these messages are stored; answers their `_id` alone.
+pub fn stored_ids(ids: Vec<Bson>) -> Find {
+    Find {
+        collection: MESSAGES,
+        filter: doc! {"_id": {"$in": ids}},
+        sort: None,
+        hint: None,
+        projection: Some(doc! {"_id": 1}),
+        limit: 0,
+    }
+}
+
+/// A page of a conversation, newest first. The two directions of a direct conversation are two
+/// ranges of one index, each in order, which the server merges without sorting.
+pub fn history(query: &HistoryQuery) -> Find {
+    let in_range = |mut filter: Document| {
+        filter.insert("deleted_for", doc! {"$ne": query.viewer.as_str()});
+        if let Some((at, id)) = query.before {
+            let at = documents::date(at);
+            filter.insert("timestamp", doc! {"$lte": at});
+            filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {"$gte": id.0}}]);
+        }
+        filter
+    };
+    match &query.conversation {
+        Conversation::Group(group) => {
+            let filter = in_range(doc! {"group_id": group.0});
+            Find::ordered(GROUP_ORDER, filter, newest_first(), query.limit)
+        }
+        Conversation::Direct(a, b) => {
+            let direction = |from: &UserId, to: &UserId| {
+                let users = doc! {"from_user_id": from.as_str(), "to_user_id": to.as_str()};
+                in_range(users)
+            };
+            let filter = if a == b {
+                direction(a, b)
+            } else {
+                doc! {"$or": [direction(a, b), direction(b, a)]}
+            };
+            Find::ordered(DIRECT_ORDER, filter, newest_first(), query.limit)
+        }
+    }
+}
+
+/// How many direct messages a user has not read, up to [`Unread::EXACT_TO`].
+pub fn unread_direct(user: &UserId) -> Count {
+    let filter = doc! {
+        "to_user_id": user.as_str(),
+        "status": {"$ne": "read"},
+        "from_user_id": {"$ne": user.as_str()},
+        "deleted_for": {"$ne": user.as_str()},
+    };
+    Count {
+        collection: MESSAGES,
+        pipeline: vec![doc! {"$match": filter}, exact_to(), counted()],
+        hint: DIRECT_STATUS.keys(),
+    }
+}
+
+/// How many messages of a group a user has not read, up to [`Unread::EXACT_TO`]: after the
+/// cursor, or among the newest.
+pub fn unread_in_group(
+    user: &UserId,
+    group: GroupId,
+    cursor: Option<(Timestamp, MessageId)>,
+) -> Count {
+    let unread = doc! {
+        "from_user_id": {"$ne": user.as_str()},
+        "read_by": {"$ne": user.as_str()},
+        "deleted_for": {"$ne": user.as_str()},
+    };
+    let mut filter = doc! {"group_id": group.0};
+    let pipeline = if let Some((at, id)) = cursor {
+        let at = documents::date(at);
+        filter.insert("timestamp", doc! {"$gte": at});
+        filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {"$lte": id.0}}]);
+        filter.extend(unread);
+        vec![doc! {"$match": filter}, exact_to(), counted()]
+    } else {
+        let order = doc! {"$sort": newest_first()};
+        vec![doc! {"$match": filter}, order, exact_to(), doc! {"$match": unread}, counted()]
+    };
+    Count { collection: MESSAGES, pipeline, hint: GROUP_ORDER.keys() }
+}
+
+fn exact_to() -> Document {
+    doc! {"$limit": i64::try_from(Unread::EXACT_TO).unwrap_or(i64::MAX)}
+}
+
+fn counted() -> Document {
+    doc! {"$count": "n"}
+}
+
+/// How far a user has read in these groups.
+pub fn read_cursors(user: &UserId, groups: &[GroupId]) -> Find {
+    let ids: Vec<Bson> = groups.iter().map(|group| cursor_id(user, *group).into()).collect();
+    Find {
+        collection: READ_CURSORS,
+        filter: doc! {"_id": {"$in": ids}},
+        sort: None,
+        hint: None,
+        projection: None,
+        limit: 0,
+    }
+}
+
+/// The `_id` of a read cursor. The order of the fields is part of the key.
+pub(super) fn cursor_id(user: &UserId, group: GroupId) -> Document {
+    doc! {"user": user.as_str(), "group": group.0}
+}
+
+/// A group by its `_id`.
+pub fn group_by_id(id: GroupId) -> Find {
+    Find::by_id(GROUPS, id.0)
+}
+
+/// The groups a user is in, newest first.
+pub fn groups_of(user: &UserId, limit: usize) -> Find {
+    let order = doc! {"created_at": -1, "_id": -1};
+    Find::ordered(MEMBER_GROUPS, doc! {"member_ids": user.as_str()}, order, limit)
+}
+
+/// The `_id` of every group a user is in.
+pub fn group_ids_of(user: &UserId) -> Find {
+    Find {
+        collection: GROUPS,
+        filter: doc! {"member_ids": user.as_str()},
+        sort: None,
+        hint: Some(MEMBER_GROUPS.keys()),
+        projection: Some(doc! {"_id": 1}),
+        limit: 0,
+    }
+}
+
+/// Groups whose name contains a text, any case, newest first: all names are looked at, in the
+/// index, and the groups that fit are sorted.
+pub fn groups_named(text: &str, limit: usize) -> Find {
+    let filter = doc! {"name": {"$regex": literal(text), "$options": "i"}};
+    let order = doc! {"created_at": -1, "_id": -1};
+    Find::ordered(GROUP_NAME, filter, order, limit)
+}
+
+/// A regular expression (PCRE) that matches the text alone. A backslash before an ASCII sign that
+/// is no letter or digit always means the sign itself.
+fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_ascii_punctuation() {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_never_a_pattern() {
+        assert_eq!(literal("a.b (c)\\E_ä"), "a\\.b \\(c\\)\\\\E\\_ä");
+    }
+
+    #[test]
+    fn a_conversation_with_oneself_has_one_direction() {
+        let me = UserId::from_stored("me");
+        let query = HistoryQuery {
+            conversation: Conversation::direct(me.clone(), me.clone()),
+            viewer: me,
+            before: None,
+            limit: 5,
+        };
+        let find = history(&query);
+        assert!(!find.filter.contains_key("$or"));
+        assert_eq!(find.limit, 5);
+    }
+}

@@ -1,0 +1,142 @@
+//! Reads: messages, pages of conversations, unread counts.
+
+use std::collections::HashMap;
+
+use bson::{Document, RawDocumentBuf};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mongodb::options::{AggregateOptions, FindOptions, Hint};
+
+use super::queries::{self, Count, Find};
+use super::{MongoStore, documents, errors};
+use crate::model::{GroupId, Message, MessageId, MessageRef, Timestamp, Unread, UserId};
+use crate::store::{HistoryQuery, Result};
+
+/// Groups whose unread messages are counted at the same time for one user; each takes a connection.
+const GROUPS_AT_ONCE: usize = 4;
+
+/// The place of a message in its conversation.
+type Position = (Timestamp, MessageId);
+
+impl MongoStore {
+    pub(super) async fn find_message(&self, id: &MessageRef) -> Result<Option<Message>> {
+        if let Some(id) = id.as_id() {
+            let rows = self.find(&queries::message_by_id(id)).await?;
+            if let Some(message) = readable(&rows, documents::to_message).pop() {
+                return Ok(Some(message));
+            }
+        }
+        let rows = self.find(&queries::message_by_old_id(id)).await?;
+        Ok(readable(&rows, documents::to_message).pop())
+    }
+
+    pub(super) async fn page(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
+        // A limit of 0 means none to the server.
+        if query.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = self.find(&queries::history(query)).await?;
+        Ok(readable(&rows, documents::to_message))
+    }
+
+    pub(super) async fn count_unread(&self, user: &UserId) -> Result<Unread> {
+        let direct = self.count(queries::unread_direct(user)).await?;
+        let rows = self.find(&queries::group_ids_of(user)).await?;
+        let groups: Vec<GroupId> = rows.iter().filter_map(documents::to_id).map(GroupId).collect();
+        if groups.is_empty() {
+            return Ok(Unread { direct, group: 0 });
+        }
+        let rows = self.find(&queries::read_cursors(user, &groups)).await?;
+        let cursors: HashMap<GroupId, Position> = rows.iter().filter_map(to_cursor).collect();
+        let counts = groups.into_iter().map(|group| {
+            self.count(queries::unread_in_group(user, group, cursors.get(&group).copied()))
+        });
+        let group = stream::iter(counts)
+            .buffer_unordered(GROUPS_AT_ONCE)
+            .try_fold(0, |sum, count| async move { Ok(sum + count) })
+            .await?;
+        Ok(Unread { direct, group })
+    }
+
+    /// Runs a query through its index, or without it while the server does not have it.
+    pub(super) async fn find(&self, query: &Find) -> Result<Vec<RawDocumentBuf>> {
+        match self.find_by(query, query.hint.clone()).await? {
+            Err(error) if query.hint.is_some() && errors::is_missing_hint(&error) => {
+                self.find_by(query, None).await?.map_err(errors::classify)
+            }
+            found => found.map_err(errors::classify),
+        }
+    }
+
+    async fn find_by(
+        &self,
+        query: &Find,
+        hint: Option<Document>,
+    ) -> Result<mongodb::error::Result<Vec<RawDocumentBuf>>> {
+        let collection = self.place().await?.database.collection(query.collection);
+        let options = FindOptions::builder()
+            .sort(query.sort.clone())
+            .hint(hint.map(Hint::Keys))
+            .projection(query.projection.clone())
+            .limit(query.limit)
+            // Else a page beyond 101 documents takes a second round trip.
+            .batch_size(u32::try_from(query.limit).ok().filter(|size| *size > 0))
+            .max_time(super::READ_LIMIT)
+            .build();
+        let find = collection.find(query.filter.clone()).with_options(options);
+        self.timed(super::READ_LIMIT, async { find.await?.try_collect().await }).await
+    }
+
+    async fn count(&self, query: Count) -> Result<u64> {
+        match self.count_by(&query, Some(query.hint.clone())).await? {
+            Err(error) if errors::is_missing_hint(&error) => {
+                self.count_by(&query, None).await?.map_err(errors::classify)
+            }
+            counted => counted.map_err(errors::classify),
+        }
+    }
+
+    async fn count_by(
+        &self,
+        query: &Count,
+        hint: Option<Document>,
+    ) -> Result<mongodb::error::Result<u64>> {
+        let collection =
+            self.place().await?.database.collection::<RawDocumentBuf>(query.collection);
+        let options = AggregateOptions::builder()
+            .hint(hint.map(Hint::Keys))
+            .max_time(super::READ_LIMIT)
+            .build();
+        let aggregate = collection.aggregate(query.pipeline.clone()).with_options(options);
+        let counted = self.timed(super::READ_LIMIT, async { aggregate.await?.try_next().await });
+        let count = |answer: Document| match (answer.get_i32("n"), answer.get_i64("n")) {
+            (Ok(count), _) => u64::try_from(count).unwrap_or(0),
+            (_, Ok(count)) => u64::try_from(count).unwrap_or(0),
+            _ => 0,
+        };
+        Ok(counted.await?.map(|answer| answer.map_or(0, count)))
+    }
+}
+
+/// The rows that can be read. The others are left out, with one warning for all of them: they are
+/// nobody's fault who reads now, and would hide the rest.
+pub(super) fn readable<T>(
+    rows: &[RawDocumentBuf],
+    read: impl Fn(&RawDocumentBuf) -> Option<T>,
+) -> Vec<T> {
+    let items: Vec<T> = rows.iter().filter_map(&read).collect();
+    let unreadable = rows.len() - items.len();
+    if unreadable > 0 {
+        let first = rows.iter().find(|row| read(row).is_none());
+        let id = first.and_then(|row| row.get("_id").ok().flatten());
+        tracing::warn!(unreadable, first_id = ?id, "stored documents can't be read; left out");
+    }
+    items
+}
+
+fn to_cursor(row: &RawDocumentBuf) -> Option<(GroupId, Position)> {
+    let group = row.get_document("_id").ok()?.get_object_id("group").ok()?;
+    let position = row.get_document("position").ok()?;
+    let at = documents::timestamp(position.get_datetime("timestamp").ok()?);
+    let message = MessageId(position.get_object_id("message_id").ok()?);
+    Some((GroupId(group), (at, message)))
+}
