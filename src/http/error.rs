@@ -67,17 +67,27 @@ impl From<InvalidField> for HttpError {
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         match self {
-            Self::Chat(error) => {
-                error.log("answering a request");
-                detail(status(error.code()), error.to_string())
-            }
-            Self::Form(field) => detail(StatusCode::UNPROCESSABLE_ENTITY, [field]),
+            Self::Chat(error) => error.into_response(),
+            Self::Form(field) => field.into_response(),
         }
     }
 }
 
+impl IntoResponse for InvalidField {
+    fn into_response(self) -> Response {
+        detail(StatusCode::UNPROCESSABLE_ENTITY, [self])
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.log("answering a request");
+        detail(status(self.code()), self.to_string())
+    }
+}
+
 /// The status of each error.
-pub(super) fn status(code: ErrorCode) -> StatusCode {
+fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidPayload => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,

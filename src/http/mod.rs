@@ -57,6 +57,8 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor) -> Router {
         .with_state(monitor);
     api.merge(health)
         .merge(page::routes())
+        // Uploads are compressed already, and asked for in ranges of their own bytes.
+        .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .merge(uploads::routes(media))
@@ -64,11 +66,10 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
 }
 
-/// What surrounds every request, from the inside out: compression, a log line with the request's
-/// id, and an answer even to a panic.
+/// What surrounds every request, from the inside out: a log line with the request's id, and an
+/// answer even to a panic.
 pub fn surround(routes: Router) -> Router {
     routes
-        .layer(CompressionLayer::new())
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
