@@ -35,7 +35,7 @@ use tokio::sync::OnceCell;
 pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
-use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreHealth};
+use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
 use crate::model::{Batch, Group, GroupId, Message, MessageRef, Unread, UserId};
 
 const MESSAGES: &str = "messages";
@@ -73,7 +73,7 @@ impl MongoStore {
     /// `mongodb+srv` URL DNS is asked; while it does not answer, each call asks it again.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`](super::StoreError::Configuration) names the setting that is
+    /// [`StoreError::Configuration`] names the setting that is
     /// wrong, and never holds the URL's password.
     pub async fn connect(config: &Config) -> Result<Self> {
         let hosts = options::hosts(&config.connection_string()?);
@@ -84,12 +84,11 @@ impl MongoStore {
             place: OnceCell::new(),
         };
         match store.place().await {
-            Err(error) if error.is_transient() && !is_configuration(&error) => {
-                tracing::warn!(%error, "MongoDB's address is not known yet");
-                Ok(store)
-            }
-            opened => opened.map(|_| ()).map(|()| store),
+            Err(error @ StoreError::Configuration(_)) => return Err(error),
+            Err(error) => tracing::warn!(%error, "MongoDB's address is not known yet"),
+            Ok(_) => {}
         }
+        Ok(store)
     }
 
     async fn place(&self) -> Result<&Place> {
@@ -137,10 +136,6 @@ impl MongoStore {
     ) -> Result<T> {
         self.timed(WRITE_LIMIT, command).await?.map_err(errors::classify)
     }
-}
-
-fn is_configuration(error: &super::StoreError) -> bool {
-    matches!(error, super::StoreError::Configuration(_))
 }
 
 #[async_trait]
