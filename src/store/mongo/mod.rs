@@ -73,8 +73,8 @@ impl MongoStore {
     /// `mongodb+srv` URL DNS is asked; while it does not answer, each call asks it again.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`] names the setting that is
-    /// wrong, and never holds the URL's password.
+    /// [`StoreError::Configuration`] names the setting that is wrong, and never holds the URL's
+    /// password.
     pub async fn connect(config: &Config) -> Result<Self> {
         let hosts = options::hosts(&config.connection_string()?);
         let store = Self {
@@ -100,7 +100,8 @@ impl MongoStore {
         options.cmap_event_handler = Some(self.pool.handler());
         self.pool.set_max(options.max_pool_size.unwrap_or(self.config.max_pool_size.get()));
         let write_concern = options.write_concern.clone().unwrap_or_default();
-        let client = Client::with_options(options).map_err(errors::classify)?;
+        let client = Client::with_options(options)
+            .map_err(|error| StoreError::Configuration(error.into()))?;
         let database = client.database(&self.config.mongodb_name);
         Ok(Place {
             messages: database.collection(MESSAGES),
