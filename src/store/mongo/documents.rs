@@ -1,6 +1,8 @@
 //! Messages and groups as BSON documents, the layout of the old server, which is read leniently:
 //! only a row without an `_id`, a sender or a target is no message.
 
+use std::collections::HashSet;
+
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
@@ -145,17 +147,13 @@ pub(super) fn users_to_bson(users: &[UserId]) -> Vec<Bson> {
     users.iter().map(|user| Bson::from(user.as_str())).collect()
 }
 
+/// User ids of a row, each once.
 fn users(row: &Document, field: &str) -> Vec<UserId> {
     let Ok(items) = row.get_array(field) else {
         return Vec::new();
     };
-    let mut users = Vec::with_capacity(items.len());
-    for user in items.iter().filter_map(user) {
-        if !users.contains(&user) {
-            users.push(user);
-        }
-    }
-    users
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().filter_map(user).filter(|user| seen.insert(user.clone())).collect()
 }
 
 fn user(value: &Bson) -> Option<UserId> {

@@ -90,7 +90,14 @@ const CONFIGURATION_CODES: [i32; 8] = [
     8000, // AtlasError: sign-in and plan limits
 ];
 
-/// What a server's code means.
+/// Codes with which the server refuses a whole command for the data in it.
+const REFUSED_COMMAND_CODES: [i32; 3] = [
+    15,    // Overflow: nested too deep
+    22,    // InvalidBSON
+    10334, // BSONObjectTooLarge
+];
+
+/// What the server's code for one document means.
 pub(super) fn class_of_code(code: i32) -> Class {
     if TRANSIENT_CODES.contains(&code) {
         Class::Transient
@@ -98,6 +105,17 @@ pub(super) fn class_of_code(code: i32) -> Class {
         Class::Configuration
     } else {
         Class::Permanent
+    }
+}
+
+/// What the server's code for a whole command means. A document that is refused is reported by
+/// itself; what stops a command is mostly its form, which depends on the set-up (`w: 2` without a
+/// replica set). Its data must not be given up for that.
+fn class_of_command(code: i32) -> Class {
+    if REFUSED_COMMAND_CODES.contains(&code) {
+        Class::Permanent
+    } else {
+        class_of_code(code).max(Class::Configuration)
     }
 }
 
@@ -116,7 +134,7 @@ fn class_of(error: &Error) -> Class {
         return Class::Transient;
     }
     match error.kind.as_ref() {
-        ErrorKind::Command(command) => class_of_code(command.code),
+        ErrorKind::Command(command) => class_of_command(command.code),
         ErrorKind::Write(WriteFailure::WriteError(write)) => class_of_code(write.code),
         ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
             class_of_write_concern(concern.code)
@@ -190,6 +208,8 @@ mod tests {
         for permanent in [DUPLICATE_KEY, 121, 10334] {
             assert_eq!(class_of_code(permanent), Class::Permanent, "{permanent}");
         }
+        assert_eq!(class_of_command(10334), Class::Permanent);
+        assert_eq!(class_of_command(BAD_VALUE), Class::Configuration);
         assert_eq!(class_of_write_concern(64), Class::Transient);
         assert_eq!(class_of_write_concern(12345), Class::Configuration);
     }

@@ -20,7 +20,7 @@ impl MongoStore {
         match self.timed(super::WRITE_LIMIT, place.groups.insert_one(row)).await? {
             Ok(_) => Ok(()),
             Err(error) if errors::is_duplicate(&error) => {
-                let stored = self.find(&queries::group_by_id(group.id)).await?;
+                let stored = self.find_on_primary(&queries::group_by_id(group.id)).await?;
                 if stored.is_empty() { Err(errors::classify(error)) } else { Ok(()) }
             }
             Err(error) => Err(errors::classify(error)),

@@ -35,7 +35,7 @@ use tokio::sync::OnceCell;
 pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
-use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreHealth};
+use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
 use crate::model::{Batch, Group, GroupId, Message, MessageRef, Unread, UserId};
 
 const MESSAGES: &str = "messages";
@@ -73,8 +73,8 @@ impl MongoStore {
     /// `mongodb+srv` URL DNS is asked; while it does not answer, each call asks it again.
     ///
     /// # Errors
-    /// [`StoreError::Configuration`](super::StoreError::Configuration) names the setting that is
-    /// wrong, and never holds the URL's password.
+    /// [`StoreError::Configuration`] names the setting that is wrong, and never holds the URL's
+    /// password.
     pub async fn connect(config: &Config) -> Result<Self> {
         let hosts = options::hosts(&config.connection_string()?);
         let store = Self {
@@ -84,12 +84,11 @@ impl MongoStore {
             place: OnceCell::new(),
         };
         match store.place().await {
-            Err(error) if error.is_transient() && !is_configuration(&error) => {
-                tracing::warn!(%error, "MongoDB's address is not known yet");
-                Ok(store)
-            }
-            opened => opened.map(|_| ()).map(|()| store),
+            Err(error @ StoreError::Configuration(_)) => return Err(error),
+            Err(error) => tracing::warn!(%error, "MongoDB's address is not known yet"),
+            Ok(_) => {}
         }
+        Ok(store)
     }
 
     async fn place(&self) -> Result<&Place> {
@@ -101,7 +100,8 @@ impl MongoStore {
         options.cmap_event_handler = Some(self.pool.handler());
         self.pool.set_max(options.max_pool_size.unwrap_or(self.config.max_pool_size.get()));
         let write_concern = options.write_concern.clone().unwrap_or_default();
-        let client = Client::with_options(options).map_err(errors::classify)?;
+        let client = Client::with_options(options)
+            .map_err(|error| StoreError::Configuration(error.into()))?;
         let database = client.database(&self.config.mongodb_name);
         Ok(Place {
             messages: database.collection(MESSAGES),
@@ -137,10 +137,6 @@ impl MongoStore {
     ) -> Result<T> {
         self.timed(WRITE_LIMIT, command).await?.map_err(errors::classify)
     }
-}
-
-fn is_configuration(error: &super::StoreError) -> bool {
-    matches!(error, super::StoreError::Configuration(_))
 }
 
 #[async_trait]

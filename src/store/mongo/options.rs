@@ -148,8 +148,12 @@ impl Config {
         options.connect_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.heartbeat_freq.get_or_insert(HEARTBEAT);
-        options.min_pool_size.get_or_insert(self.min_pool_size);
-        options.max_pool_size.get_or_insert(self.max_pool_size.get());
+        // Where the URL gives one bound alone, it goes before the setting of the other.
+        let min = options.min_pool_size;
+        let max = *options
+            .max_pool_size
+            .get_or_insert_with(|| self.max_pool_size.get().max(min.unwrap_or(0)));
+        options.min_pool_size.get_or_insert(self.min_pool_size.min(max));
         // While there is a primary, reads go there and see every confirmed write.
         options.selection_criteria.get_or_insert(SelectionCriteria::ReadPreference(
             ReadPreference::PrimaryPreferred { options: None },
@@ -245,7 +249,7 @@ mod tests {
     async fn what_the_url_says_goes_first() {
         let url = "mongodb://db.example/?maxPoolSize=7&w=1&compressors=snappy&appName=mine";
         let options = options(&["--mongo-url", url]).await.unwrap();
-        assert_eq!((options.min_pool_size, options.max_pool_size), (Some(10), Some(7)));
+        assert_eq!((options.min_pool_size, options.max_pool_size), (Some(7), Some(7)));
         assert_eq!(options.write_concern.unwrap().w, Some(Acknowledgment::Nodes(1)));
         assert_eq!(options.compressors, Some(vec![Compressor::Snappy]));
         assert_eq!(options.app_name.as_deref(), Some("mine"));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bson::{Document, RawDocumentBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mongodb::options::{AggregateOptions, FindOptions, Hint};
+use mongodb::options::{AggregateOptions, FindOptions, Hint, ReadPreference, SelectionCriteria};
 
 use super::queries::{self, Count, Find};
 use super::{MongoStore, documents, errors};
@@ -59,18 +59,27 @@ impl MongoStore {
 
     /// Runs a query through its index, or without it while the server does not have it.
     pub(super) async fn find(&self, query: &Find) -> Result<Vec<RawDocumentBuf>> {
-        match self.find_by(query, query.hint.clone()).await? {
+        match self.find_by(query, query.hint.clone(), None).await? {
             Err(error) if query.hint.is_some() && errors::is_missing_hint(&error) => {
-                self.find_by(query, None).await?.map_err(errors::classify)
+                self.find_by(query, None, None).await?.map_err(errors::classify)
             }
             found => found.map_err(errors::classify),
         }
+    }
+
+    /// Runs a query where writes go, for an answer that decides what becomes of a write: a
+    /// secondary may not have heard of it yet.
+    pub(super) async fn find_on_primary(&self, query: &Find) -> Result<Vec<RawDocumentBuf>> {
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let found = self.find_by(query, query.hint.clone(), Some(primary)).await?;
+        found.map_err(errors::classify)
     }
 
     async fn find_by(
         &self,
         query: &Find,
         hint: Option<Document>,
+        servers: Option<SelectionCriteria>,
     ) -> Result<mongodb::error::Result<Vec<RawDocumentBuf>>> {
         let collection = self.place().await?.database.collection(query.collection);
         let options = FindOptions::builder()
@@ -81,6 +90,7 @@ impl MongoStore {
             // Else a page beyond 101 documents takes a second round trip.
             .batch_size(u32::try_from(query.limit).ok().filter(|size| *size > 0))
             .max_time(super::READ_LIMIT)
+            .selection_criteria(servers)
             .build();
         let find = collection.find(query.filter.clone()).with_options(options);
         self.timed(super::READ_LIMIT, async { find.await?.try_collect().await }).await

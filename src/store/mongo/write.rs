@@ -59,7 +59,7 @@ impl MongoStore {
             .collect();
         let mut stored: HashSet<ObjectId> = HashSet::new();
         if !duplicates.is_empty() {
-            let rows = self.find(&queries::stored_ids(duplicates)).await?;
+            let rows = self.find_on_primary(&queries::stored_ids(duplicates)).await?;
             stored.extend(rows.iter().filter_map(documents::to_id));
         }
         let is_stored = |index| id_of(index).is_some_and(|id| stored.contains(&id));

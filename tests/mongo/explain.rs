@@ -1,0 +1,162 @@
+//! The server's own plans of the very queries that the store runs.
+
+use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, ReadCursor, Timestamp};
+use banter::store::mongo::queries::{self, Count, Find};
+use banter::store::{HistoryQuery, Store};
+use bson::{Bson, Document, doc};
+
+use crate::make::{between, direct, group, in_group, inserts, page, prepared, read, user};
+use crate::mongod::TestDatabase;
+
+/// The stages of the plan that the server chose, outermost first.
+fn stages(explained: &Document) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(&Bson::Document(explained.clone()), &mut found);
+    assert!(!found.is_empty(), "no plan in {explained}");
+    found
+}
+
+fn collect(value: &Bson, found: &mut Vec<String>) {
+    match value {
+        Bson::Document(document) => {
+            if let Ok(stage) = document.get_str("stage") {
+                let index = document.get_str("indexName").unwrap_or_default();
+                found.push(format!("{stage} {index}").trim().to_owned());
+            }
+            for (key, value) in document {
+                // A stage of an aggregation that was not pushed down into the plan below it.
+                if key == "$sort" {
+                    found.push("SORT".to_owned());
+                }
+                if !["rejectedPlans", "command", "serverParameters"].contains(&key.as_str()) {
+                    collect(value, found);
+                }
+            }
+        }
+        Bson::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        _ => {}
+    }
+}
+
+struct Filled {
+    database: TestDatabase,
+    group: GroupId,
+    newest: MessageId,
+    cursor: (Timestamp, MessageId),
+}
+
+/// 60 users who write to each other, 20 groups, read and unread, enough for the planner to have a
+/// choice between all indexes.
+async fn filled() -> Filled {
+    let database = TestDatabase::new();
+    let store = prepared(&database).await;
+    let name = |number: i64| format!("user{number}");
+    let groups: Vec<_> = (0..20)
+        .map(|i| group(&format!("Group {i}"), &[&name(i), &name(i + 1), &name(1)], i))
+        .collect();
+    for group in &groups {
+        store.create_group(group).await.expect("a new group");
+    }
+    let mut all: Vec<Message> = (0..6_000)
+        .map(|at| direct(&name(at % 60), &name((at / 60 + at * 7) % 60), at))
+        .chain((0..300).map(|at| direct("user1", "user2", at)))
+        .chain((0..300).map(|at| direct("user2", "user1", at)))
+        .collect();
+    for group in &groups {
+        all.extend((0..200).map(|at| in_group(group.id, &name(at % 60), at)));
+    }
+    store.apply(&inserts(&all)).await.expect("stored");
+    let cursor = all[all.len() - 100].position();
+    let group = groups[19].id;
+    let batch = Batch {
+        changes: all.iter().step_by(3).map(|message| read(message.id, "user1")).collect(),
+        cursors: vec![ReadCursor { user: user("user1"), group, up_to: cursor }],
+        ..Batch::default()
+    };
+    store.apply(&batch).await.expect("stored");
+    Filled { database, group, newest: all[all.len() - 1].id, cursor }
+}
+
+impl Filled {
+    async fn explain(&self, command: Document) -> Vec<String> {
+        let command = doc! {"explain": command, "verbosity": "queryPlanner"};
+        let explained = self.database.raw().await.run_command(command).await.expect("a plan");
+        stages(&explained)
+    }
+
+    async fn find(&self, query: &Find) -> Vec<String> {
+        self.explain(query.command()).await
+    }
+
+    async fn count(&self, query: &Count) -> Vec<String> {
+        self.explain(query.command()).await
+    }
+}
+
+#[track_caller]
+fn assert_ordered_by_index(stages: &[String], index: &str) {
+    assert_index(stages, index);
+    assert!(!stages.iter().any(|stage| stage == "SORT"), "a sort in memory: {stages:?}");
+}
+
+#[track_caller]
+fn assert_index(stages: &[String], index: &str) {
+    assert!(!stages.iter().any(|stage| stage == "COLLSCAN"), "a scan: {stages:?}");
+    let scans: Vec<_> = stages.iter().filter(|stage| stage.starts_with("IXSCAN")).collect();
+    assert!(!scans.is_empty(), "no index: {stages:?}");
+    assert!(scans.iter().all(|scan| **scan == format!("IXSCAN {index}")), "{stages:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_comes_in_the_order_of_an_index() {
+    let filled = filled().await;
+    let mid = (Timestamp(150), MessageId::mint());
+    for before in [None, Some(mid)] {
+        let direct = HistoryQuery { before, ..page(between("user1", "user2"), "user1") };
+        let plan = filled.find(&queries::history(&direct)).await;
+        assert_ordered_by_index(&plan, "direct_order");
+        assert!(plan.contains(&"SORT_MERGE".to_owned()), "both directions merged: {plan:?}");
+
+        let alone = HistoryQuery { before, ..page(between("user1", "user1"), "user1") };
+        assert_ordered_by_index(&filled.find(&queries::history(&alone)).await, "direct_order");
+
+        let conversation = banter::model::Conversation::Group(filled.group);
+        let group = HistoryQuery { before, ..page(conversation, "user1") };
+        assert_ordered_by_index(&filled.find(&queries::history(&group)).await, "group_order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_of_a_user_come_in_the_order_of_an_index() {
+    let filled = filled().await;
+    let user = user("user1");
+    let plan = filled.find(&queries::groups_of(&user, 10)).await;
+    assert_ordered_by_index(&plan, "member_groups");
+    assert_index(&filled.find(&queries::group_ids_of(&user)).await, "member_groups");
+    assert_index(&filled.find(&queries::groups_named("roup 1", 10)).await, "group_name");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unread_counts_come_from_indexes() {
+    let filled = filled().await;
+    let user = user("user1");
+    let plan = filled.count(&queries::unread_direct(&user)).await;
+    assert_ordered_by_index(&plan, "direct_status");
+    for cursor in [None, Some(filled.cursor)] {
+        let plan = filled.count(&queries::unread_in_group(&user, filled.group, cursor)).await;
+        assert_ordered_by_index(&plan, "group_order");
+    }
+    let plan = filled.find(&queries::read_cursors(&user, &[filled.group])).await;
+    assert_index(&plan, "_id_");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_documents_are_looked_up_by_index() {
+    let filled = filled().await;
+    assert_eq!(filled.find(&queries::message_by_id(filled.newest)).await, ["IDHACK"]);
+    assert_eq!(filled.find(&queries::group_by_id(filled.group)).await, ["IDHACK"]);
+    let old = MessageRef::from(filled.newest);
+    assert_index(&filled.find(&queries::message_by_old_id(&old)).await, "message_id");
+    let ids = vec![filled.newest.0.into(), MessageId::mint().0.into()];
+    assert_index(&filled.find(&queries::stored_ids(ids)).await, "_id_");
+}

@@ -1,0 +1,12 @@
+//! The MongoDB store against real servers: what the conformance suite can't ask of every store.
+
+#![expect(clippy::expect_used, reason = "a test that can't go on says why")]
+
+mod explain;
+mod make;
+#[path = "../support/mongod.rs"]
+mod mongod;
+mod old_server;
+mod outage;
+mod set_up;
+mod writes;

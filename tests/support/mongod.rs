@@ -1,0 +1,199 @@
+//! Real MongoDB servers for tests: a shared one, and private ones that a test may kill.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bson::doc;
+use mongodb::Client;
+use mongodb::options::ClientOptions;
+use tempfile::TempDir;
+
+/// How long a server may take to answer after its start. Other tests run on the same machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How often a server is started anew when another process takes its port in the meantime.
+const START_ATTEMPTS: usize = 5;
+/// Where `make test` puts MongoDB, below the package.
+const FETCHED: &str = "target/real/mongod/bin/mongod";
+
+/// The connection string of the server that all tests share, each with databases of its own.
+///
+/// # Panics
+/// Where no such server is named.
+pub(crate) fn shared_url() -> String {
+    std::env::var("MONGO_TEST_URL").unwrap_or_else(|_| {
+        panic!("no shared MongoDB: run `make test` (it starts one), or set MONGO_TEST_URL")
+    })
+}
+
+/// A database of the shared server for one test; it is dropped with this value.
+pub(crate) struct TestDatabase {
+    /// The server's connection string.
+    pub(crate) url: String,
+    /// The database's name.
+    pub(crate) name: String,
+}
+
+impl TestDatabase {
+    /// A name that no other test uses, in this process or another.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let unique = bson::oid::ObjectId::new();
+        Self { url: shared_url(), name: format!("banter_test_{unique}_{number}") }
+    }
+
+    /// A plain client's view of the database, to put in and look at rows.
+    pub(crate) async fn raw(&self) -> mongodb::Database {
+        client(&self.url).await.database(&self.name)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (url, name) = (self.url.clone(), self.name.clone());
+        // A test's own runtime can't be waited for in here.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async { client(&url).await.database(&name).drop().await })
+        });
+        let dropped = dropping.join();
+        if !std::thread::panicking() {
+            dropped.expect("no panic while dropping").expect("the test's database is dropped");
+        }
+    }
+}
+
+/// A client that gives up soon.
+async fn client(url: &str) -> Client {
+    let mut options = ClientOptions::parse(url).await.expect("a connection string");
+    options.server_selection_timeout = Some(Duration::from_secs(5));
+    Client::with_options(options).expect("a client")
+}
+
+/// A private server in a folder of its own. It ends with this value.
+pub(crate) struct Mongod {
+    process: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Mongod {
+    /// Starts a server on a free port of the loopback interface, and waits until it answers.
+    ///
+    /// # Panics
+    /// Where there is no `mongod`, or it does not start.
+    pub(crate) async fn start() -> Self {
+        for _ in 0..START_ATTEMPTS {
+            let folder = tempfile::tempdir().expect("a folder for the database");
+            let port = free_port();
+            let mut server = Self { process: spawn(folder.path(), port), port, folder };
+            if server.answers().await {
+                return server;
+            }
+        }
+        panic!("mongod did not start in {START_ATTEMPTS} attempts");
+    }
+
+    /// Its connection string.
+    pub(crate) fn url(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
+    }
+
+    /// Ends it at once, as a crash would (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("the server can be killed");
+        self.process.wait().expect("the server has ended");
+    }
+
+    /// Starts it again after [`Mongod::kill`], on the same port and data.
+    pub(crate) async fn restart(&mut self) {
+        self.process = spawn(self.folder.path(), self.port);
+        assert!(self.answers().await, "mongod did not start again");
+    }
+
+    /// Stops it where it is: connections stay open and nothing answers (SIGSTOP).
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`Mongod::freeze`].
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(status.success(), "kill {signal} {pid}");
+    }
+
+    /// Waits until it answers; false when it has ended by itself.
+    async fn answers(&mut self) -> bool {
+        let client = client(&self.url()).await;
+        let ping = async {
+            while client.database("admin").run_command(doc! {"ping": 1}).await.is_err() {
+                if self.process.try_wait().expect("the server's state").is_some() {
+                    return false;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            true
+        };
+        tokio::time::timeout(START_LIMIT, ping).await.unwrap_or(false)
+    }
+}
+
+impl Drop for Mongod {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its number").port()
+}
+
+fn spawn(folder: &Path, port: u16) -> Child {
+    let binary = binary();
+    Command::new(&binary)
+        .arg("--dbpath")
+        .arg(folder)
+        .args(["--port", &port.to_string(), "--bind_ip", "127.0.0.1", "--nounixsocket"])
+        .args(["--wiredTigerCacheSizeGB", "0.25", "--quiet"])
+        .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| complain(&binary, &error))
+}
+
+/// `mongod` by `BANTER_MONGOD`, else on the `PATH`, else where `make test` puts it.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("BANTER_MONGOD") {
+        return path.into();
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join("mongod"))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(FETCHED))
+}
+
+fn complain(binary: &Path, error: &io::Error) -> ! {
+    panic!(
+        "{}: {error}: run `make test` (it fetches MongoDB), or set BANTER_MONGOD",
+        binary.display()
+    )
+}
