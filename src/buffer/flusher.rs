@@ -1,0 +1,295 @@
+//! The flusher: one task that brings committed ops to the store, in order, until each is stored.
+//!
+//! It takes a run of the oldest ops, folds it into a batch and applies that. Ops leave the ring
+//! only when the store has confirmed them, so whatever goes wrong, the same ops come up again:
+//!
+//! - **Away** (transient, or wrongly set up): the same batch is sent again after a jittered
+//!   pause, up to `MAX_RETRIES` times. Then the run is given up, and a new one begins where it
+//!   began. When the breaker opens, the next one is its probe.
+//! - **Refused** (permanent): the run is bisected until the refused op stands alone; that becomes
+//!   a dead letter, and the rest goes on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::select;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::batch::BatchSizer;
+use super::breaker::Breaker;
+use super::dead_letter::DeadLetters;
+use super::fold::{Attempt, fold};
+use super::{Config, Sequence, Shared};
+use crate::clock::Clock;
+use crate::model::{Batch, Op};
+use crate::store::{Result, Store, StoreError};
+
+/// The most that one batch weighs: half of what a BSON document may hold, because a store may
+/// send many updates as one command, with its own fields around each.
+const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// A call that takes longer counts as failed, so that a connection which hangs can't hold up the
+/// buffer for ever. It is far above what a loaded database takes: until then, waiting is better
+/// than asking twice.
+const APPLY_LIMIT: Duration = Duration::from_secs(30);
+
+/// The first pause after a failure is up to this long, each further one up to twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// No pause is longer: a store that is back should not wait for us.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) struct Flusher {
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    sizer: BatchSizer,
+    breaker: Breaker,
+    dead_letters: DeadLetters,
+    max_retries: u32,
+    /// The newest op of which any part may be in the store already.
+    attempted: Sequence,
+    /// Whether the last run was given up: an outage is logged once, and its end.
+    away: bool,
+}
+
+/// Committed ops with consecutive numbers.
+struct Run {
+    first: Sequence,
+    ops: Vec<Arc<Op>>,
+}
+
+impl Flusher {
+    pub(super) fn new(
+        config: &Config,
+        shared: Arc<Shared>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        dead_letter_dir: PathBuf,
+    ) -> Self {
+        let observed = shared.metrics.breaker.clone();
+        let flusher = Self {
+            sizer: BatchSizer::new(config.batch_size, config.flush_interval),
+            breaker: Breaker::new(config.breaker_failures, config.breaker_open, observed),
+            dead_letters: DeadLetters::new(dead_letter_dir),
+            max_retries: config.max_retries,
+            attempted: 0,
+            away: false,
+            shared,
+            store,
+            clock,
+        };
+        flusher.publish_size();
+        flusher
+    }
+
+    /// Works until the buffer is closed.
+    pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _ended = shared.ended.clone().drop_guard();
+        select! {
+            () = self.work() => {}
+            () = shared.abandoned.cancelled() => {}
+        }
+    }
+
+    async fn work(&mut self) {
+        let closing = self.shared.closing.clone();
+        while self.permitted().await {
+            let Some(run) = self.next_run().await else { return };
+            match self.write(&run).await {
+                Ok(()) => self.note_back(),
+                Err(_) if closing.is_cancelled() => return,
+                Err(error) => {
+                    self.note_away(&error);
+                    self.pause(jittered(LONGEST_PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits while the breaker is open; `false` when the buffer is closed meanwhile.
+    async fn permitted(&self) -> bool {
+        while let Err(wait) = self.breaker.permit() {
+            if self.shared.closing.is_cancelled() {
+                return false;
+            }
+            self.pause(wait).await;
+        }
+        true
+    }
+
+    /// Sleeps, but not beyond the moment when the buffer is closed.
+    async fn pause(&self, time: Duration) {
+        select! {
+            () = sleep(time) => {}
+            () = self.shared.closing.cancelled() => {}
+        }
+    }
+
+    /// Waits for committed ops, and lingers for more of them as long as the sizer says; `None`
+    /// when the buffer is closed and empty.
+    async fn next_run(&self) -> Option<Run> {
+        loop {
+            let closing = self.shared.closing.is_cancelled();
+            let linger = {
+                let ring = &self.shared.lock().ring;
+                let waiting = ring.flushable();
+                let linger = self.sizer.linger(waiting, Instant::now());
+                if waiting > 0 && (closing || linger.is_zero()) {
+                    let ops = ring.run(self.sizer.size(), MAX_BATCH_BYTES);
+                    return Some(Run { first: ring.flushed() + 1, ops });
+                }
+                if closing && ring.len() == 0 {
+                    return None;
+                }
+                (waiting > 0).then_some(linger)
+            };
+            select! {
+                () = self.shared.committed.notified() => {}
+                () = self.shared.closing.cancelled(), if !closing => {}
+                () = sleep(linger.unwrap_or_default()), if linger.is_some() => {}
+            }
+        }
+    }
+
+    /// Brings a whole run to the store, or what of it the store takes before it goes away.
+    async fn write(&mut self, run: &Run) -> Result<()> {
+        let mut done = 0;
+        let mut take = run.ops.len();
+        while done < run.ops.len() {
+            let first = run.first + done as Sequence;
+            take = take.min(run.ops.len() - done);
+            let again = first <= self.attempted;
+            let attempt = if again { Attempt::Again } else { Attempt::First };
+            let (batch, ops) = fold(&run.ops[done..done + take], attempt);
+            let last = first + ops as Sequence - 1;
+            self.attempted = self.attempted.max(last);
+            match self.apply(&batch, ops).await {
+                Ok(()) => {
+                    self.release(last);
+                    done += ops;
+                }
+                Err(StoreError::Permanent(reason)) if ops == 1 => {
+                    self.bury(first, &run.ops[done], &reason).await?;
+                    done += 1;
+                    // What was wrong is out: the rest may go in one piece.
+                    take = run.ops.len();
+                }
+                Err(StoreError::Permanent(_)) => take = ops / 2,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one batch, with retries as long as the store may come back and the breaker allows.
+    async fn apply(&mut self, batch: &Batch, ops: usize) -> Result<()> {
+        let retries = usize::try_from(self.max_retries).unwrap_or(usize::MAX);
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_max_times(retries)
+            .build();
+        loop {
+            let Err(error) = self.attempt(batch, ops).await else { return Ok(()) };
+            if !error.is_transient() || self.breaker.permit().is_err() {
+                return Err(error);
+            }
+            let Some(pause) = pauses.next() else { return Err(error) };
+            sleep(jittered(pause)).await;
+            self.shared.metrics.retries.inc();
+        }
+    }
+
+    /// Calls the store once, and tells everybody who keeps accounts of it.
+    async fn attempt(&mut self, batch: &Batch, ops: usize) -> Result<()> {
+        let started = Instant::now();
+        let outcome = match timeout(APPLY_LIMIT, self.store.apply(batch)).await {
+            Ok(outcome) => outcome,
+            Err(late) => {
+                let late = Err(late).context("no answer to a batch within the limit");
+                late.map_err(StoreError::Transient)
+            }
+        };
+        let now = Instant::now();
+        let metrics = &self.shared.metrics;
+        match &outcome {
+            Ok(()) => {
+                self.breaker.answered();
+                self.sizer.succeeded(ops, now - started, now);
+                self.shared.lock().last_flush = Some(self.clock.now());
+                metrics.succeeded.inc();
+                metrics.flushed_ops.observe(ops as f64);
+                metrics.flush_latency.observe((now - started).as_secs_f64());
+            }
+            Err(error) => {
+                metrics.failed.inc();
+                if error.is_transient() {
+                    self.breaker.failed();
+                    self.sizer.failed();
+                } else {
+                    // A refusal is an answer: the store is there, and not overloaded.
+                    self.breaker.answered();
+                }
+            }
+        }
+        self.publish_size();
+        outcome
+    }
+
+    /// Lets go of ops that are safe: stored, or on disk as dead letters.
+    fn release(&self, through: Sequence) {
+        let ops = {
+            let state = &mut *self.shared.lock();
+            let first = state.ring.flushed() + 1;
+            let ops = state.ring.flush(through);
+            for (sequence, op) in (first..).zip(&ops) {
+                state.overlay.remove(sequence, op);
+            }
+            // Without a journal nothing is kept beyond the ring.
+            state.ring.advance_checkpoint(through);
+            ops
+        };
+        self.shared.flushed.send_replace(through);
+        // Messages may be large and many: they are freed after the lock, and after the waiters.
+        drop(ops);
+    }
+
+    /// Puts a refused op where a person can find it. If that fails, the op stays in the ring.
+    async fn bury(&self, sequence: Sequence, op: &Op, reason: &anyhow::Error) -> Result<()> {
+        let text = format!("{reason:#}");
+        let kept = self.dead_letters.keep(sequence, &text, op).await;
+        kept.context("a dead letter can't be written").map_err(StoreError::Transient)?;
+        tracing::error!(sequence, error = text, "the store refused an op; it is a dead letter now");
+        self.shared.metrics.dead_letters.inc();
+        self.release(sequence);
+        Ok(())
+    }
+
+    fn publish_size(&self) {
+        self.shared.metrics.batch_size.set(i64::try_from(self.sizer.size()).unwrap_or(i64::MAX));
+    }
+
+    fn note_away(&mut self, error: &StoreError) {
+        if !self.away {
+            tracing::warn!(%error, "the store takes no writes; they wait in the buffer");
+        }
+        self.away = true;
+    }
+
+    fn note_back(&mut self) {
+        if self.away {
+            tracing::info!("the store takes writes again");
+        }
+        self.away = false;
+    }
+}
+
+/// Full jitter: anything up to `limit`, so that many servers don't come back to one store in step.
+fn jittered(limit: Duration) -> Duration {
+    limit.mul_f64(rand::random())
+}

@@ -1,0 +1,236 @@
+//! The ring: everything accepted and not yet known to be stored, in order. Pure: it does no I/O,
+//! takes no lock and owns no clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Delivery, Sequence};
+use crate::model::Op;
+
+/// The ops numbered `flushed + 1 ..= accepted`, and how far each stage of the write path has come.
+///
+/// Invariant: `checkpoint <= flushed <= committed <= accepted`, and each only grows. Every assert
+/// stands before the change that it guards, so a failed one leaves the ring as it was.
+#[derive(Debug)]
+pub(super) struct Ring {
+    slots: VecDeque<Slot>,
+    max_ops: usize,
+    max_bytes: usize,
+    bytes: usize,
+    accepted: Sequence,
+    committed: Sequence,
+    flushed: Sequence,
+    checkpoint: Sequence,
+}
+
+#[derive(Debug)]
+struct Slot {
+    op: Arc<Op>,
+    /// There until the op is committed: from then on it is the fan-out's.
+    delivery: Option<Delivery>,
+    /// [`Op::weight`], taken once: the same number must go out as came in.
+    bytes: usize,
+    accepted_at: Instant,
+}
+
+impl Ring {
+    pub(super) fn new(max_ops: usize, max_bytes: usize) -> Self {
+        Self {
+            slots: VecDeque::new(),
+            max_ops,
+            max_bytes,
+            bytes: 0,
+            accepted: 0,
+            committed: 0,
+            flushed: 0,
+            checkpoint: 0,
+        }
+    }
+
+    /// The number that the next op gets, if it fits. An op that is not taken gets no number, so
+    /// numbers stay contiguous.
+    pub(super) fn admit(&self, bytes: usize) -> Option<Sequence> {
+        let fits = self.slots.len() < self.max_ops && bytes <= self.max_bytes - self.bytes;
+        fits.then_some(self.accepted + 1)
+    }
+
+    /// Takes an op that was admitted.
+    pub(super) fn push(&mut self, op: Arc<Op>, delivery: Delivery, bytes: usize, now: Instant) {
+        assert_eq!(self.admit(bytes), Some(delivery.sequence), "sequence numbers are contiguous");
+        self.accepted = delivery.sequence;
+        self.bytes += bytes;
+        self.slots.push_back(Slot { op, delivery: Some(delivery), bytes, accepted_at: now });
+    }
+
+    /// Marks everything up to `through` as durable; what the fan-out is to be told, in order.
+    pub(super) fn commit(&mut self, through: Sequence) -> Vec<Delivery> {
+        assert!(self.committed <= through && through <= self.accepted, "committed <= accepted");
+        let group = self.offset(self.committed)..self.offset(through);
+        self.committed = through;
+        self.slots.range_mut(group).filter_map(|slot| slot.delivery.take()).collect()
+    }
+
+    /// The oldest committed ops, at the most `max_ops` and `max_bytes` of them, but at least one
+    /// where there is any: an op that is too heavy for a batch makes a batch of its own.
+    pub(super) fn run(&self, max_ops: usize, max_bytes: usize) -> Vec<Arc<Op>> {
+        let mut room = max_bytes;
+        let committed = self.slots.range(..self.offset(self.committed));
+        let fitting = committed.take(max_ops.max(1)).enumerate().take_while(|(index, slot)| {
+            let fits = *index == 0 || slot.bytes <= room;
+            room = room.saturating_sub(slot.bytes);
+            fits
+        });
+        fitting.map(|(_, slot)| Arc::clone(&slot.op)).collect()
+    }
+
+    /// Lets go of everything up to `through`, which the store has confirmed; the ops, in order.
+    pub(super) fn flush(&mut self, through: Sequence) -> Vec<Arc<Op>> {
+        assert!(self.flushed <= through && through <= self.committed, "flushed <= committed");
+        let stored: Vec<_> = self.slots.drain(..self.offset(through)).collect();
+        self.flushed = through;
+        self.bytes -= stored.iter().map(|slot| slot.bytes).sum::<usize>();
+        stored.into_iter().map(|slot| slot.op).collect()
+    }
+
+    /// Marks everything up to `through` as not needed any more after a crash.
+    pub(super) fn advance_checkpoint(&mut self, through: Sequence) {
+        assert!(self.checkpoint <= through && through <= self.flushed, "checkpoint <= flushed");
+        self.checkpoint = through;
+    }
+
+    pub(super) fn accepted(&self) -> Sequence {
+        self.accepted
+    }
+
+    pub(super) fn committed(&self) -> Sequence {
+        self.committed
+    }
+
+    pub(super) fn flushed(&self) -> Sequence {
+        self.flushed
+    }
+
+    /// Whether an op waits for the committer.
+    pub(super) fn has_uncommitted(&self) -> bool {
+        self.committed < self.accepted
+    }
+
+    /// How many ops wait for the flusher.
+    pub(super) fn flushable(&self) -> usize {
+        self.offset(self.committed)
+    }
+
+    /// How many ops are held, committed or not.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the oldest op that is held was accepted.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.slots.front().map(|slot| slot.accepted_at)
+    }
+
+    /// Counts an op that is not there: the next commit panics.
+    #[cfg(test)]
+    pub(super) fn break_for_tests(&mut self) {
+        self.accepted += 1;
+    }
+
+    /// How many slots lie up to and including `sequence`; at the most as many as are held.
+    fn offset(&self, sequence: Sequence) -> usize {
+        usize::try_from(sequence - self.flushed).map_or(self.slots.len(), |n| n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::testing::text;
+
+    fn push(ring: &mut Ring, op: Op) -> Option<Sequence> {
+        let (op, bytes) = (Arc::new(op), op_bytes(&text("")));
+        let sequence = ring.admit(bytes)?;
+        let delivery = Delivery { dispatch: None, receipt: None, sequence };
+        ring.push(op, delivery, bytes, Instant::now());
+        Some(sequence)
+    }
+
+    fn op_bytes(op: &Op) -> usize {
+        op.weight()
+    }
+
+    #[test]
+    fn numbers_are_contiguous_across_a_refusal() {
+        let mut ring = Ring::new(2, usize::MAX);
+        assert_eq!(push(&mut ring, text("a")), Some(1));
+        assert_eq!(push(&mut ring, text("b")), Some(2));
+        assert_eq!(push(&mut ring, text("c")), None);
+        assert_eq!(ring.commit(2).iter().map(|d| d.sequence).collect::<Vec<_>>(), [1, 2]);
+        ring.flush(1);
+        assert_eq!(push(&mut ring, text("c")), Some(3));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_given_back() {
+        let one = op_bytes(&text(""));
+        let mut ring = Ring::new(100, 2 * one);
+        assert!(push(&mut ring, text("a")).is_some() && push(&mut ring, text("b")).is_some());
+        assert_eq!((ring.admit(1), ring.bytes()), (None, 2 * one));
+        ring.commit(2);
+        ring.flush(2);
+        assert_eq!((ring.admit(2 * one), ring.bytes(), ring.len()), (Some(3), 0, 0));
+        assert_eq!(ring.admit(2 * one + 1), None);
+    }
+
+    #[test]
+    fn a_run_is_committed_bounded_and_never_empty_without_need() {
+        let one = op_bytes(&text(""));
+        let mut ring = Ring::new(100, usize::MAX);
+        for _ in 0..5 {
+            push(&mut ring, text("a"));
+        }
+        assert!(ring.run(10, usize::MAX).is_empty(), "nothing is committed yet");
+        ring.commit(4);
+        assert_eq!(ring.run(10, usize::MAX).len(), 4);
+        assert_eq!(ring.run(3, usize::MAX).len(), 3);
+        assert_eq!(ring.run(10, 2 * one + 1).len(), 2);
+        assert_eq!(ring.run(10, 1).len(), 1);
+    }
+
+    #[test]
+    fn a_delivery_leaves_once() {
+        let mut ring = Ring::new(100, usize::MAX);
+        push(&mut ring, text("a"));
+        assert_eq!(ring.commit(1).len(), 1);
+        assert!(ring.commit(1).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "committed <= accepted")]
+    fn nothing_is_committed_before_it_is_accepted() {
+        Ring::new(1, usize::MAX).commit(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "flushed <= committed")]
+    fn nothing_is_flushed_before_it_is_committed() {
+        let mut ring = Ring::new(1, usize::MAX);
+        push(&mut ring, text("a"));
+        ring.flush(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "checkpoint <= flushed")]
+    fn nothing_is_checkpointed_before_it_is_flushed() {
+        let mut ring = Ring::new(1, usize::MAX);
+        push(&mut ring, text("a"));
+        ring.commit(1);
+        ring.advance_checkpoint(1);
+    }
+}

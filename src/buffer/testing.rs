@@ -1,0 +1,319 @@
+//! For tests of the buffer: ops with few words, a model of a store, and a store that behaves as
+//! it is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+use tokio::sync::watch;
+
+use super::fold::make_change;
+use crate::model::{
+    Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageId, MessageRef, Op,
+    Status, Target, Timestamp, Unread, UserId,
+};
+use crate::store::{
+    HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+};
+
+pub(super) fn user(name: &str) -> UserId {
+    UserId::parse(name).expect("a user id")
+}
+
+pub(super) fn content(text: &str) -> Content {
+    Content::Text(text.to_owned())
+}
+
+/// A direct message from alice to bob.
+pub(super) fn text(text: &str) -> Op {
+    send(Target::User(user("bob")), text)
+}
+
+/// A message from alice to a group.
+pub(super) fn group_text(group: GroupId, text: &str) -> Op {
+    send(Target::Group(group), text)
+}
+
+fn send(target: Target, text: &str) -> Op {
+    Op::Send(Arc::new(Message {
+        id: MessageId::mint(),
+        old_id: None,
+        target,
+        from: user("alice"),
+        content: content(text),
+        content_type: ContentType::Text,
+        media_url: None,
+        media_metadata: None,
+        timestamp: Timestamp(1_000),
+        status: Status::Sent,
+        read_by: Vec::new(),
+        deleted_for: Vec::new(),
+        edited_at: None,
+    }))
+}
+
+/// The message that a send is about.
+pub(super) fn sent(op: &Op) -> &Message {
+    let Op::Send(message) = op else { panic!("a send") };
+    message
+}
+
+pub(super) fn id_of(op: &Op) -> MessageId {
+    sent(op).id
+}
+
+pub(super) fn edit(op: &Op, text: &str) -> Op {
+    let (conversation, message) = (op.conversation(), id_of(op));
+    Op::Edit { conversation, message, content: content(text), edited_at: Timestamp(2_000) }
+}
+
+pub(super) fn read(op: &Op, reader: &str) -> Op {
+    let message = sent(op);
+    let (messages, up_to) = (vec![message.id], message.position());
+    Op::Read { conversation: op.conversation(), messages, reader: user(reader), up_to }
+}
+
+pub(super) fn hide(op: &Op, name: &str) -> Op {
+    Op::Hide { conversation: op.conversation(), message: id_of(op), user: user(name) }
+}
+
+pub(super) fn delete(op: &Op) -> Op {
+    Op::Delete { conversation: op.conversation(), message: id_of(op) }
+}
+
+/// Runs of up to 40 ops over few messages, users and groups, so that they collide. As in life, a
+/// message is sent once, before anything else happens to it.
+pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
+    let groups = [GroupId::mint(), GroupId::mint()];
+    let mut sends: Vec<_> = (0..4).map(|n| text(&n.to_string())).collect();
+    sends.extend((0..8).map(|n| group_text(groups[n % 2], &n.to_string())));
+    let step = (0..10_u8, 0..sends.len(), "[a-c]");
+    prop::collection::vec(step, 1..40).prop_map(move |steps| {
+        let mut known = BTreeSet::new();
+        let op = |(kind, at, word): (u8, usize, String)| {
+            let send = &sends[at];
+            let is_new = known.insert(at);
+            let op = match kind {
+                _ if is_new => send.clone(),
+                0..=2 => edit(send, &word),
+                3..=5 => read(send, &word),
+                6..=7 => hide(send, &word),
+                8 => delete(send),
+                _ => Op::PurgeGroup(groups[at % 2]),
+            };
+            Arc::new(op)
+        };
+        steps.into_iter().map(op).collect()
+    })
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Model {
+    pub(super) messages: BTreeMap<MessageId, Message>,
+    cursors: HashMap<(UserId, GroupId), (Timestamp, MessageId)>,
+}
+
+impl Model {
+    /// Does what an op says, by the definition of [`Op::apply`].
+    pub(super) fn apply_op(&mut self, op: &Op) {
+        if let Op::Send(message) = op {
+            self.insert(message);
+        }
+        if let Op::Read { conversation: Conversation::Group(group), reader, up_to, .. } = op {
+            self.move_cursor(reader, *group, *up_to);
+        }
+        let messages = std::mem::take(&mut self.messages);
+        let rows = messages.into_iter();
+        self.messages = rows.filter_map(|(id, row)| Some((id, op.apply(Some(row))?))).collect();
+    }
+
+    /// Does what a batch says, as the contract of [`Store::apply`] orders it.
+    pub(super) fn apply(&mut self, batch: &Batch) {
+        batch.inserts.iter().for_each(|message| self.insert(message));
+        for change in &batch.changes {
+            if let Some(message) = self.messages.get_mut(&change.id) {
+                make_change(message, change.clone());
+            }
+        }
+        batch.deletes.iter().for_each(|id| drop(self.messages.remove(id)));
+        for group in &batch.purges {
+            self.messages.retain(|_, row| row.target != Target::Group(*group));
+        }
+        for cursor in &batch.cursors {
+            self.move_cursor(&cursor.user, cursor.group, cursor.up_to);
+        }
+    }
+
+    pub(super) fn insert(&mut self, message: &Message) {
+        self.messages.entry(message.id).or_insert_with(|| message.clone());
+    }
+
+    fn move_cursor(&mut self, user: &UserId, group: GroupId, to: (Timestamp, MessageId)) {
+        let cursor = self.cursors.entry((user.clone(), group)).or_insert(to);
+        *cursor = (*cursor).max(to);
+    }
+}
+
+/// How a [`FakeStore`] behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Mood {
+    /// Writes at once.
+    Fast,
+    /// Writes after a while.
+    Slow(Duration),
+    /// Does not answer until the mood changes.
+    Stuck,
+    /// Writes nothing and says that it is away.
+    Away,
+    /// Writes everything and says that it was away.
+    Ambiguous,
+    /// Writes nothing and says that it is not set up.
+    Misconfigured,
+}
+
+/// A store in memory. It never writes a message of `poison`, whatever its mood, but says so with a
+/// permanent error after it has written the rest of the inserts.
+pub(super) struct FakeStore {
+    mood: watch::Sender<Mood>,
+    state: Mutex<FakeState>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FakeState {
+    pub(super) model: Model,
+    pub(super) poison: BTreeSet<MessageId>,
+    /// The order in which messages came in, each with every time that it was new.
+    pub(super) arrivals: Vec<MessageId>,
+    /// How many calls to `apply` there were.
+    pub(super) calls: usize,
+}
+
+impl FakeStore {
+    pub(super) fn new(mood: Mood) -> Arc<Self> {
+        Arc::new(Self { mood: watch::Sender::new(mood), state: Mutex::default() })
+    }
+
+    pub(super) fn set(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, FakeState> {
+        self.state.lock().expect("no test fails in here")
+    }
+
+    fn write(&self, batch: &Batch) -> Result<()> {
+        let mut batch = batch.clone();
+        let state = &mut *self.state();
+        let whole = batch.inserts.len();
+        batch.inserts.retain(|message| !state.poison.contains(&message.id));
+        let refused = batch.inserts.len() < whole;
+        if refused {
+            batch = Batch { inserts: batch.inserts, ..Batch::default() };
+        }
+        let new = batch.inserts.iter().map(|message| message.id);
+        state.arrivals.extend(new.filter(|id| !state.model.messages.contains_key(id)));
+        state.model.apply(&batch);
+        if refused { Err(StoreError::Permanent(anyhow::anyhow!("poison"))) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    fn describe(&self) -> String {
+        "a fake store".to_owned()
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<()> {
+        self.state().calls += 1;
+        let away = || anyhow::anyhow!("away");
+        let mut moods = self.mood.subscribe();
+        let mood = *moods.wait_for(|mood| *mood != Mood::Stuck).await.expect("the sender is ours");
+        match mood {
+            Mood::Fast | Mood::Stuck => self.write(batch),
+            Mood::Slow(time) => {
+                tokio::time::sleep(time).await;
+                self.write(batch)
+            }
+            Mood::Away => Err(StoreError::Transient(away())),
+            Mood::Misconfigured => Err(StoreError::Configuration(away())),
+            Mood::Ambiguous => {
+                self.write(batch)?;
+                Err(StoreError::Transient(away()))
+            }
+        }
+    }
+
+    async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
+        // A reader may be overtaken by the flusher here: that is what the tests look for.
+        tokio::task::yield_now().await;
+        let messages = &self.state().model.messages;
+        let by_id = id.as_id().and_then(|id| messages.get(&id));
+        let old = Some(id.as_str());
+        let found = by_id.or_else(|| messages.values().find(|m| m.old_id.as_deref() == old));
+        Ok(found.cloned())
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
+        tokio::task::yield_now().await;
+        let state = self.state();
+        let rows = state.model.messages.values();
+        let wanted = rows.filter(|row| {
+            row.conversation() == query.conversation
+                && !row.is_hidden_for(&query.viewer)
+                && query.before.is_none_or(|place| row.position() < place)
+        });
+        let mut page: Vec<_> = wanted.cloned().collect();
+        page.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        page.truncate(query.limit);
+        Ok(page)
+    }
+
+    async fn unread(&self, _: &UserId) -> Result<Unread> {
+        Ok(Unread::default())
+    }
+
+    async fn create_group(&self, _: &Group) -> Result<()> {
+        Ok(())
+    }
+
+    async fn group(&self, _: GroupId) -> Result<Option<Group>> {
+        Ok(None)
+    }
+
+    async fn groups_of(&self, _: &UserId, _: usize) -> Result<Vec<Group>> {
+        Ok(Vec::new())
+    }
+
+    async fn search_groups(&self, _: &str, _: usize) -> Result<Vec<Group>> {
+        Ok(Vec::new())
+    }
+
+    async fn add_member(&self, _: GroupId, _: &UserId) -> Result<MembershipChange> {
+        Ok(MembershipChange::NoGroup)
+    }
+
+    async fn remove_member(&self, _: GroupId, _: &UserId) -> Result<MembershipChange> {
+        Ok(MembershipChange::NoGroup)
+    }
+
+    async fn delete_group(&self, _: GroupId) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn health(&self) -> Result<StoreHealth> {
+        Err(StoreError::Transient(anyhow::anyhow!("a fake store is never well")))
+    }
+
+    fn pool(&self) -> Option<PoolGauges> {
+        None
+    }
+
+    async fn close(&self) {}
+}

@@ -1,0 +1,99 @@
+//! A store that is away, hangs, lies about what it has written, or refuses.
+
+use std::time::Duration;
+
+use super::{Bed, config, texts, until};
+use crate::buffer::Config;
+use crate::buffer::testing::{Mood, content, edit, id_of, read, text, user};
+
+#[tokio::test]
+async fn a_store_that_hangs_is_a_store_that_failed() {
+    let bed = Bed::new(&config(), Mood::Stuck);
+    bed.commit(&texts(1)).await;
+    until("a call", || bed.store.state().calls == 1).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(bed.buffer.stats().failed_flushes, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_reordered_by_an_outage() {
+    let bed = Bed::new(&config(), Mood::Away);
+    let ops = texts(500);
+    bed.commit(&ops[..200]).await;
+    until("the breaker opens", || bed.buffer.stats().circuit_breaker_trips >= 2).await;
+    let stats = bed.buffer.stats();
+    assert_eq!((stats.current_buffer_size, stats.successful_flushes), (200, 0));
+    assert!(stats.failed_flushes >= 4, "three failures and a failed probe: {stats:?}");
+    assert_eq!((stats.retry_count, stats.last_flush), (2, None));
+
+    bed.commit(&ops[200..]).await;
+    bed.store.set(Mood::Fast);
+    bed.flush().await;
+    let stats = bed.buffer.stats();
+    assert!(!stats.breaker_open && stats.failure_count == 0, "{stats:?}");
+    assert_eq!((stats.current_buffer_size, stats.buffer_bytes), (0, 0));
+    assert_eq!(bed.store.state().arrivals, ops.iter().map(id_of).collect::<Vec<_>>());
+    assert!(bed.buffer.shared.lock().overlay.is_empty());
+}
+
+#[tokio::test]
+async fn a_change_that_comes_after_an_ambiguous_insert_is_stored() {
+    let bed = Bed::new(&config(), Mood::Ambiguous);
+    let op = text("a");
+    bed.commit(std::slice::from_ref(&op)).await;
+    // Given up: the next run may be longer than the one that was, in truth, stored.
+    until("the breaker opens", || bed.buffer.stats().circuit_breaker_trips >= 1).await;
+    bed.store.set(Mood::Away);
+    bed.commit(&[edit(&op, "b"), read(&op, "bob")]).await;
+    bed.store.set(Mood::Fast);
+    bed.flush().await;
+    let stored = bed.store.state().model.messages[&id_of(&op)].clone();
+    assert_eq!((stored.content, stored.read_by), (content("b"), vec![user("bob")]));
+    assert_eq!(bed.store.state().arrivals.len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_set_up_is_waited_for_and_costs_no_dead_letter() {
+    let bed = Bed::new(&config(), Mood::Misconfigured);
+    bed.commit(&texts(3)).await;
+    until("the breaker opens", || bed.buffer.stats().breaker_open).await;
+    bed.store.set(Mood::Fast);
+    bed.flush().await;
+    assert_eq!((bed.buffer.stats().dead_letters, bed.store.state().arrivals.len()), (0, 3));
+}
+
+#[tokio::test]
+async fn a_refused_op_becomes_a_dead_letter_and_blocks_nothing() {
+    let bed = Bed::new(&Config { batch_size: 1_000, ..config() }, Mood::Stuck);
+    let ops = texts(300);
+    let poison = [&ops[0], &ops[77], &ops[78], &ops[299]];
+    bed.store.state().poison.extend(poison.map(id_of));
+    bed.commit(&ops).await;
+    bed.store.set(Mood::Fast);
+    bed.flush().await;
+    let stats = bed.buffer.stats();
+    assert_eq!((stats.dead_letters, bed.store.state().model.messages.len()), (4, 296));
+    assert_eq!((stats.circuit_breaker_trips, stats.retry_count), (0, 0));
+    assert!(stats.failed_flushes < 100, "bisected, not one by one: {stats:?}");
+    let letters = bed.dead_letters();
+    assert_eq!(letters.lines().count(), 4);
+    for op in poison {
+        assert!(letters.contains(&id_of(op).to_string()), "{letters}");
+    }
+}
+
+#[tokio::test]
+async fn an_op_whose_dead_letter_cannot_be_written_is_kept() {
+    let bed = Bed::new(&config(), Mood::Fast);
+    let in_the_way = bed.directory.path().join("dead-letter");
+    std::fs::write(&in_the_way, "").expect("a file in the way");
+    let op = text("a");
+    bed.store.state().poison.insert(id_of(&op));
+    bed.commit(std::slice::from_ref(&op)).await;
+    until("it is tried again", || bed.store.state().calls >= 2).await;
+    assert_eq!(bed.buffer.stats().current_buffer_size, 1);
+    std::fs::remove_file(in_the_way).expect("out of the way");
+    bed.flush().await;
+    assert_eq!((bed.buffer.stats().dead_letters, bed.dead_letters().lines().count()), (1, 1));
+}
