@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use socketioxide::ProtocolVersion;
 use socketioxide::extract::{AckSender, SocketRef, TryData};
 
 use super::incoming::Incoming;
@@ -12,6 +13,9 @@ use super::{Hub, fanout, handlers};
 use crate::error::Error;
 use crate::model::{Audience, Dispatch, Event, UserId};
 use crate::wire::events::Auth;
+
+/// Version 4 of the Socket.IO protocol runs on Engine.IO 3.
+const EIO3: ProtocolVersion = ProtocolVersion::V4;
 
 /// One connected socket: whose it is, and the order of its events.
 #[derive(Clone)]
@@ -39,7 +43,7 @@ pub(super) fn admit(
     move |socket, TryData(auth)| {
         let hub = Arc::clone(&hub);
         Box::pin(async move {
-            let user = identify(auth.ok()).map_err(Refusal)?;
+            let user = identify(&socket, auth.ok()).map_err(Refusal)?;
             socket.join(fanout::user_room(&user));
             socket.extensions.insert(Session { user, turns: Turns::default() });
             listen(&socket, hub);
@@ -66,10 +70,17 @@ pub(super) fn greet(
     }
 }
 
-fn identify(auth: Option<Auth>) -> Result<UserId, Error> {
-    let user_id = auth.and_then(|auth| auth.user_id);
-    let user_id = user_id.ok_or(Error::Unauthorized("auth.user_id is required".into()))?;
+fn identify(socket: &SocketRef, auth: Option<Auth>) -> Result<UserId, Error> {
+    let given = auth.and_then(|auth| auth.user_id).or_else(|| query_user(socket));
+    let user_id = given.ok_or(Error::Unauthorized("auth.user_id is required".into()))?;
     Ok(UserId::parse(&user_id)?)
+}
+
+/// Clients of Engine.IO 3 have no `auth`; what they are given instead is in their query.
+fn query_user(socket: &SocketRef) -> Option<String> {
+    let query = socket.req_parts().uri.query().filter(|_| socket.protocol() == EIO3)?;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "user_id").map(|(_, user_id)| user_id.into_owned())
 }
 
 fn listen(socket: &SocketRef, hub: Arc<Hub>) {

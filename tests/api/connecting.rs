@@ -1,0 +1,66 @@
+//! Who gets in, by which transport.
+
+use serde_json::json;
+
+use crate::app::{TestApp, sent, to_user};
+use crate::sio::{Client, Transport};
+
+#[tokio::test]
+async fn without_a_user_id_the_connection_is_refused() {
+    let app = TestApp::on_sqlite().await;
+    let long = "x".repeat(200);
+    for auth in [
+        json!({}),
+        json!(null),
+        json!({"user_id": null}),
+        json!({"user_id": 7}),
+        json!({"user_id": ""}),
+        json!({"user_id": {"$ne": 1}}),
+        json!({"user_id": long}),
+        json!("ann"),
+    ] {
+        for transport in [Transport::WebSocket, Transport::Polling] {
+            let refusal = Client::try_connect(transport, app.addr, auth.clone()).await.err();
+            let refusal = refusal.unwrap_or_else(|| panic!("{auth} got in"));
+            assert!(refusal["message"].as_str().unwrap().contains("user"), "{refusal}");
+        }
+    }
+    assert_eq!(app.metric("banter_connections").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_transports_talk_to_each_other() {
+    let app = TestApp::on_sqlite().await;
+    let mut ann = app.user("ann").await;
+    let mut bob =
+        Client::connect_by(Transport::Polling, app.addr, json!({"user_id": "bob"})).await;
+    sent(&mut ann, to_user("bob", "hello")).await;
+    assert_eq!(bob.next_event("message").await["content"], "hello");
+    sent(&mut bob, to_user("ann", "hi")).await;
+    assert_eq!(ann.next_event("message").await["content"], "hello");
+    assert_eq!(ann.next_event("message").await["content"], "hi");
+}
+
+#[tokio::test]
+async fn the_first_event_of_a_connection_is_heard() {
+    let app = TestApp::on_sqlite().await;
+    for _ in 0..20 {
+        let mut client = Client::open(Transport::WebSocket, app.addr).await;
+        client.raw_send(r#"40{"user_id":"ann"}"#).await;
+        client.raw_send(r#"420["send_message",{"to":"ann","content":"x","type":"direct"}]"#).await;
+        assert_eq!(client.ack(0).await["ok"], json!(true));
+    }
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let app = TestApp::on_sqlite().await;
+    let (ann, _bob) = (app.user("ann").await, app.user("bob").await);
+    while app.metric("banter_connections").await != 2.0 {
+        tokio::task::yield_now().await;
+    }
+    ann.disconnect().await;
+    while app.metric("banter_connections").await != 1.0 {
+        tokio::task::yield_now().await;
+    }
+}

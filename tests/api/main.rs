@@ -1,0 +1,39 @@
+//! The whole server in this process, driven through its real port: the rules of every event and
+//! route, each on both stores.
+
+#[path = "../support/mongod.rs"]
+mod mongod;
+#[path = "../support/sio.rs"]
+mod sio;
+
+mod app;
+mod changes;
+mod connecting;
+mod groups;
+mod health;
+mod history;
+mod hostile;
+mod order;
+mod reading;
+mod sending;
+mod stopping;
+
+/// Runs each test on each store.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::app::TestApp::on_sqlite().await).await;
+            })*
+        }
+
+        mod on_mongodb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::app::TestApp::on_mongodb().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;

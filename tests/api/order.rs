@@ -1,0 +1,48 @@
+//! One order for everybody: a socket's events, a conversation's messages.
+
+use serde_json::json;
+
+use crate::app::{TestApp, to_user};
+
+crate::on_both_stores![
+    events_of_one_socket_act_in_the_order_in_which_they_were_sent,
+    two_senders_are_heard_and_stored_in_one_order,
+];
+
+async fn events_of_one_socket_act_in_the_order_in_which_they_were_sent(app: TestApp) {
+    const MESSAGES: usize = 1_000;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    for n in 0..MESSAGES {
+        ann.emit("send_message", to_user("bob", &n.to_string())).await;
+    }
+    for n in 0..MESSAGES {
+        assert_eq!(bob.next_event("message").await["content"], json!(n.to_string()));
+    }
+    app.flushed().await;
+    let rows = app.rows("/messages/ann/bob?limit=200").await;
+    for (row, n) in rows.iter().zip((0..MESSAGES).rev()) {
+        assert_eq!(row["content"], json!(n.to_string()));
+    }
+}
+
+async fn two_senders_are_heard_and_stored_in_one_order(app: TestApp) {
+    const MESSAGES: usize = 100;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    for n in 0..MESSAGES {
+        ann.emit("send_message", to_user("bob", &format!("a{n}"))).await;
+        bob.emit("send_message", to_user("ann", &format!("b{n}"))).await;
+    }
+    let mut heard_by_ann = Vec::new();
+    let mut heard_by_bob = Vec::new();
+    for _ in 0..2 * MESSAGES {
+        heard_by_ann.push(ann.next_event("message").await["content"].clone());
+        heard_by_bob.push(bob.next_event("message").await["content"].clone());
+    }
+    assert_eq!(heard_by_ann, heard_by_bob);
+    for _ in ["from the buffer", "from the store"] {
+        let rows = app.rows("/messages/ann/bob?limit=200").await;
+        let stored: Vec<_> = rows.iter().rev().map(|row| row["content"].clone()).collect();
+        assert_eq!(stored, heard_by_ann);
+        app.flushed().await;
+    }
+}
