@@ -1,0 +1,35 @@
+# What a developer runs. Everything fetched or built is kept under target/.
+
+CARGO ?= cargo
+DENY := PATH="$$PWD/target/real/cargo/bin:$$PATH" cargo-deny --locked
+
+.DEFAULT_GOAL := help
+.PHONY: help test check deny audit bench real
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: real ## Fetch the real parts, then run every test: Rust, JavaScript, Python, browser.
+	tests/real/with-real $(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --doc
+
+check: deny ## Check format, lints, documentation and dependencies.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+deny: ## Check the dependencies' licences, sources and versions (builds cargo-deny once: a minute).
+	@tests/real/fetch deny
+	$(DENY) check bans licenses sources
+
+# Apart from 'check': the advisories are no part of a package registry, and a build machine may
+# reach nothing else.
+audit: ## Check the dependencies against published advisories (needs their database).
+	@tests/real/fetch deny
+	$(DENY) check
+
+bench: ## Measure.
+	$(CARGO) bench --locked
+
+real: ## Fetch what the tests drive: MongoDB, the JavaScript and Python clients, Chromium.
+	@tests/real/fetch mongod python js chromium

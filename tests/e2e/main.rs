@@ -1,0 +1,74 @@
+//! The real server, driven by real clients: JavaScript, Python and a browser, on both stores.
+//!
+//! Each test starts the `banter` binary on a port of its own and runs a suite beside it, whose
+//! output is shown when it fails. `make test` gets what they need.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mongod.rs"]
+mod mongod;
+mod outage;
+mod server;
+mod suite;
+
+use server::{Server, Store};
+use suite::Suite;
+
+async fn contract(store: Store, suite: Suite) {
+    let mut server = Server::start(store).await;
+    suite.run(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn javascript_over_websocket_on_sqlite() {
+    contract(Store::Sqlite, Suite::JavaScript { transport: "websocket", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn javascript_over_polling_on_sqlite() {
+    contract(Store::Sqlite, Suite::JavaScript { transport: "polling", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn javascript_of_protocol_3_on_sqlite() {
+    contract(Store::Sqlite, Suite::JavaScript { transport: "websocket", client: "2" }).await;
+}
+
+#[tokio::test]
+async fn python_on_sqlite() {
+    contract(Store::Sqlite, Suite::Python).await;
+}
+
+#[tokio::test]
+async fn javascript_over_websocket_on_mongodb() {
+    contract(Store::Mongodb, Suite::JavaScript { transport: "websocket", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn javascript_over_polling_on_mongodb() {
+    contract(Store::Mongodb, Suite::JavaScript { transport: "polling", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn javascript_of_protocol_3_on_mongodb() {
+    contract(Store::Mongodb, Suite::JavaScript { transport: "websocket", client: "2" }).await;
+}
+
+#[tokio::test]
+async fn python_on_mongodb() {
+    contract(Store::Mongodb, Suite::Python).await;
+}
+
+#[tokio::test]
+async fn two_people_chat_on_the_page_in_a_browser() {
+    contract(Store::Sqlite, Suite::Browser).await;
+}
+
+#[test]
+fn the_page_loads_the_client_that_its_authors_published() {
+    let published = suite::js_dir().join("node_modules/socket.io-client/dist/socket.io.min.js");
+    let published = std::fs::read(published).expect("the JavaScript packages: run `make real`");
+    let served = std::fs::read(suite::root().join("static/socket.io.min.js")).unwrap();
+    assert!(served == published, "static/socket.io.min.js is not the package's file");
+}

@@ -1,0 +1,146 @@
+//! A real server: the `banter` binary in a process of its own.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use crate::mongod::TestDatabase;
+use crate::suite::root;
+
+/// Longer than a start or a stop takes on a busy machine: only a server that hangs meets it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines of the server's output that are kept for a failure.
+const LOG_LINES: usize = 200;
+
+/// What the server stores in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// The embedded store.
+    Sqlite,
+    /// The MongoDB server that all tests share, in a database of this server's own.
+    Mongodb,
+}
+
+/// A running server; it ends with this value.
+pub(crate) struct Server {
+    child: Child,
+    url: String,
+    store: Store,
+    dir: tempfile::TempDir,
+    log: Arc<Mutex<VecDeque<String>>>,
+    /// Removed with this value, after the server has ended.
+    database: Option<TestDatabase>,
+}
+
+impl Server {
+    /// Starts a server on a store.
+    pub(crate) async fn start(store: Store) -> Self {
+        let database = (store == Store::Mongodb).then(TestDatabase::new);
+        let settings = database.as_ref().map_or_else(Vec::new, |database| {
+            vec![("MONGO_URL", database.url.as_str()), ("MONGODB_NAME", database.name.as_str())]
+        });
+        let mut server = Self::start_with(store, &settings).await;
+        server.database = database;
+        server
+    }
+
+    /// Starts a server with further settings; `store` is what these settings make it store in.
+    pub(crate) async fn start_with(store: Store, settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_banter"));
+        command
+            .current_dir(root())
+            .env("HOST", "127.0.0.1")
+            .env("PORT", "0")
+            .env("DATA_DIR", dir.path().join("data"))
+            .env("UPLOAD_DIR", dir.path().join("uploads"))
+            .env_remove("MONGO_URL")
+            .env_remove("MONGODB_URL")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("the server's binary starts");
+        let log = Arc::default();
+        let (found, mut addresses) = mpsc::channel(1);
+        watch(child.stdout.take().unwrap(), &log, found.clone());
+        watch(child.stderr.take().unwrap(), &log, found);
+        let address = tokio::time::timeout(PATIENCE, addresses.recv()).await.ok().flatten();
+        let Some(url) = address else {
+            panic!("the server does not listen; it said:\n{}", tail(&log));
+        };
+        Self { child, url, store, dir, log, database: None }
+    }
+
+    /// Where it listens: `http://127.0.0.1:<port>`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it stores in.
+    pub(crate) fn store(&self) -> Store {
+        self.store
+    }
+
+    /// Where it keeps uploads.
+    pub(crate) fn upload_dir(&self) -> PathBuf {
+        Path::join(self.dir.path(), "uploads")
+    }
+
+    /// The last lines of its output.
+    pub(crate) fn log_tail(&self) -> String {
+        tail(&self.log)
+    }
+
+    /// Asks it to stop.
+    ///
+    /// # Panics
+    /// When it does not end by itself, and in peace.
+    pub(crate) async fn stop(&mut self) {
+        let id = self.child.id().expect("the server has ended before it was asked to").to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+        assert!(asked.success(), "the server can't be asked to stop");
+        let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
+            panic!("the server does not stop; it said:\n{}", self.log_tail());
+        };
+        let status = status.unwrap();
+        assert!(status.success(), "the server ended with {status}; it said:\n{}", self.log_tail());
+    }
+}
+
+/// Keeps what the server says, and passes on the address when it says that.
+#[expect(clippy::disallowed_methods, reason = "ends with the server's output")]
+fn watch<R>(output: R, log: &Arc<Mutex<VecDeque<String>>>, found: mpsc::Sender<String>)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let log = Arc::clone(log);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                let address: String =
+                    rest.chars().take_while(|c| matches!(c, '0'..='9' | '.' | ':')).collect();
+                // Nobody waits any more once the address is known.
+                found.try_send(format!("http://{address}")).ok();
+            }
+            let mut log = log.lock().unwrap();
+            if log.len() == LOG_LINES {
+                log.pop_front();
+            }
+            log.push_back(line);
+        }
+    });
+}
+
+fn tail(log: &Mutex<VecDeque<String>>) -> String {
+    log.lock().unwrap().iter().fold(String::new(), |text, line| text + line + "\n")
+}

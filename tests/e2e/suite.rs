@@ -1,0 +1,94 @@
+//! The suites in other languages.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::server::{Server, Store};
+
+/// Far longer than any suite takes: only one that hangs is ended by it.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Where the repository is.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where the JavaScript suites are.
+pub(crate) fn js_dir() -> PathBuf {
+    root().join("tests/e2e/js")
+}
+
+/// A suite of tests, and what it drives the server with.
+#[derive(Clone, Copy)]
+pub(crate) enum Suite {
+    /// The whole contract, with a Socket.IO client of this major version over this transport.
+    JavaScript { transport: &'static str, client: &'static str },
+    /// The whole contract, with python-socketio.
+    Python,
+    /// The chat page, in Chromium.
+    Browser,
+}
+
+impl Suite {
+    /// Runs the suite against the server.
+    ///
+    /// # Panics
+    /// When the suite fails or is not installed.
+    pub(crate) async fn run(self, server: &Server) {
+        let mut command = match self {
+            Self::JavaScript { transport, client } => {
+                let mut command = node("contract.test.mjs");
+                command.env("TRANSPORT", transport).env("CLIENT", client);
+                command
+            }
+            Self::Browser => node("page.test.mjs"),
+            Self::Python => python("tests/e2e/python/test_contract.py"),
+        };
+        command
+            .env("BANTER_URL", server.url())
+            .env("UPLOAD_DIR", server.upload_dir())
+            .env("STORE", if server.store() == Store::Mongodb { "mongodb" } else { "sqlite" })
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output())
+            .await
+            .expect("the suite hangs")
+            .expect("the suite starts: are Node.js and Python 3 installed?");
+        assert!(
+            output.status.success(),
+            "the suite failed ({})\n{}\n{}\n--- the server said\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+            server.log_tail(),
+        );
+    }
+}
+
+fn node(file: &str) -> Command {
+    installed(&js_dir().join("node_modules/.installed.json"));
+    let mut command = Command::new("node");
+    command.args(["--test", "--test-reporter=spec"]).arg(js_dir().join(file));
+    command
+}
+
+/// A Node.js program beside the suites.
+pub(crate) fn node_program(file: &str) -> Command {
+    installed(&js_dir().join("node_modules/.installed.json"));
+    let mut command = Command::new("node");
+    command.arg(js_dir().join(file)).kill_on_drop(true);
+    command
+}
+
+fn python(file: &str) -> Command {
+    let python = root().join("target/real/venv/bin/python");
+    installed(&python);
+    let mut command = Command::new(python);
+    command.arg(root().join(file));
+    command
+}
+
+fn installed(what: &Path) {
+    assert!(what.exists(), "{} is not there: run `make real` once", what.display());
+}
