@@ -1,5 +1,6 @@
 //! The only wiring: builds the parts, starts them, and takes them down in order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::AuthMode;
 use crate::buffer::Buffer;
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::http::{self, Monitor};
+use crate::http::serve::{ServeConfig, serve};
+use crate::http::{self, HttpMetrics, Monitor};
 use crate::media::MediaStore;
 use crate::realtime::Realtime;
 use crate::shutdown::{Shutdown, Tasks};
@@ -46,7 +49,8 @@ pub struct App {
     tasks: Tasks,
     stopping: CancellationToken,
     router: Router,
-    serve: http::serve::ServeConfig,
+    serve: ServeConfig,
+    auth_mode: AuthMode,
 }
 
 impl App {
@@ -62,14 +66,15 @@ impl App {
 
         let registry = &mut telemetry.registry;
         registry.register_collector(Box::new(PoolCollector(Arc::clone(&store))));
-        let http_metrics = http::metrics::Metrics::register(registry);
+        let http_metrics = HttpMetrics::default();
+        http_metrics.register(registry);
         let (deliveries, fan_out) = mpsc::channel(DELIVERIES);
         let buffer = Buffer::start(
             &config.buffer,
-            &config.server.data_dir.join("dead-letter"),
             Arc::clone(&store),
             Arc::clone(&clock),
             deliveries.clone(),
+            config.server.data_dir.join("dead-letter"),
             &tasks,
             registry,
         )?;
@@ -89,24 +94,27 @@ impl App {
             store: Arc::clone(&store),
             buffer: buffer.clone(),
             telemetry: Arc::new(telemetry),
-            auth_mode: config.auth_mode(),
+            auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::metrics::measure(http::routes(chat, media, monitor), http_metrics);
-        let router = http::surround(routes.layer(chat_events.layer.clone()), &config.origins);
-        let serve = config.serve.clone();
-        Ok(Self { chat_events, buffer, store, tasks, stopping, router, serve })
+        let routes = http::routes(chat, media, monitor).layer(chat_events.layer.clone());
+        let router = http::surround(routes, &config.http, http_metrics);
+        let max_connections = config.http.max_connections as usize;
+        let serve = ServeConfig { max_connections, ..ServeConfig::default() };
+        let auth_mode = config.auth.mode();
+        Ok(Self { chat_events, buffer, store, tasks, stopping, router, serve, auth_mode })
     }
 
     /// Serves until it is told to stop, or a part of the server crashes, then stops in phases.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+        self.say_what_runs_where(listener.local_addr()?);
         let served = CancellationToken::new();
         self.tasks.spawn_worker("http", {
             let (router, config, tasks) =
                 (self.router.clone(), self.serve.clone(), self.tasks.clone());
             let (stopping, served) = (self.stopping.clone(), served.clone());
             async move {
-                http::serve::serve(listener, router, &config, &tasks, stopping).await;
+                serve(listener, router, &config, &tasks, stopping).await;
                 served.cancel();
             }
         });
@@ -120,6 +128,20 @@ impl App {
         }
         anyhow::ensure!(!crashed, "a part of the server has crashed; its panic is in the log");
         Ok(())
+    }
+
+    fn say_what_runs_where(&self, address: SocketAddr) {
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!("Banter {version} listening on http://{address}");
+        tracing::info!("messages and groups are stored in {}", self.store.describe());
+        match self.auth_mode {
+            AuthMode::Open if address.ip().is_loopback() => {
+                tracing::info!("sign-in is open: every user_id is believed, on this machine alone");
+            }
+            AuthMode::Open => tracing::warn!(
+                "SIGN-IN IS OPEN: whoever reaches this server can act as any user (AUTH_MODE)"
+            ),
+        }
     }
 
     /// Takes the server down: nothing new, then everything accepted reaches its readers, then the
@@ -158,7 +180,9 @@ async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let folder = &config.server.data_dir;
     std::fs::create_dir_all(folder)
         .with_context(|| format!("DATA_DIR {folder:?} can't be made"))?;
-    Ok(Arc::new(SqliteStore::open(&folder.join("banter.db"))?))
+    let store = SqliteStore::open(&folder.join("banter.db"))?;
+    store.prepare().await?;
+    Ok(Arc::new(store))
 }
 
 /// Makes tables or indexes as soon as the store answers; the server does not wait for it.

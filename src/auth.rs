@@ -10,6 +10,15 @@ pub enum AuthMode {
     Open,
 }
 
+impl AuthMode {
+    /// The word that settings and `/health` use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+        }
+    }
+}
+
 /// Settings of sign-in.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]

@@ -12,6 +12,7 @@
 //! rules of a conversation, which know none of these, in [`chat`]. `tests/tidy.rs` holds the
 //! arrows.
 
+pub mod app;
 pub mod auth;
 pub mod buffer;
 pub mod chat;
@@ -26,3 +27,32 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod wire;
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::shutdown::{Shutdown, Tasks};
+
+/// Runs a server with these settings until a signal tells it to stop.
+///
+/// # Errors
+/// When a part of the server can't start (its text says which setting to look at) or has crashed.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let shutdown = Shutdown::on_signals(&Tasks::default())?;
+        let app = App::start(config).await?;
+        let address = SocketAddr::new(config.server.host, config.server.port);
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("HOST and PORT: can't listen on {address}"))?;
+        app.serve(listener, shutdown).await
+    });
+    // What is still running by now has had its time.
+    runtime.shutdown_background();
+    outcome
+}

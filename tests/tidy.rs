@@ -16,7 +16,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "auth", "buffer", "chat", "error", "media", "model", "shutdown", "store", "telemetry",
+            "auth",
+            "buffer",
+            "chat",
+            "error",
+            "media",
+            "model",
+            "shutdown",
+            "store",
+            "telemetry",
             "wire",
         ],
     ),

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 use super::stamp::Stamp;
 use crate::error::Error;
-use crate::model::{Group, GroupId, MessageId, Timestamp, UserId};
+use crate::model::{GroupId, MessageId, Timestamp, UserId};
 use crate::store::Store;
 
 /// Members remembered over all groups. At about 64 bytes each, the cache stays below 64 MB.
@@ -24,29 +24,14 @@ const CACHED_GROUPS: usize = 10_000;
 /// Changes of one group wait for each other; groups rarely share a lock.
 const STRIPES: usize = 64;
 
-/// A group's facts that decide who may do what.
-#[derive(Debug)]
-pub(super) struct Members {
-    pub(super) group: Group,
-    set: HashSet<UserId>,
-}
-
-impl Members {
-    fn new(group: Group) -> Self {
-        let set = group.members.iter().cloned().collect();
-        Self { group, set }
-    }
-
-    pub(super) fn has(&self, user: &UserId) -> bool {
-        self.set.contains(user)
-    }
-}
+/// Who is in a group.
+pub(super) type Members = HashSet<UserId>;
 
 struct ByMembers;
 
 impl Weighter<GroupId, Arc<Members>> for ByMembers {
     fn weight(&self, _: &GroupId, members: &Arc<Members>) -> u64 {
-        members.set.len() as u64 + 1
+        members.len() as u64 + 1
     }
 }
 
@@ -72,7 +57,7 @@ impl Inside<'_> {
 
     /// Whether a user is in a group; `None` when the group has to be loaded first.
     pub(super) fn is_member(&self, group: GroupId, user: &UserId) -> Option<bool> {
-        self.0.groups.get(&group).map(|members| members.has(user))
+        self.0.groups.get(&group).map(|members| members.contains(user))
     }
 
     /// Forgets a group whose members are about to change, or have changed.
@@ -115,8 +100,8 @@ impl Gate {
             return Ok(members);
         }
         let found = store.group(group).await?;
-        let members = Members::new(found.ok_or(Error::NotFound("Group not found".into()))?);
-        let members = Arc::new(members);
+        let found = found.ok_or(Error::NotFound("Group not found".into()))?;
+        let members: Arc<Members> = Arc::new(found.members.into_iter().collect());
         self.state.lock().groups.insert(group, Arc::clone(&members));
         Ok(members)
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use super::gate::Inside;
 use super::{Accepted, Chat, parties};
 use crate::error::Error;
-use crate::model::{
-    Content, Dispatch, Draft, Event, GroupId, Message, Op, Status, Target, Timestamp, UserId,
-};
+use crate::model::{Dispatch, Draft, Event, GroupId, Message, Op, Status, Target, UserId};
 
 impl Chat {
     /// Sends a message: to a user, or to a group by one of its members. A media file of ours that
@@ -57,7 +55,7 @@ impl Chat {
     }
 
     pub(super) async fn is_member(&self, group: GroupId, user: &UserId) -> Result<bool, Error> {
-        Ok(self.gate.load(&*self.store, group).await?.has(user))
+        Ok(self.gate.load(&*self.store, group).await?.contains(user))
     }
 
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), Error> {

@@ -105,7 +105,7 @@ impl Chat {
 
     /// A message as it is after everything accepted so far.
     async fn find(&self, id: &MessageRef) -> Result<Message, Error> {
-        let found = self.buffer.message(&*self.store, id).await?;
+        let found = self.buffer.message(id).await?;
         found.ok_or(Error::NotFound("Message not found".into()))
     }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use crate::{auth, media};
+use crate::{auth, buffer, chat, http, media, realtime, store, telemetry};
 pub use error::ConfigError;
 use setting::Settings;
 
@@ -29,9 +29,27 @@ pub struct Config {
     /// Sign-in.
     #[command(flatten)]
     pub auth: auth::Config,
+    /// The store.
+    #[command(flatten)]
+    pub mongo: store::mongo::Config,
+    /// The write buffer.
+    #[command(flatten)]
+    pub buffer: buffer::Config,
+    /// The Socket.IO side.
+    #[command(flatten)]
+    pub realtime: realtime::Config,
+    /// The HTTP side.
+    #[command(flatten)]
+    pub http: http::Config,
+    /// Conversations.
+    #[command(flatten)]
+    pub chat: chat::Config,
     /// Uploads.
     #[command(flatten)]
     pub media: media::Config,
+    /// The log.
+    #[command(flatten)]
+    pub log: telemetry::LogSettings,
 }
 
 const AFTER_HELP: &str = "\
@@ -86,6 +104,11 @@ impl Config {
             Self::from_arg_matches(&matches).map_err(|e| ConfigError::Usage(e.to_string()))?;
         config.check().map_err(|wrong| ConfigError::Wrong(vec![wrong]))?;
         Ok(config)
+    }
+
+    /// The names of all settings, in the order of `--help`.
+    pub fn setting_names() -> Vec<String> {
+        Settings::of(&Self::command()).names()
     }
 
     /// Rules that concern more than one section.

@@ -58,6 +58,11 @@ impl Settings {
         Self(command.get_arguments().filter_map(Setting::of).collect())
     }
 
+    /// All names.
+    pub(super) fn names(self) -> Vec<String> {
+        self.0.into_iter().map(|setting| setting.name).collect()
+    }
+
     /// The setting of this name.
     pub(super) fn get(&self, name: &str) -> Option<&Setting> {
         self.0.iter().find(|setting| setting.name == name)

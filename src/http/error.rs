@@ -40,12 +40,7 @@ impl InvalidField {
     }
 
     /// A part by its place (`path`, `query`, `body`) and its dotted name there.
-    pub(super) fn new(
-        place: &str,
-        field: &str,
-        msg: impl Display,
-        kind: &'static str,
-    ) -> Self {
+    pub(super) fn new(place: &str, field: &str, msg: impl Display, kind: &'static str) -> Self {
         let inside = field.split('.').filter(|part| !part.is_empty()).map(str::to_owned);
         let loc = std::iter::once(place.to_owned()).chain(inside).collect();
         Self { loc, msg: msg.to_string(), kind }

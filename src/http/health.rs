@@ -14,9 +14,7 @@ use crate::auth::AuthMode;
 use crate::buffer::{Buffer, Stats};
 use crate::store::{PoolGauges, Store, StoreHealth};
 use crate::telemetry::Telemetry;
-use crate::wire::health::{
-    BufferHealth, BufferStats, DatabaseHealth, Health, IndexInfo, Pool,
-};
+use crate::wire::health::{BufferHealth, BufferStats, DatabaseHealth, Health, IndexInfo, Pool};
 
 /// What the health routes look at.
 #[derive(Clone)]
@@ -147,9 +145,8 @@ pub(super) async fn message_buffer(State(monitor): State<Monitor>) -> Json<Buffe
 /// `GET /metrics`.
 pub(super) async fn metrics(State(monitor): State<Monitor>) -> Response {
     match monitor.telemetry.encode() {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, crate::telemetry::CONTENT_TYPE)], text).into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, crate::telemetry::OPEN_METRICS_CONTENT_TYPE)], text)
+            .into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

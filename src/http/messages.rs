@@ -25,9 +25,7 @@ pub(super) async fn history(
     let viewer = path_user("user_id", &user_id)?;
     let kinds = [("direct", ChatType::Direct), ("group", ChatType::Group)];
     let conversation = match params.choice("message_type", &kinds)? {
-        ChatType::Direct => {
-            Conversation::direct(viewer.clone(), path_user("other_id", &other_id)?)
-        }
+        ChatType::Direct => Conversation::direct(viewer.clone(), path_user("other_id", &other_id)?),
         ChatType::Group => Conversation::Group(path_group("other_id", &other_id)?),
     };
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;

@@ -3,6 +3,7 @@
 mod error;
 mod extract;
 mod groups;
+mod head_watch;
 mod health;
 mod messages;
 pub mod metrics;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -28,6 +30,23 @@ use crate::chat::Chat;
 use crate::media::MediaStore;
 
 pub use health::Monitor;
+pub use metrics::HttpMetrics;
+use origin::Origins;
+
+/// Settings of the HTTP side.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Wire")]
+pub struct Config {
+    /// Whose web pages may use the server: * for all, or a comma-separated list of origins such as
+    /// https://chat.example.com
+    #[arg(long, value_name = "ORIGINS", default_value_t = Origins::Any)]
+    pub cors_origins: Origins,
+    /// The most connections at once, 1 to 1000000; further ones wait until one ends
+    #[arg(long, value_name = "NUMBER", default_value_t = serve::MAX_CONNECTIONS as u32)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+}
 
 /// Largest JSON body: a group of 10,000 members with ids of 64 bytes fits.
 const MAX_BODY_BYTES: usize = 1_000_000;
@@ -66,12 +85,16 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
 }
 
-/// What surrounds every request, from the inside out: a log line with the request's id, and an
-/// answer even to a panic.
-pub fn surround(routes: Router) -> Router {
+/// What surrounds every request, from the inside out: its figures, a log line with its id, whose
+/// pages may ask, and an answer even to a panic.
+pub fn surround(routes: Router, config: &Config, metrics: HttpMetrics) -> Router {
+    let origins = Arc::new(config.cors_origins.clone());
     routes
+        .layer(from_fn_with_state(Arc::new(metrics), metrics::measure))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(from_fn_with_state(Arc::clone(&origins), origin::guard_socket_io))
+        .layer(origin::cors(&origins))
         .layer(CatchPanicLayer::custom(error::panicked))
 }

@@ -30,6 +30,11 @@ macro_rules! files {
 
 files![
     ("/", "index.html", "text/html; charset=utf-8"),
+    ("/app/api.js", "app/api.js", "text/javascript; charset=utf-8"),
+    ("/app/icon.svg", "app/icon.svg", "image/svg+xml"),
+    ("/app/main.js", "app/main.js", "text/javascript; charset=utf-8"),
+    ("/app/style.css", "app/style.css", "text/css; charset=utf-8"),
+    ("/app/view.js", "app/view.js", "text/javascript; charset=utf-8"),
     ("/socket.io.min.js", "socket.io.min.js", "text/javascript; charset=utf-8"),
 ];
 
@@ -53,7 +58,9 @@ mod tests {
 
     fn files_below(folder: &Path) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+        entries
+            .flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] })
+            .collect()
     }
 
     #[test]

@@ -91,8 +91,7 @@ impl Realtime {
         let metrics = Metrics::register(registry);
         let in_flight = TaskTracker::new();
         in_flight.close();
-        let hub =
-            Arc::new(Hub { chat, metrics: metrics.clone(), in_flight: in_flight.clone() });
+        let hub = Arc::new(Hub { chat, metrics: metrics.clone(), in_flight: in_flight.clone() });
         let admit = connect::admit(Arc::clone(&hub));
         io.ns("/", connect::greet(hub).with(admit));
         tasks.spawn_worker("fan-out", fanout::run(io.clone(), deliveries, metrics));
