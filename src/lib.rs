@@ -18,6 +18,7 @@ pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod media;
 pub mod model;
 pub mod shutdown;

@@ -2,6 +2,8 @@
 //! library with a client that speaks the bare protocol. A fact that changes with an update of a
 //! library shows here, by name, before it shows in the server.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../support/sio.rs"]
 mod sio;
 

@@ -72,8 +72,13 @@ async fn a_payload_that_does_not_decode_into_data_drops_the_event_without_an_ans
 #[tokio::test]
 async fn try_data_takes_the_first_argument_and_ignores_the_others() {
     let named = json!({"name": "a", "unknown": 1});
-    let calls: [&[Value]; 5] =
-        [&[named.clone()], &[named, json!("extra")], &[], &[json!("bare")], &[json!(null)]];
+    let calls: [&[Value]; 5] = [
+        std::slice::from_ref(&named),
+        &[named.clone(), json!("extra")],
+        &[],
+        &[json!("bare")],
+        &[json!(null)],
+    ];
     let outcomes = outcomes::<Named>(&calls).await;
     assert_eq!(
         outcomes,

@@ -2,6 +2,7 @@
 //! (EIO=4 and EIO=3) and over HTTP long polling, answers heartbeats by itself, and keeps what it
 //! is not asked for, so that a test reads events in the order it cares about.
 #![allow(dead_code, reason = "each test binary uses the part it needs")]
+#![expect(clippy::expect_used, reason = "a test fails where its client does")]
 #![expect(clippy::disallowed_methods, reason = "a client's reader lives as long as the client")]
 
 use std::collections::VecDeque;
