@@ -216,7 +216,8 @@ impl Client {
     }
 
     /// Waits for the answer to a packet sent now (a refused namespace), so that what the server
-    /// queued for this client before that answer has arrived.
+    /// queued for this client before that answer has arrived. A full channel loses the answer too:
+    /// read what fills it first.
     pub(crate) async fn settle(&mut self) {
         const NOWHERE: &str = "44/settle,";
         self.raw_send("40/settle,").await;
