@@ -43,10 +43,12 @@ fn tell(io: &SocketIo, dispatch: &Dispatch, metrics: &Metrics) {
 }
 
 fn audience(io: &SocketIo, to: &Audience) -> Vec<SocketRef> {
+    // Once the server has closed its sockets, there is no namespace and nobody to tell.
+    let Some(namespace) = io.of("/") else { return Vec::new() };
     match to {
-        Audience::Group(group) => io.within(group_room(*group)).sockets(),
+        Audience::Group(group) => namespace.within(group_room(*group)).sockets(),
         Audience::Users(users) => {
-            io.within(users.iter().map(user_room).collect::<Vec<_>>()).sockets()
+            namespace.within(users.iter().map(user_room).collect::<Vec<_>>()).sockets()
         }
     }
 }

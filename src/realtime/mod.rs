@@ -26,6 +26,10 @@ use metrics::Metrics;
 /// Packets that may wait for one client. Past that the client is too slow for what it listens to.
 const QUEUE_PACKETS: usize = 1_024;
 
+/// Binary attachments of one event. The contract has none: these few are taken so that the client
+/// can be told so, where the library would close the connection.
+const MAX_ATTACHMENTS: usize = 8;
+
 /// How long a client may take from opening a connection to joining the namespace.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -85,8 +89,11 @@ impl Realtime {
             .max_payload(u64::from(config.max_payload))
             .ws_max_message_size(payload)
             .ws_max_frame_size(payload)
-            // Nothing in the contract carries binary attachments.
-            .with_parser(ParserConfig::common().max_incoming_binaries(0))
+            .with_parser(
+                ParserConfig::common()
+                    .max_incoming_binaries(MAX_ATTACHMENTS)
+                    .max_incoming_binary_buf_size(payload),
+            )
             .build_layer();
         let metrics = Metrics::register(registry);
         let in_flight = TaskTracker::new();

@@ -45,10 +45,9 @@ async fn all_transports_talk_to_each_other() {
 async fn the_first_event_of_a_connection_is_heard() {
     let app = TestApp::on_sqlite().await;
     for _ in 0..20 {
-        let mut client = Client::open(Transport::WebSocket, app.addr).await;
-        client.raw_send(r#"40{"user_id":"ann"}"#).await;
-        client.raw_send(r#"420["send_message",{"to":"ann","content":"x","type":"direct"}]"#).await;
-        assert_eq!(client.ack(0).await["ok"], json!(true));
+        let mut ann = app.user("ann").await;
+        sent(&mut ann, to_user("ann", "first")).await;
+        assert_eq!(ann.next_event("message").await["content"], "first");
     }
 }
 

@@ -44,7 +44,10 @@ async fn a_frame_without_a_payload_or_with_an_attachment_is_answered() {
     let mut ann = app.user("ann").await;
     ann.raw_send(r#"42100["send_message"]"#).await;
     assert_eq!(ann.ack(100).await["error"]["code"], "invalid_payload");
-    ann.next_event("error").await;
+    ann.raw_send(r#"451-101["send_message",{"_placeholder":true,"num":0}]"#).await;
+    ann.raw_send_binary(vec![1, 2, 3]).await;
+    let answer = ann.ack(101).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("upload"), "{answer}");
     sent(&mut ann, to_user("bob", "still here")).await;
 }
 

@@ -6,6 +6,9 @@
 
 #![expect(clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod mongo;
+#[path = "../support/mongod.rs"]
+mod mongod;
 mod sqlite;
 mod suite;
 

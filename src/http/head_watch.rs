@@ -1,0 +1,187 @@
+//! Cuts a connection whose request head takes too long. hyper has one timer for both the rest
+//! between two requests and the head of the next; a connection may rest for longer than a head may
+//! take, so the head is timed here, where its first byte is seen.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use hyper::StatusCode;
+use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What the connection and its requests know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    touched: AtomicBool,
+    in_request: AtomicBool,
+    requests: AtomicU64,
+}
+
+impl Watch {
+    /// Whether the client has sent nothing at all so far.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.touched.load(Ordering::Relaxed)
+    }
+
+    /// A head is complete; bytes are the request's own until what is returned is dropped.
+    pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.in_request.store(true, Ordering::Relaxed);
+        RequestGuard { watch: self.clone(), upgrades: false }
+    }
+}
+
+/// Held while a request is under way.
+#[derive(Debug)]
+pub(super) struct RequestGuard {
+    watch: Arc<Watch>,
+    /// What is read from now on is another protocol's, never a head.
+    upgrades: bool,
+}
+
+impl RequestGuard {
+    /// Keeps the request under way until its response is sent; for ever, when the response hands
+    /// the connection over to another protocol.
+    pub(super) fn hold_until_sent(mut self, response: Response) -> Response {
+        self.upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        response.map(|body| Body::new(GuardedBody { body, _guard: self }))
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.watch.in_request.store(self.upgrades, Ordering::Relaxed);
+    }
+}
+
+/// A response's body that lets go of the request when hyper has taken all of it.
+struct GuardedBody {
+    body: Body,
+    _guard: RequestGuard,
+}
+
+impl hyper::body::Body for GuardedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A head that has begun and must be complete in time.
+struct PendingHead {
+    /// The requests before it: a head of another count is complete already.
+    requests: u64,
+    deadline: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A connection whose reads fail with [`io::ErrorKind::TimedOut`] when a head takes too long.
+pub(super) struct Watched {
+    io: TcpStream,
+    /// Its place among the connections allowed, kept when it is handed to another protocol.
+    _slot: OwnedSemaphorePermit,
+    watch: Arc<Watch>,
+    head_timeout: Duration,
+    head: Option<PendingHead>,
+}
+
+impl Watched {
+    /// The first head is timed from now on: a client connects in order to ask for something.
+    pub(super) fn new(
+        io: TcpStream,
+        slot: OwnedSemaphorePermit,
+        head_timeout: Duration,
+    ) -> (Self, Arc<Watch>) {
+        let watch = Arc::new(Watch::default());
+        let head =
+            PendingHead { requests: 0, deadline: Instant::now() + head_timeout, timer: None };
+        (Self { io, _slot: slot, watch: watch.clone(), head_timeout, head: Some(head) }, watch)
+    }
+
+    fn poll_head_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(head) = &mut self.head else { return Poll::Pending };
+        let deadline = head.deadline;
+        let timer = head.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        timer.as_mut().poll(cx)
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let requests = this.watch.requests.load(Ordering::Relaxed);
+        if this.head.as_ref().is_some_and(|head| head.requests != requests) {
+            this.head = None;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(cx, buffer);
+        if read.is_pending() {
+            ready!(this.poll_head_deadline(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if buffer.filled().len() > before {
+            this.watch.touched.store(true, Ordering::Relaxed);
+            if this.head.is_none() && !this.watch.in_request.load(Ordering::Relaxed) {
+                let deadline = Instant::now() + this.head_timeout;
+                this.head = Some(PendingHead { requests, deadline, timer: None });
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
