@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Bed, LIMIT, config, until};
@@ -41,6 +42,20 @@ async fn history_and_messages_are_served_from_the_buffer_while_the_store_is_stuc
     assert_eq!(page.iter().map(|m| m.id).collect::<Vec<_>>(), [id_of(&first)]);
     bed.commit(&[Op::PurgeGroup(group)]).await;
     assert_eq!(bed.message(&second).await, None);
+}
+
+#[tokio::test]
+async fn history_shows_nothing_that_is_not_durable_yet_but_its_sender_can_change_it() {
+    let (deliveries, _stuck_fan_out) = mpsc::channel(1);
+    let bed = Bed::with_fan_out(&config(), Mood::Stuck, deliveries);
+    let ops = [text("a"), text("b"), text("c")];
+    // The second delivery does not fit: the committer stays with it, and commits nothing more.
+    let _held = [bed.accept(&ops[0]), bed.accept(&ops[1])];
+    until("two are committed", || bed.buffer.shared.lock().ring.committed() == 2).await;
+    let _third = bed.accept(&ops[2]);
+    let page = bed.buffer.pending(&ops[0].conversation()).merge(vec![], &user("bob"), None, 10);
+    assert_eq!(page.iter().map(|m| m.id).collect::<Vec<_>>(), [id_of(&ops[1]), id_of(&ops[0])]);
+    assert!(bed.message(&ops[2]).await.is_some());
 }
 
 /// Readers race the flusher on purpose: after each acknowledged change, the one who made it looks.
