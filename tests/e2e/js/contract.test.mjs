@@ -517,7 +517,7 @@ describe("groups", () => {
     const group = await ok("POST", "/groups/", { json });
     const find = (text) => `/groups/search/${encodeURIComponent(text)}`;
     assert.deepEqual(await ok("GET", find(word.toUpperCase())), [group]);
-    await fails(404, "GET", find(word.replace(".*", ".")));
+    await fails(404, "GET", find(word.replace("Se", "..")));
     await fails(404, "GET", find(fresh("no such group")));
   });
 
