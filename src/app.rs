@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use crate::auth::AuthMode;
 use crate::buffer::Buffer;
@@ -97,7 +98,8 @@ impl App {
             auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::routes(chat, media, monitor).layer(chat_events.layer.clone());
+        let routes = http::routes(chat, media, monitor)
+            .route_service("/socket.io/", chat_events.layer.layer(Router::new()));
         let router = http::surround(routes, &config.http, http_metrics);
         let max_connections = config.http.max_connections as usize;
         let serve = ServeConfig { max_connections, ..ServeConfig::default() };

@@ -7,6 +7,7 @@ use clap::builder::RangedU64ValueParser;
 /// Settings of the write buffer.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Buffer")]
 pub struct Config {
     /// Ops in a batch to the store at the start; it grows and shrinks from there (1 to 10000)
     #[arg(long, value_name = "OPS", default_value_t = Self::BATCH_SIZE,

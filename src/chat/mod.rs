@@ -33,9 +33,9 @@ use locks::MessageLocks;
 #[group(skip)]
 #[command(next_help_heading = "Conversations")]
 pub struct Config {
-    /// Largest content of a message, with its metadata, in bytes (1 to 16000000)
+    /// Largest content of a message, with its metadata, in bytes (1 to 1000000)
     #[arg(long, value_name = "BYTES", default_value_t = 65_536,
-          value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_content_size: u32,
 
     /// Most members of a group (1 to 100000)

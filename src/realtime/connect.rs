@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::slice;
 use std::sync::Arc;
 
 use socketioxide::ProtocolVersion;
@@ -11,7 +12,7 @@ use super::incoming::Incoming;
 use super::turns::Turns;
 use super::{Hub, fanout, handlers};
 use crate::error::Error;
-use crate::model::{Audience, Dispatch, Event, UserId};
+use crate::model::{Event, UserId};
 use crate::wire::events::Auth;
 
 /// Version 4 of the Socket.IO protocol runs on Engine.IO 3.
@@ -94,9 +95,7 @@ fn listen(socket: &SocketRef, hub: Arc<Hub>) {
 async fn tell_unread(hub: &Hub, socket: &SocketRef, user: &UserId) {
     match hub.chat.unread(user).await {
         Ok((unread, at)) if unread.direct + unread.group > 0 => {
-            let to = Audience::Users(vec![user.clone()]);
-            let dispatch = Dispatch { to, event: Event::Unread { unread, at } };
-            fanout::emit(&[socket.clone()], &dispatch.event, &hub.metrics);
+            fanout::emit(slice::from_ref(socket), &Event::Unread { unread, at }, &hub.metrics);
         }
         Ok(_) => {}
         Err(error) => error.log("counting unread messages"),

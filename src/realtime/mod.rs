@@ -57,7 +57,8 @@ pub struct Config {
 
 /// The Socket.IO server, ready to be laid around the HTTP routes.
 pub struct Realtime {
-    /// Answers `/socket.io/` and passes on everything else.
+    /// Answers what comes in below `/socket.io/`. Each service that it makes knows its own sessions
+    /// alone, so it must be laid once, and not on a router, which lays it on every route.
     pub layer: SocketIoLayer,
     io: SocketIo,
     in_flight: TaskTracker,

@@ -175,7 +175,8 @@ async fn everything_works_on_a_message_of_this_instant(app: TestApp) {
     app.flushed().await;
     let rows = app.direct("ann", "bob").await;
     let texts: Vec<_> = rows.iter().map(|row| row["content"].as_str().unwrap()).collect();
-    let expected: Vec<_> = (0..50).rev().filter(|n| n % 2 == 1).map(|n| format!("final {n}")).collect();
+    let expected: Vec<_> =
+        (0..50).rev().filter(|n| n % 2 == 1).map(|n| format!("final {n}")).collect();
     assert_eq!(texts, expected);
 }
 

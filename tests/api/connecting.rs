@@ -32,8 +32,7 @@ async fn without_a_user_id_the_connection_is_refused() {
 async fn all_transports_talk_to_each_other() {
     let app = TestApp::on_sqlite().await;
     let mut ann = app.user("ann").await;
-    let mut bob =
-        Client::connect_by(Transport::Polling, app.addr, json!({"user_id": "bob"})).await;
+    let mut bob = Client::connect_by(Transport::Polling, app.addr, json!({"user_id": "bob"})).await;
     sent(&mut ann, to_user("bob", "hello")).await;
     assert_eq!(bob.next_event("message").await["content"], "hello");
     sent(&mut bob, to_user("ann", "hi")).await;

@@ -35,7 +35,7 @@ async fn a_group_is_made_once_per_member_and_its_members_are_told(app: TestApp) 
     assert!(group["created_at"].is_string());
     let id = group["_id"].as_str().unwrap();
     is_notice(&bob.next_event("notification").await, id, "You have been added to group: Team");
-    assert_eq!(app.rows("/groups/bob").await, [group.clone()]);
+    assert_eq!(app.rows("/groups/bob").await, std::slice::from_ref(&group));
 }
 
 async fn groups_are_found_by_member_and_by_part_of_the_name(app: TestApp) {
@@ -59,7 +59,11 @@ async fn a_member_added_can_take_part_at_once(app: TestApp) {
     refused(&mut bob, "send_message", to_group(&group, "hi"), "forbidden").await;
     let (status, body) = app.request(Method::POST, &format!("/group/{group}/bob")).await;
     assert_eq!((status, body), (StatusCode::OK, json!({"message": "User added to group"})));
-    is_notice(&bob.next_event("notification").await, &group, "You have been added to group: Friends");
+    is_notice(
+        &bob.next_event("notification").await,
+        &group,
+        "You have been added to group: Friends",
+    );
     assert_eq!(bob.emit_ack("join_group", json!(group)).await, json!({"ok": true}));
     sent(&mut bob, to_group(&group, "hi")).await;
     let (status, _) = app.request(Method::POST, &format!("/group/{group}/bob")).await;

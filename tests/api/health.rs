@@ -23,9 +23,15 @@ async fn the_buffers_health_has_the_old_servers_figures_and_they_are_true(app: T
     assert_eq!(stats["total_messages"], json!(12));
     let flushes = stats["successful_flushes"].as_u64().unwrap();
     assert!((1..=12).contains(&flushes), "{stats}");
-    for zero in ["failed_flushes", "retry_count", "circuit_breaker_trips", "failure_count",
-        "current_buffer_size", "oldest_unflushed_ms", "buffer_bytes"]
-    {
+    for zero in [
+        "failed_flushes",
+        "retry_count",
+        "circuit_breaker_trips",
+        "failure_count",
+        "current_buffer_size",
+        "oldest_unflushed_ms",
+        "buffer_bytes",
+    ] {
         assert_eq!(stats[zero], json!(0), "{zero}");
     }
     assert!(stats["current_batch_size"].as_u64().unwrap() >= 1);
@@ -58,8 +64,8 @@ async fn metrics_count_what_happens(app: TestApp) {
         ("banter_events_out_total{event=\"message\"}", 1.0),
         ("banter_deliveries_total", 2.0),
         ("banter_dropped_packets_total", 0.0),
-        ("banter_buffer_depth", 0.0),
-        ("banter_breaker_state", 0.0),
+        ("banter_buffer_ops", 0.0),
+        ("banter_buffer_breaker_state", 0.0),
     ] {
         assert_eq!(app.metric(metric).await, value, "{metric}");
     }

@@ -67,7 +67,8 @@ async fn events_that_the_server_does_not_know_are_ignored_and_counted() {
 async fn frames_that_are_no_packets_end_their_own_connection_alone() {
     let app = TestApp::on_sqlite().await;
     let mut ann = app.user("ann").await;
-    for frame in ["4", "42", "42[", "42[1]", "42{}", "4é", "99", "45", "451-", "42[\"a\"", "43[]"] {
+    for frame in ["4", "42", "42[", "42[1]", "42{}", "4é", "99", "45", "451-", "42[\"a\"", "43[]"]
+    {
         let mut eve = app.user("eve").await;
         eve.raw_send(frame).await;
         sent(&mut ann, to_user("bob", "still here")).await;
@@ -83,8 +84,7 @@ async fn a_packet_over_the_limit_ends_its_connection_by_both_transports() {
     let mut ann = app.user("ann").await;
     ann.raw_send(format!("42[\"x\",\"{}\"]", "x".repeat(20_000))).await;
     ann.closed().await;
-    let mut bob =
-        Client::connect_by(Transport::Polling, app.addr, json!({"user_id": "bob"})).await;
+    let mut bob = Client::connect_by(Transport::Polling, app.addr, json!({"user_id": "bob"})).await;
     bob.raw_send(format!("42[\"x\",\"{}\"]", "x".repeat(20_000))).await;
     bob.closed().await;
     let mut cem = app.user("cem").await;

@@ -1,6 +1,8 @@
 //! The whole server in this process, driven through its real port: the rules of every event and
 //! route, each on both stores.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
 #[path = "../support/mongod.rs"]
 mod mongod;
 #[path = "../support/sio.rs"]

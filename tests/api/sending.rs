@@ -31,8 +31,19 @@ async fn a_direct_message_reaches_both_users_once_with_the_contracts_shape(app: 
     assert_eq!(
         fields,
         [
-            "_id", "content", "content_type", "deleted_for", "from_user_id", "id",
-            "media_metadata", "media_url", "read_by", "status", "timestamp", "to_user_id", "type",
+            "_id",
+            "content",
+            "content_type",
+            "deleted_for",
+            "from_user_id",
+            "id",
+            "media_metadata",
+            "media_url",
+            "read_by",
+            "status",
+            "timestamp",
+            "to_user_id",
+            "type",
         ]
     );
     assert_eq!(message["_id"], message["id"]);

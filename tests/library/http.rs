@@ -38,6 +38,19 @@ async fn a_cors_layer_does_not_keep_a_foreign_page_from_opening_a_websocket() {
 }
 
 #[tokio::test]
+async fn a_router_with_a_fallback_of_its_own_lays_the_layer_anew_for_each_request_it_catches() {
+    let (layer, io) = SocketIo::new_layer();
+    io.ns("/", async || ());
+    let not_found = async || axum::http::StatusCode::NOT_FOUND;
+    let addr = serve_router(Router::new().fallback(not_found).layer(layer)).await;
+    let url = format!("http://{addr}/socket.io/?EIO=4&transport=polling");
+    let open = reqwest::get(&url).await.unwrap().text().await.unwrap();
+    let open: serde_json::Value = serde_json::from_str(&open[1..]).unwrap();
+    let next = reqwest::get(format!("{url}&sid={}", open["sid"].as_str().unwrap())).await.unwrap();
+    assert_eq!(next.status(), 400, "the session is not known to the next request's service");
+}
+
+#[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test")]
 async fn axums_graceful_shutdown_does_not_wait_for_upgraded_connections() {
     let (layer, io) = SocketIo::new_layer();

@@ -91,3 +91,7 @@ use conformance;
 mod on_sqlite {
     crate::conformance!(crate::sqlite::fresh);
 }
+
+mod on_mongo {
+    crate::conformance!(crate::mongo::fresh);
+}

@@ -28,6 +28,7 @@ const WRITE_CONCERN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Settings of the MongoDB store. What the URL says itself goes before the other settings.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Store")]
 pub struct Config {
     /// Where MongoDB is, as a connection string; without it the embedded store is used.
     #[arg(long, value_name = "URL")]
