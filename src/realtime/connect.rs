@@ -6,9 +6,10 @@ use std::slice;
 use std::sync::Arc;
 
 use socketioxide::ProtocolVersion;
-use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::extract::{SocketRef, TryData};
 
 use super::incoming::Incoming;
+use super::outlet::Outlet;
 use super::turns::Turns;
 use super::{Hub, fanout, handlers};
 use crate::error::Error;
@@ -18,11 +19,12 @@ use crate::wire::events::Auth;
 /// Version 4 of the Socket.IO protocol runs on Engine.IO 3.
 const EIO3: ProtocolVersion = ProtocolVersion::V4;
 
-/// One connected socket: whose it is, and the order of its events.
+/// One connected socket: whose it is, the order of what it asks, and of what it is told.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) user: UserId,
     pub(super) turns: Turns,
+    pub(super) outlet: Outlet,
 }
 
 /// Why a connection is refused; clients get the text in `connect_error`.
@@ -46,7 +48,11 @@ pub(super) fn admit(
         Box::pin(async move {
             let user = identify(&socket, auth.ok()).map_err(Refusal)?;
             socket.join(fanout::user_room(&user));
-            socket.extensions.insert(Session { user, turns: Turns::default() });
+            socket.extensions.insert(Session {
+                user,
+                turns: Turns::default(),
+                outlet: Outlet::default(),
+            });
             listen(&socket, hub);
             Ok(())
         })
@@ -86,16 +92,16 @@ fn query_user(socket: &SocketRef) -> Option<String> {
 
 fn listen(socket: &SocketRef, hub: Arc<Hub>) {
     // One handler for all events: an idle connection holds one closure, not one per event.
-    socket.on_fallback(move |socket: SocketRef, incoming: Incoming, ack: AckSender| {
+    socket.on_fallback(move |socket: SocketRef, incoming: Incoming| {
         // This part runs in the order of the frames; the part that is returned does not.
-        handlers::handle(Arc::clone(&hub), socket, incoming, ack)
+        handlers::handle(Arc::clone(&hub), socket, incoming)
     });
 }
 
-async fn tell_unread(hub: &Hub, socket: &SocketRef, user: &UserId) {
+async fn tell_unread(hub: &Arc<Hub>, socket: &SocketRef, user: &UserId) {
     match hub.chat.unread(user).await {
         Ok((unread, at)) if unread.direct + unread.group > 0 => {
-            fanout::emit(slice::from_ref(socket), &Event::Unread { unread, at }, &hub.metrics);
+            fanout::emit(hub, slice::from_ref(socket), &Event::Unread { unread, at });
         }
         Ok(_) => {}
         Err(error) => error.log("counting unread messages"),

@@ -1,11 +1,16 @@
 //! Events on their way to the sockets, in the order in which they were committed.
 
-use serde_json::value::RawValue;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
-use socketioxide::{SendError, SocketError, SocketIo};
 use tokio::sync::mpsc;
 
-use super::metrics::Metrics;
+use super::Hub;
+use super::connect::Session;
+use super::outlet::Packet;
 use crate::buffer::Delivery;
 use crate::model::{Audience, Dispatch, Event, GroupId, UserId};
 use crate::wire::events::{Payload, name};
@@ -21,16 +26,16 @@ pub(super) fn group_room(group: GroupId) -> String {
 }
 
 /// Tells each event to its audience, then lets whoever waits for it know. Ends with its queue.
-pub(super) async fn run(io: SocketIo, mut deliveries: mpsc::Receiver<Delivery>, metrics: Metrics) {
+pub(super) async fn run(hub: Arc<Hub>, io: SocketIo, mut deliveries: mpsc::Receiver<Delivery>) {
     while let Some(delivery) = deliveries.recv().await {
         if let Some(dispatch) = &delivery.dispatch {
-            tell(&io, dispatch, &metrics);
+            tell(&hub, &io, dispatch);
         }
         delivery.done();
     }
 }
 
-fn tell(io: &SocketIo, dispatch: &Dispatch, metrics: &Metrics) {
+fn tell(hub: &Arc<Hub>, io: &SocketIo, dispatch: &Dispatch) {
     let audience = audience(io, &dispatch.to);
     match dispatch.event {
         Event::Left { group } => {
@@ -38,7 +43,7 @@ fn tell(io: &SocketIo, dispatch: &Dispatch, metrics: &Metrics) {
                 socket.leave(group_room(group));
             }
         }
-        _ => emit(&audience, &dispatch.event, metrics),
+        _ => emit(hub, &audience, &dispatch.event),
     }
 }
 
@@ -54,32 +59,30 @@ fn audience(io: &SocketIo, to: &Audience) -> Vec<SocketRef> {
 }
 
 /// Queues an event for some sockets. It is encoded once, however many they are.
-pub(super) fn emit(sockets: &[SocketRef], event: &Event, metrics: &Metrics) {
+pub(super) fn emit(hub: &Arc<Hub>, sockets: &[SocketRef], event: &Event) {
     let Some(name) = name(event) else { return };
-    metrics.went_out(name);
+    hub.metrics.went_out(name);
     if sockets.is_empty() {
         return;
     }
-    let payload = match serde_json::value::to_raw_value(&Payload(event)) {
-        Ok(payload) => payload,
-        Err(error) => {
-            tracing::error!(event = name, %error, "an event could not be encoded");
-            return;
-        }
-    };
-    let queued = sockets.iter().filter(|socket| queue(socket, name, &payload, metrics)).count();
-    metrics.delivered(queued as u64);
+    let Some(payload) = encode(name, &Payload(event)) else { return };
+    let packet = Packet::Event(name, payload);
+    let queued = sockets.iter().filter(|socket| queue(hub, socket, &packet)).count();
+    hub.metrics.delivered(queued as u64);
 }
 
-fn queue(socket: &SocketRef, name: &str, payload: &RawValue, metrics: &Metrics) -> bool {
-    match socket.emit(name, payload) {
-        Ok(()) => true,
-        Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-            metrics.dropped();
-            tracing::warn!(socket = %socket.id, "a client reads too slowly and lost an event");
-            false
+fn queue(hub: &Arc<Hub>, socket: &SocketRef, packet: &Packet) -> bool {
+    let session = socket.extensions.get::<Session>();
+    session.is_some_and(|session| session.outlet.send(hub, socket, packet.clone()))
+}
+
+/// A payload as JSON. Ours can always be encoded; should one not be, it is left out and logged.
+pub(super) fn encode(name: &'static str, payload: &impl Serialize) -> Option<Arc<RawValue>> {
+    match to_raw_value(payload) {
+        Ok(payload) => Some(payload.into()),
+        Err(error) => {
+            tracing::error!(event = name, %error, "an event could not be encoded");
+            None
         }
-        // It has just disconnected.
-        Err(_) => false,
     }
 }

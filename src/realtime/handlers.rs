@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::extract::SocketRef;
 
 use super::connect::Session;
-use super::incoming::Incoming;
+use super::incoming::{AckTo, Incoming};
+use super::outlet::{Outlet, Packet};
 use super::{Hub, fanout};
 use crate::chat::Accepted;
 use crate::error::Error;
@@ -19,9 +20,8 @@ pub(super) fn handle(
     hub: Arc<Hub>,
     socket: SocketRef,
     incoming: Incoming,
-    ack: AckSender,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Incoming { name, event, bytes } = incoming;
+    let Incoming { name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
     let session = socket.extensions.get::<Session>();
     let turn = session.as_ref().map(|session| session.turns.take(bytes));
@@ -29,9 +29,10 @@ pub(super) fn handle(
     async move {
         let _in_flight = in_flight;
         let (Some(event), Some(session), Some(turn)) = (event, session, turn) else { return };
+        let answer = |outcome| answer(&hub, &socket, &session.outlet, name, ack, outcome);
         let Some(mut turn) = turn else {
             let busy = "Too many of your events are waiting; send more slowly";
-            return answer(&hub, &socket, name, ack, Err(Error::RateLimited(busy.into())));
+            return answer(Err(Error::RateLimited(busy.into())));
         };
         turn.begin().await;
         let settled = match event {
@@ -43,7 +44,7 @@ pub(super) fn handle(
             Ok(accepted) => accepted.durable().await,
             Err(error) => Err(error),
         };
-        answer(&hub, &socket, name, ack, outcome);
+        answer(outcome);
     }
 }
 
@@ -83,10 +84,11 @@ async fn act(
 /// Answers an event: by its acknowledgement, and by `error` or `success` for clients that listen
 /// to those instead.
 fn answer(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     socket: &SocketRef,
+    outlet: &Outlet,
     name: &'static str,
-    ack: AckSender,
+    ack: Option<AckTo>,
     outcome: Result<Ack, Error>,
 ) {
     let outcome = Ack::from(outcome);
@@ -94,12 +96,19 @@ fn answer(
         Ack::Failed(error) => {
             error.log(name);
             hub.metrics.refused(name);
-            socket.emit("error", &Notice { message: error.to_string() })
+            Some(("error", error.to_string()))
         }
-        Ack::Success(text) => socket.emit("success", &Notice { message: (*text).to_owned() }),
-        Ack::Done | Ack::Sent(_) => Ok(()),
+        Ack::Success(text) => Some(("success", (*text).to_owned())),
+        Ack::Done | Ack::Sent(_) => None,
     };
-    if said.is_err() | ack.send(&outcome).is_err() && socket.connected() {
-        hub.metrics.dropped();
+    if let Some((event, message)) = said
+        && let Some(notice) = fanout::encode(event, &Notice { message })
+    {
+        outlet.send(hub, socket, Packet::Event(event, notice));
+    }
+    if let Some(to) = ack
+        && let Some(outcome) = fanout::encode(name, &outcome)
+    {
+        outlet.send(hub, socket, Packet::Ack(to, outcome));
     }
 }

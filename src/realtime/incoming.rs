@@ -3,7 +3,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use socketioxide::adapter::Adapter;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use socketioxide::SendError;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::AckSender;
 use socketioxide::handler::{FromMessageParts, Value};
 use socketioxide::socket::Socket;
 
@@ -19,27 +23,51 @@ pub(super) struct Incoming {
     pub(super) event: Option<Result<ClientEvent, Error>>,
     /// The size of its frame.
     pub(super) bytes: usize,
+    /// Where the answer goes, if the client wants one.
+    pub(super) ack: Option<AckTo>,
 }
 
 /// The name under which all events are counted that the server does not know: names that clients
 /// make up must not make up metrics.
 pub(super) const UNKNOWN: &str = "unknown";
 
-impl<A: Adapter> FromMessageParts<A> for Incoming {
+/// Where the answer to an event goes. The library gives a sender for one try; an answer may need
+/// more than one.
+#[derive(Debug, Clone)]
+pub(super) struct AckTo {
+    socket: Arc<Socket>,
+    id: i64,
+}
+
+impl AckTo {
+    /// Tries to send the answer.
+    pub(super) fn send(&self, answer: &RawValue) -> Result<(), SendError> {
+        let mut unused = Value::Bytes(Bytes::new());
+        let sender = AckSender::from_message_parts(&self.socket, &mut unused, &Some(self.id));
+        match sender {
+            Ok(sender) => sender.send(answer),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl FromMessageParts<LocalAdapter> for Incoming {
     type Error = Infallible;
 
     fn from_message_parts(
-        _: &Arc<Socket<A>>,
+        socket: &Arc<Socket>,
         value: &mut Value,
-        _: &Option<i64>,
+        ack_id: &Option<i64>,
     ) -> Result<Self, Infallible> {
-        Ok(match value {
+        let (frame, has_attachments) = match value {
             Value::Str(frame, attachments) => {
-                let has_attachments = attachments.as_ref().is_some_and(|a| !a.is_empty());
-                Self::read(frame.as_str(), has_attachments)
+                (frame.as_str(), attachments.as_ref().is_some_and(|a| !a.is_empty()))
             }
-            Value::Bytes(bytes) => Self { name: UNKNOWN, event: None, bytes: bytes.len() },
-        })
+            // A frame of bytes alone is of another parser than ours.
+            Value::Bytes(_) => ("", false),
+        };
+        let ack = ack_id.map(|id| AckTo { socket: Arc::clone(socket), id });
+        Ok(Self { ack, ..Self::read(frame, has_attachments) })
     }
 }
 
@@ -48,13 +76,15 @@ impl Incoming {
         let bytes = frame.len();
         let known =
             name_of(frame).and_then(|name| CLIENT_EVENTS.into_iter().find(|known| *known == name));
-        let Some(name) = known else { return Self { name: UNKNOWN, event: None, bytes } };
+        let Some(name) = known else {
+            return Self { name: UNKNOWN, event: None, bytes, ack: None };
+        };
         let event = if has_attachments {
             Some(Err(Error::Invalid("binary attachments are not taken; upload the file".into())))
         } else {
             ClientEvent::decode(name, frame)
         };
-        Self { name, event, bytes }
+        Self { name, event, bytes, ack: None }
     }
 }
 

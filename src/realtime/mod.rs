@@ -5,6 +5,7 @@ mod fanout;
 mod handlers;
 mod incoming;
 mod metrics;
+mod outlet;
 mod turns;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::shutdown::Tasks;
 
 use metrics::Metrics;
 
-/// Packets that may wait for one client. Past that the client is too slow for what it listens to.
+/// Packets that the library holds for one client; what comes on top waits in its [`outlet`].
 const QUEUE_PACKETS: usize = 1_024;
 
 /// Binary attachments of one event. The contract has none: these few are taken so that the client
@@ -68,6 +69,7 @@ pub struct Realtime {
 struct Hub {
     chat: Arc<Chat>,
     metrics: Metrics,
+    tasks: Tasks,
     /// The events that are being handled.
     in_flight: TaskTracker,
 }
@@ -96,13 +98,17 @@ impl Realtime {
                     .max_incoming_binary_buf_size(payload),
             )
             .build_layer();
-        let metrics = Metrics::register(registry);
         let in_flight = TaskTracker::new();
         in_flight.close();
-        let hub = Arc::new(Hub { chat, metrics: metrics.clone(), in_flight: in_flight.clone() });
+        let hub = Arc::new(Hub {
+            chat,
+            metrics: Metrics::register(registry),
+            tasks: tasks.clone(),
+            in_flight: in_flight.clone(),
+        });
         let admit = connect::admit(Arc::clone(&hub));
-        io.ns("/", connect::greet(hub).with(admit));
-        tasks.spawn_worker("fan-out", fanout::run(io.clone(), deliveries, metrics));
+        io.ns("/", connect::greet(Arc::clone(&hub)).with(admit));
+        tasks.spawn_worker("fan-out", fanout::run(hub, io.clone(), deliveries));
         Self { layer, io, in_flight }
     }
 

@@ -1,0 +1,139 @@
+//! One socket's way out: what it is sent stays in order and is not lost while the socket catches
+//! its breath.
+//!
+//! The library holds a bounded number of packets per socket and loses what comes on top. A burst
+//! (ten thousand messages that one client sends at once, and hears again) is larger than that, and
+//! no fault of its reader. So what the library can't take waits here, in order, and is handed on
+//! as the socket drains; only what exceeds these bounds, too, is lost, and counted.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use socketioxide::extract::SocketRef;
+use socketioxide::{SendError, SocketError};
+use tokio::time::{Instant, sleep};
+
+use super::Hub;
+use super::incoming::AckTo;
+
+/// Packets that may wait for one socket beyond the library's own queue.
+const MAX_WAITING: usize = 32_768;
+
+/// Bytes that these may hold, those shared with other sockets included.
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+/// How soon a socket that was full is tried again, and how long that may grow.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(32);
+
+/// A socket that takes nothing for this long is given up; its heartbeat will end it.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// A packet, encoded once for all who get it.
+#[derive(Debug, Clone)]
+pub(super) enum Packet {
+    /// An event and its payload.
+    Event(&'static str, Arc<RawValue>),
+    /// The answer to one of the client's events.
+    Ack(AckTo, Arc<RawValue>),
+}
+
+impl Packet {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Event(_, body) | Self::Ack(_, body) => body.get().len(),
+        }
+    }
+
+    /// Hands the packet to the library; `false` when its queue for the socket is full.
+    fn try_send(&self, socket: &SocketRef) -> bool {
+        let sent = match self {
+            Self::Event(name, payload) => socket.emit(name, &**payload),
+            Self::Ack(to, answer) => to.send(answer),
+        };
+        // Any other error is a socket that has just disconnected.
+        !matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    packets: VecDeque<Packet>,
+    bytes: usize,
+    /// Whether a task is handing them on.
+    is_draining: bool,
+    /// Whether the loss of a packet has been logged.
+    has_lost: bool,
+}
+
+/// What waits for one socket; clones are the same queue. The socket holds it, so it holds the
+/// socket only while something waits.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outlet(Arc<Mutex<Waiting>>);
+
+impl Outlet {
+    /// Sends a packet after all that were sent before it; `false` when it is lost, because the
+    /// socket is too far behind.
+    pub(super) fn send(&self, hub: &Arc<Hub>, socket: &SocketRef, packet: Packet) -> bool {
+        let mut waiting = self.0.lock();
+        if waiting.packets.is_empty() && packet.try_send(socket) {
+            return true;
+        }
+        let bytes = waiting.bytes + packet.weight();
+        if waiting.packets.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
+            hub.metrics.dropped();
+            if !std::mem::replace(&mut waiting.has_lost, true) {
+                tracing::warn!(socket = %socket.id, "a client reads too slowly and loses events");
+            }
+            return false;
+        }
+        waiting.packets.push_back(packet);
+        waiting.bytes = bytes;
+        if !std::mem::replace(&mut waiting.is_draining, true) {
+            let (outlet, socket) = (self.clone(), socket.clone());
+            hub.tasks.spawn(async move { outlet.drain(&socket).await });
+        }
+        true
+    }
+
+    /// Hands on what waits, as the socket takes it, until nothing waits any more.
+    async fn drain(&self, socket: &SocketRef) {
+        let mut pause = FIRST_PAUSE;
+        let mut last_progress = Instant::now();
+        while let Some(progress) = self.hand_on(socket) {
+            if progress {
+                last_progress = Instant::now();
+                pause = FIRST_PAUSE;
+            } else if last_progress.elapsed() > STUCK {
+                tracing::warn!(socket = %socket.id, "a client takes nothing any more; given up");
+                self.give_up();
+                return;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Hands on as much as the socket takes now: whether that was anything, or `None` when nothing
+    /// is left to do.
+    fn hand_on(&self, socket: &SocketRef) -> Option<bool> {
+        let mut waiting = self.0.lock();
+        let before = waiting.packets.len();
+        while let Some(packet) = waiting.packets.front() {
+            if socket.connected() && !packet.try_send(socket) {
+                return Some(waiting.packets.len() < before);
+            }
+            waiting.bytes -= packet.weight();
+            waiting.packets.pop_front();
+        }
+        waiting.is_draining = false;
+        None
+    }
+
+    fn give_up(&self) {
+        *self.0.lock() = Waiting { has_lost: true, ..Waiting::default() };
+    }
+}
