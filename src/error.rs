@@ -94,12 +94,13 @@ impl Error {
     }
 
     /// Logs what the client is not told: a fault of ours, or of what we stand on. Called once,
-    /// where the error leaves the server.
+    /// where the error leaves the server. A store that is away is told of by the flusher, once;
+    /// here it would be told of with every request.
     pub fn log(&self, doing: &str) {
         match self {
             Self::Internal(cause) => tracing::error!(doing, error = ?cause, "request failed"),
             Self::Unavailable(Some(cause)) => {
-                tracing::warn!(doing, error = %cause, "request not served for now");
+                tracing::debug!(doing, error = %cause, "request not served for now");
             }
             _ => {}
         }
