@@ -226,6 +226,10 @@ impl Store for FakeStore {
         "a fake store".to_owned()
     }
 
+    fn write_concern(&self) -> String {
+        "memory".to_owned()
+    }
+
     async fn prepare(&self) -> Result<()> {
         Ok(())
     }

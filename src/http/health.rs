@@ -138,6 +138,7 @@ pub(super) async fn message_buffer(State(monitor): State<Monitor>) -> Json<Buffe
             oldest_unflushed_ms: stats.oldest_unflushed.map_or(0, |age| age.as_millis() as u64),
             buffer_bytes: stats.buffer_bytes,
             dead_letters: stats.dead_letters,
+            write_concern: monitor.store.write_concern(),
         },
     })
 }

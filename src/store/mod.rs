@@ -101,6 +101,10 @@ pub trait Store: Send + Sync + 'static {
     /// What it is and where, for people to read; never a password.
     fn describe(&self) -> String;
 
+    /// When [`Store::apply`] counts a write as stored, in a word: `majority`, a number of servers
+    /// (in their memory), or `disk`.
+    fn write_concern(&self) -> String;
+
     /// Makes tables or indexes, where they are not there yet. May be called again.
     async fn prepare(&self) -> Result<()>;
 

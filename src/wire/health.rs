@@ -33,6 +33,7 @@ pub struct BufferStats {
     pub oldest_unflushed_ms: u64,
     pub buffer_bytes: usize,
     pub dead_letters: u64,
+    pub write_concern: String,
 }
 
 fn iso_or_null<S: serde::Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::RawDocumentBuf;
-use mongodb::options::WriteConcern;
+use mongodb::options::{Acknowledgment, WriteConcern};
 use mongodb::{Client, Collection, Database};
 use tokio::sync::OnceCell;
 
@@ -143,6 +143,15 @@ impl MongoStore {
 impl Store for MongoStore {
     fn describe(&self) -> String {
         self.label.clone()
+    }
+
+    fn write_concern(&self) -> String {
+        match self.place.get().and_then(|place| place.write_concern.w.as_ref()) {
+            Some(Acknowledgment::Nodes(servers)) => servers.to_string(),
+            Some(Acknowledgment::Custom(tags)) => tags.clone(),
+            Some(_) => Durability::Majority.to_string(),
+            None => self.config.write_concern.to_string(),
+        }
     }
 
     async fn prepare(&self) -> Result<()> {

@@ -65,6 +65,10 @@ impl Store for SqliteStore {
         format!("SQLite at {}", self.path.display())
     }
 
+    fn write_concern(&self) -> String {
+        "disk".to_owned()
+    }
+
     async fn prepare(&self) -> Result<()> {
         self.writer.run(schema::create).await
     }

@@ -697,7 +697,8 @@ describe("health", () => {
       "current_buffer_size", "current_batch_size", "failure_count",
     ];
     const ours = ["oldest_unflushed_ms", "buffer_bytes", "dead_letters"];
-    keys(stats, [...old, ...ours, "last_flush", "circuit_breaker_status"].join(" "));
+    keys(stats, [...old, ...ours, "last_flush", "circuit_breaker_status", "write_concern"].join(" "));
+    assert.equal(stats.write_concern, need("STORE") === "mongodb" ? "majority" : "disk");
     for (const name of [...old, ...ours]) assert.ok(Number.isInteger(stats[name]), name);
     assert.equal(stats.circuit_breaker_status, "closed");
     assert.ok(stats.total_messages >= 1);
