@@ -39,7 +39,7 @@ use origin::Origins;
 #[command(next_help_heading = "Wire")]
 pub struct Config {
     /// Whose web pages may use the server: * for all, or a comma-separated list of origins such as
-    /// https://chat.example.com
+    /// `https://chat.example.com`
     #[arg(long, value_name = "ORIGINS", default_value_t = Origins::Any)]
     pub cors_origins: Origins,
     /// The most connections at once, 1 to 1000000; further ones wait until one ends
