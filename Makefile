@@ -28,7 +28,7 @@ audit: ## Check the dependencies against published advisories (needs their datab
 	@tests/real/fetch deny
 	$(DENY) check
 
-bench: ## Measure.
+bench: ## Measure the write buffer and the wire's encoding (a minute, after its build).
 	$(CARGO) bench --locked
 
 real: ## Fetch what the tests drive: MongoDB, the JavaScript and Python clients, Chromium.
