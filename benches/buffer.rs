@@ -54,6 +54,10 @@ impl Store for NullStore {
         "nothing".to_owned()
     }
 
+    fn write_concern(&self) -> String {
+        "nothing".to_owned()
+    }
+
     async fn prepare(&self) -> Result<()> {
         Ok(())
     }

@@ -43,9 +43,6 @@ impl Chat {
         let members: Vec<_> =
             members.into_iter().filter(|member| seen.insert(member.clone())).collect();
         let limit = self.config.max_group_members as usize;
-        if members.is_empty() {
-            return Err(Error::Invalid("A group has at least one member".into()));
-        }
         if members.len() > limit {
             return Err(too_many_members(limit));
         }

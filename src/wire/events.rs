@@ -37,6 +37,7 @@ impl ChatType {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with to, content and type")]
 struct SendMessage {
     to: String,
     content: Value,
@@ -84,11 +85,13 @@ fn content(value: Value) -> Result<Content, Error> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with message_id")]
 struct MarkRead {
     message_id: String,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with message_id and content")]
 struct EditMessage {
     message_id: String,
     content: Value,
@@ -105,14 +108,11 @@ pub enum DeleteFor {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with message_id")]
 struct DeleteMessage {
     message_id: String,
-    #[serde(default = "everyone")]
-    delete_for: DeleteFor,
-}
-
-fn everyone() -> DeleteFor {
-    DeleteFor::Everyone
+    /// Everyone, where it is not said.
+    delete_for: Option<DeleteFor>,
 }
 
 /// What a client asks for.
@@ -154,7 +154,7 @@ impl ClientEvent {
             }),
             "delete_message" => payload::<DeleteMessage>(frame).and_then(|asked| {
                 let id = MessageRef::parse(&asked.message_id)?;
-                Ok(Self::DeleteMessage(id, asked.delete_for))
+                Ok(Self::DeleteMessage(id, asked.delete_for.unwrap_or(DeleteFor::Everyone)))
             }),
             _ => return None,
         })
@@ -308,7 +308,7 @@ mod tests {
             (json!(["join_group"]), "payload is missing"),
             (json!(["join_group", 7]), "expected a string"),
             (json!(["join_group", "zz"]), "24 hexadecimal"),
-            (json!(["send_message", "hi"]), "expected struct"),
+            (json!(["send_message", "hi"]), "expected an object with to"),
             (json!(["send_message", {"content": "a", "type": "direct"}]), "missing field `to`"),
             (
                 json!(["send_message", {"to": "a", "content": 1, "type": "direct"}]),
@@ -345,10 +345,9 @@ mod tests {
     #[test]
     fn a_deletion_is_for_everyone_unless_it_says_otherwise() {
         let id = crate::model::MessageId::mint().to_string();
-        let frame = json!(["delete_message", {"message_id": id}]);
-        assert!(matches!(
-            decode(frame).unwrap(),
-            ClientEvent::DeleteMessage(_, DeleteFor::Everyone)
-        ));
+        for asked in [json!({"message_id": id}), json!({"message_id": id, "delete_for": null})] {
+            let event = decode(json!(["delete_message", asked])).unwrap();
+            assert!(matches!(event, ClientEvent::DeleteMessage(_, DeleteFor::Everyone)));
+        }
     }
 }
