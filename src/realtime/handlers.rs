@@ -24,7 +24,10 @@ pub(super) fn handle(
     let Incoming { name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
     let session = socket.extensions.get::<Session>();
-    let turn = session.as_ref().map(|session| session.turns.take(bytes));
+    // What the server does not know takes no turn: one that ends before it begins would let the
+    // next event pass those before it.
+    let acts = session.as_ref().filter(|_| event.is_some());
+    let turn = acts.map(|session| session.turns.take(bytes));
     let in_flight = hub.in_flight.token();
     async move {
         let _in_flight = in_flight;

@@ -1,12 +1,14 @@
 //! One order for everybody: a socket's events, a conversation's messages.
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::app::{TestApp, to_user};
+use crate::app::{TestApp, to_group, to_user};
 
 crate::on_both_stores![
     events_of_one_socket_act_in_the_order_in_which_they_were_sent,
     two_senders_are_heard_and_stored_in_one_order,
+    an_event_that_the_server_does_not_know_lets_none_overtake,
 ];
 
 async fn events_of_one_socket_act_in_the_order_in_which_they_were_sent(app: TestApp) {
@@ -44,5 +46,22 @@ async fn two_senders_are_heard_and_stored_in_one_order(app: TestApp) {
         let stored: Vec<_> = rows.iter().rev().map(|row| row["content"].clone()).collect();
         assert_eq!(stored, heard_by_ann);
         app.flushed().await;
+    }
+}
+
+async fn an_event_that_the_server_does_not_know_lets_none_overtake(app: TestApp) {
+    let group = app.group("ann", &["ann"]).await;
+    let mut ann = app.user("ann").await;
+    ann.emit_ack("join_group", json!(group)).await;
+    for n in 0..20 {
+        // After a change of its members the group must be loaded: its message waits for the store.
+        let path = format!("/group/{group}/member{n}");
+        assert!(app.request(Method::POST, &path).await.0.is_success());
+        ann.emit("send_message", to_group(&group, "first")).await;
+        ann.emit("order_pizza", json!({})).await;
+        ann.emit("send_message", to_user("ann", "second")).await;
+        for expected in ["first", "second"] {
+            assert_eq!(ann.next_event("message").await["content"], expected);
+        }
     }
 }
