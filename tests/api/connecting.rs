@@ -1,8 +1,10 @@
 //! Who gets in, by which transport.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::app::{TestApp, sent, to_user};
+use crate::app::{TestApp, sent, to_group, to_user};
 use crate::sio::{Client, Transport};
 
 #[tokio::test]
@@ -47,6 +49,29 @@ async fn the_first_event_of_a_connection_is_heard() {
         let mut ann = app.user("ann").await;
         sent(&mut ann, to_user("ann", "first")).await;
         assert_eq!(ann.next_event("message").await["content"], "first");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_clients_that_have_gone() {
+    let app = TestApp::on_sqlite().await;
+    let group = app.group("ann", &["ann", "bob"]).await;
+    for n in 0..300 {
+        let mut client = app.user("ann").await;
+        client.emit("join_group", json!(group)).await;
+        client.send_with_ack("send_message", &[to_group(&group, "bye")]).await;
+        match n % 3 {
+            0 => client.disconnect().await,
+            // The connection is cut.
+            1 => drop(client),
+            _ => {
+                client.raw_send("41").await;
+                drop(client);
+            }
+        }
+    }
+    while app.metric("banter_connections").await != 0.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -18,6 +18,7 @@ mod hostile;
 mod order;
 mod reading;
 mod sending;
+mod slow;
 mod stopping;
 
 /// Runs each test on each store.
