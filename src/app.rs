@@ -101,7 +101,7 @@ impl App {
             auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::routes(chat, media, monitor)
+        let routes = http::routes(chat, media, monitor, &tasks)
             .route_service("/socket.io/", chat_events.layer.layer(Router::new()));
         let router = http::surround(routes, &config.http, http_metrics);
         let max_connections = config.http.max_connections as usize;
