@@ -149,6 +149,7 @@ async fn a_group_of_the_wrong_form_is_refused(app: TestApp) {
         (group("a", json!([""])), StatusCode::UNPROCESSABLE_ENTITY),
         (json!({"name": "a"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY),
         ("{".to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+        (group("a", json!(["ann"])) + "{}", StatusCode::UNPROCESSABLE_ENTITY),
         ("[".repeat(100_000), StatusCode::UNPROCESSABLE_ENTITY),
         (group("a", json!(vec!["x".repeat(90); 11_500])), StatusCode::PAYLOAD_TOO_LARGE),
     ] {
