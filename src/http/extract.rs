@@ -90,6 +90,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             // The path of the whole body is a dot, which names nothing.
             InvalidField::new("body", place.trim_matches('.'), error.inner(), kind)
         })?;
+        json.end().map_err(|error| InvalidField::new("body", "", error, "json_invalid"))?;
         Ok(Self(body))
     }
 }
