@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::app::{TestApp, sent, to_group, to_user};
 use crate::sio::{Client, Transport};
@@ -85,5 +86,32 @@ async fn connections_are_counted() {
     ann.disconnect().await;
     while app.metric("banter_connections").await != 1.0 {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn pages_of_foreign_origins_get_in_by_no_transport() {
+    const HOME: &str = "https://chat.example.com";
+    let app = TestApp::with(&[("CORS_ORIGINS", HOME)]).await;
+    let http = reqwest::Client::new();
+    for (origin, is_let_in) in [
+        (Some("https://evil.example.com"), false),
+        (Some("https://chat.example.com.evil.example"), false),
+        (Some("null"), false),
+        (Some(HOME), true),
+        (None, true),
+    ] {
+        let url = format!("{}/socket.io/?EIO=4&transport=", app.addr);
+        let mut request = format!("ws://{url}websocket").into_client_request().unwrap();
+        let mut polling = http.get(format!("http://{url}polling"));
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", origin.parse().unwrap());
+            polling = polling.header("origin", origin);
+        }
+        let upgraded = tokio_tungstenite::connect_async(request).await;
+        assert_eq!(upgraded.is_ok(), is_let_in, "{origin:?}");
+        let status = polling.send().await.unwrap().status();
+        assert_eq!(status.is_success(), is_let_in, "{origin:?}");
+        assert!(is_let_in || status == reqwest::StatusCode::FORBIDDEN, "{origin:?}: {status}");
     }
 }

@@ -9,12 +9,15 @@ mod mongod;
 mod sio;
 
 mod app;
+mod away;
+mod binary;
 mod changes;
 mod connecting;
 mod groups;
 mod health;
 mod history;
 mod hostile;
+mod old_server;
 mod order;
 mod reading;
 mod sending;
