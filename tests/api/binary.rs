@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::app::to_user;
 use crate::mongod::TestDatabase;
-use crate::sio::{Client, Packet};
+use crate::sio::{Client, Packet, Transport};
 
 /// How long a start or an end may take; only a failure waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -157,4 +157,50 @@ async fn a_second_signal_ends_the_program_at_once() {
     banter.terminate().await;
     Banter::line_with(&mut banter.log, "told to stop at once").await;
     banter.ends_well().await;
+}
+
+/// The log of a chat at its most talkative.
+async fn log_of_a_chat(settings: &[(&str, &str)]) -> String {
+    let mut settings = settings.to_vec();
+    settings.push(("RUST_LOG", "trace"));
+    let mut banter = Banter::start(&settings).await;
+    let log = &mut banter.log;
+    let mut all = String::new();
+    let chat = async {
+        for transport in [Transport::WebSocket, Transport::Polling] {
+            let auth = json!({"user_id": "ann", "token": SECRET});
+            let mut ann = Client::connect_by(transport, banter.addr, auth).await;
+            let ack = ann.emit_ack("send_message", to_user("bob", SECRET)).await;
+            let edit = json!({"message_id": ack["message"]["id"], "content": SECRET});
+            assert_eq!(ann.emit_ack("edit_message", edit).await, json!({"ok": true}));
+            let wrong = json!({"to": [], "content": SECRET});
+            assert_eq!(ann.emit_ack("send_message", wrong).await["ok"], json!(false));
+            ann.disconnect().await;
+        }
+        let id = banter.child.id().expect("still running").to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    };
+    let listen = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            all += &line;
+            all.push('\n');
+        }
+    };
+    tokio::join!(chat, listen);
+    banter.ends_well().await;
+    all
+}
+
+const SECRET: &str = "nobody-elses-business";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_holds_no_message_and_no_credential_at_any_level() {
+    let database = TestDatabase::new();
+    let mongodb = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
+    for settings in [&[][..], &mongodb[..]] {
+        let log = log_of_a_chat(settings).await;
+        assert!(log.contains("stopped"), "the log was read");
+        let told = log.lines().find(|line| line.contains(SECRET));
+        assert!(told.is_none(), "{told:?}");
+    }
 }
