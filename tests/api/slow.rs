@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::app::{TestApp, sent, to_group};
+use crate::app::{TestApp, sent, to_group, to_user};
 
 /// More than the kernel, the library and the outlet hold together for one client, in 48 kB pieces.
 const FLOOD: usize = 1_800;
@@ -37,4 +37,32 @@ async fn who_stops_reading_is_dropped_and_the_others_miss_nothing() {
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.expect("the connection of who reads nothing ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_late_hears_everything_in_order() {
+    // Together more than the kernel and the library hold for one client, and less than the outlet.
+    const MESSAGES: usize = 3_000;
+    const MORE: usize = 500;
+    let filler = "x".repeat(8_000);
+    let app = TestApp::on_sqlite().await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    bob.stop_reading().await;
+    for n in 0..MESSAGES + MORE {
+        let message = to_user("bob", &format!("{n} {filler}"));
+        // Many at once, so that all is sent before the server gives up on who reads nothing.
+        match n % 250 {
+            0 => drop(sent(&mut ann, message).await),
+            _ => ann.emit("send_message", message).await,
+        }
+        if n == MESSAGES {
+            bob.read_again().await;
+        }
+    }
+    for n in 0..MESSAGES + MORE {
+        let message = bob.next_event("message").await;
+        let number = message["content"].as_str().unwrap().split(' ').next().unwrap().to_owned();
+        assert_eq!(number, n.to_string());
+    }
+    assert_eq!(app.metric("banter_dropped_packets_total").await, 0.0);
 }
