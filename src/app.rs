@@ -34,10 +34,13 @@ const DELIVERIES: usize = 4_096;
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long accepted ops may take to become durable.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long slow clients may take to be sent what waits for them.
+const LEAVE: Duration = Duration::from_secs(2);
 /// How long sockets and requests may take to close.
 const CLOSE: Duration = Duration::from_secs(2);
-/// How long the buffer may take to reach the store.
-const FLUSH: Duration = Duration::from_secs(10);
+/// How long the buffer may take to reach the store: a little longer than the limit that it sets
+/// itself, so that it can still say what is left.
+const FLUSH: Duration = Duration::from_secs(11);
 
 /// How long to wait before the store is asked again to make its tables or indexes.
 const PREPARE_AGAIN: Duration = Duration::from_secs(2);
@@ -98,7 +101,7 @@ impl App {
             auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::routes(chat, media, monitor)
+        let routes = http::routes(chat, media, monitor, &tasks)
             .route_service("/socket.io/", chat_events.layer.layer(Router::new()));
         let router = http::surround(routes, &config.http, http_metrics);
         let max_connections = config.http.max_connections as usize;
@@ -120,14 +123,15 @@ impl App {
                 served.cancel();
             }
         });
-        let crashed = tokio::select! {
-            () = shutdown.soft.cancelled() => false,
-            () = self.tasks.failed() => true,
-        };
+        tokio::select! {
+            () = shutdown.soft.cancelled() => {}
+            () = self.tasks.failed() => {}
+        }
         tokio::select! {
             () = self.stop(served) => {}
             () = shutdown.hard.cancelled() => tracing::warn!("told to stop at once"),
         }
+        let crashed = self.tasks.has_failed();
         anyhow::ensure!(!crashed, "a part of the server has crashed; its panic is in the log");
         Ok(())
     }
@@ -154,6 +158,7 @@ impl App {
         self.buffer.refuse();
         phase("events in flight", SETTLE, self.chat_events.settled()).await;
         phase("the commit of accepted messages", DRAIN, self.buffer.drained()).await;
+        phase("events and answers on their way", LEAVE, self.chat_events.handed_on()).await;
         phase("sockets", CLOSE, self.chat_events.close()).await;
         phase("requests", CLOSE, served.cancelled()).await;
         phase("the flush to the store", FLUSH, async {

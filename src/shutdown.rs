@@ -44,6 +44,11 @@ impl Tasks {
         self.failed.cancel();
     }
 
+    /// Whether a part of the server has crashed.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_cancelled()
+    }
+
     /// Resolves when a part of the server has crashed.
     pub async fn failed(&self) {
         self.failed.cancelled().await;

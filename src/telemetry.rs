@@ -17,7 +17,8 @@ pub const OPEN_METRICS_CONTENT_TYPE: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// These log what clients send, their credentials included, below `warn`.
-const NEVER_BELOW_WARN: [&str; 2] = ["socketioxide=warn", "engineioxide=warn"];
+const NEVER_BELOW_WARN: [&str; 4] =
+    ["socketioxide=warn", "engineioxide=warn", "tungstenite=warn", "tokio_tungstenite=warn"];
 
 /// The metrics of all components, which register their own.
 #[derive(Debug, Default)]

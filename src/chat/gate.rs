@@ -110,3 +110,52 @@ impl Gate {
         self.state.lock().groups.get(&group).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::model::Group;
+    use crate::store::sqlite::SqliteStore;
+
+    async fn store(group: GroupId, member: &UserId) -> (tempfile::TempDir, SqliteStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("test.db")).unwrap();
+        store.prepare().await.unwrap();
+        let (name, created_at) = ("Friends".to_owned(), Timestamp(0));
+        let (members, created_by) = (vec![member.clone()], member.clone());
+        let group = Group { id: group, name, members, created_by, created_at };
+        store.create_group(&group).await.unwrap();
+        (folder, store)
+    }
+
+    #[tokio::test]
+    async fn a_group_that_has_changed_is_unknown_until_it_is_loaded_again() {
+        let (group, ann) = (GroupId::mint(), UserId::parse("ann").unwrap());
+        let (_folder, store) = store(group, &ann).await;
+        let gate = Gate::new();
+        let is_member = || gate.enter(|inside| inside.is_member(group, &ann));
+        assert_eq!(is_member(), None);
+        gate.load(&store, group).await.unwrap();
+        assert_eq!(is_member(), Some(true));
+        store.remove_member(group, &ann).await.unwrap();
+        gate.enter(|inside| inside.forget(group));
+        assert_eq!(is_member(), None);
+        gate.load(&store, group).await.unwrap();
+        assert_eq!(is_member(), Some(false));
+    }
+
+    #[tokio::test]
+    async fn a_load_waits_for_the_change_of_its_group() {
+        let (group, ann) = (GroupId::mint(), UserId::parse("ann").unwrap());
+        let (_folder, store) = store(group, &ann).await;
+        let gate = Gate::new();
+        let change = gate.change(group).await;
+        let mut load = std::pin::pin!(gate.load(&store, group));
+        assert!(load.as_mut().now_or_never().is_none());
+        store.remove_member(group, &ann).await.unwrap();
+        drop(change);
+        assert!(!load.await.unwrap().contains(&ann));
+    }
+}

@@ -113,6 +113,11 @@ pub(super) async fn wrong_method() -> Response {
 }
 
 /// The answer of last resort; the panic itself is in the log, with its place.
-pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+pub(super) fn crashed() -> Response {
     detail(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on the server")
+}
+
+/// The same, where the panic was caught.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    crashed()
 }

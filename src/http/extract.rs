@@ -3,13 +3,28 @@
 use std::collections::HashMap;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::error::{HttpError, InvalidField};
 use crate::error::Error;
 use crate::model::{GroupId, UserId};
+
+/// The parts of the path that a route names.
+pub(super) struct Segments<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(segments)) => Ok(Self(segments)),
+            // What can be wrong with texts is that they are no UTF-8.
+            Err(error) => Err(InvalidField::value("path", "", error.body_text()).into()),
+        }
+    }
+}
 
 /// The parameters behind the question mark.
 pub(super) struct Params(HashMap<String, String>);
@@ -90,6 +105,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             // The path of the whole body is a dot, which names nothing.
             InvalidField::new("body", place.trim_matches('.'), error.inner(), kind)
         })?;
+        json.end().map_err(|error| InvalidField::new("body", "", error, "json_invalid"))?;
         Ok(Self(body))
     }
 }

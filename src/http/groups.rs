@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::error::{HttpError, InvalidField};
-use super::extract::{Body, Params, path_group, path_user};
+use super::extract::{Body, Params, Segments, path_group, path_user};
 use crate::chat::Chat;
 use crate::model::{Group, UserId};
 use crate::wire::rest::{GroupRow, NewGroup, Removed};
@@ -28,21 +28,21 @@ pub(super) async fn create(
 
 pub(super) async fn of_user(
     State(chat): State<Arc<Chat>>,
-    Path(user_id): Path<String>,
+    Segments(user_id): Segments<String>,
 ) -> Result<Response, HttpError> {
     Ok(rows(&chat.groups_of(&path_user("user_id", &user_id)?).await?))
 }
 
 pub(super) async fn search(
     State(chat): State<Arc<Chat>>,
-    Path(name): Path<String>,
+    Segments(name): Segments<String>,
 ) -> Result<Response, HttpError> {
     Ok(rows(&chat.search_groups(&name).await?))
 }
 
 pub(super) async fn add_member(
     State(chat): State<Arc<Chat>>,
-    Path((group_id, user_id)): Path<(String, String)>,
+    Segments((group_id, user_id)): Segments<(String, String)>,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
     chat.add_member(group, &path_user("user_id", &user_id)?).await?;
@@ -51,7 +51,7 @@ pub(super) async fn add_member(
 
 pub(super) async fn remove_member(
     State(chat): State<Arc<Chat>>,
-    Path(group_id): Path<String>,
+    Segments(group_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
@@ -62,7 +62,7 @@ pub(super) async fn remove_member(
 
 pub(super) async fn delete(
     State(chat): State<Arc<Chat>>,
-    Path(group_id): Path<String>,
+    Segments(group_id): Segments<String>,
 ) -> Result<Response, HttpError> {
     chat.delete_group(path_group("group_id", &group_id)?).await?;
     Ok(Json(json!({"message": "Group deleted successfully"})).into_response())

@@ -1,6 +1,12 @@
-//! Cuts a connection whose request head takes too long. hyper has one timer for both the rest
-//! between two requests and the head of the next; a connection may rest for longer than a head may
-//! take, so the head is timed here, where its first byte is seen.
+//! Cuts a connection whose request head takes too long, or whose client takes nothing any more.
+//!
+//! hyper has one timer for both the rest between two requests and the head of the next; a connection
+//! may rest for longer than a head may take, so the head is timed here, where its first byte is
+//! seen.
+//!
+//! Nobody above has a timer for writes. A WebSocket's heartbeat does notice a client that reads
+//! nothing, but the library then waits for the write under way, which such a client can hold up for
+//! ever, and with it all that is queued for it.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +22,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// What the connection and its requests know of each other.
 #[derive(Debug, Default)]
@@ -97,7 +103,8 @@ struct PendingHead {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// A connection whose reads fail with [`io::ErrorKind::TimedOut`] when a head takes too long.
+/// A connection whose reads fail with [`io::ErrorKind::TimedOut`] when a head takes too long, and
+/// whose writes do when the client takes nothing for too long.
 pub(super) struct Watched {
     io: TcpStream,
     /// Its place among the connections allowed, kept when it is handed to another protocol.
@@ -105,6 +112,9 @@ pub(super) struct Watched {
     watch: Arc<Watch>,
     head_timeout: Duration,
     head: Option<PendingHead>,
+    write_timeout: Duration,
+    /// Runs while a write waits for the client.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
@@ -113,11 +123,37 @@ impl Watched {
         io: TcpStream,
         slot: OwnedSemaphorePermit,
         head_timeout: Duration,
+        write_timeout: Duration,
     ) -> (Self, Arc<Watch>) {
         let watch = Arc::new(Watch::default());
         let head =
             PendingHead { requests: 0, deadline: Instant::now() + head_timeout, timer: None };
-        (Self { io, _slot: slot, watch: watch.clone(), head_timeout, head: Some(head) }, watch)
+        let watched = Self {
+            io,
+            _slot: slot,
+            watch: watch.clone(),
+            head_timeout,
+            head: Some(head),
+            write_timeout,
+            stalled: None,
+        };
+        (watched, watch)
+    }
+
+    /// Passes on what became of a write, or that it has waited too long.
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let timeout = self.write_timeout;
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_head_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -162,7 +198,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buffer)
+        let written = Pin::new(&mut self.io).poll_write(cx, buffer);
+        self.poll_written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -170,7 +207,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, buffers)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, buffers);
+        self.poll_written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::error::{HttpError, InvalidField};
-use super::extract::{Params, path_group, path_user};
+use super::extract::{Params, Segments, path_group, path_user};
 use crate::chat::Chat;
 use crate::model::{Conversation, MessageRef};
 use crate::wire::events::{ChatType, DeleteFor};
@@ -19,7 +19,7 @@ const DEFAULT_LIMIT: usize = 50;
 
 pub(super) async fn history(
     State(chat): State<Arc<Chat>>,
-    Path((user_id, other_id)): Path<(String, String)>,
+    Segments((user_id, other_id)): Segments<(String, String)>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let viewer = path_user("user_id", &user_id)?;
@@ -35,7 +35,7 @@ pub(super) async fn history(
 
 pub(super) async fn delete(
     State(chat): State<Arc<Chat>>,
-    Path(message_id): Path<String>,
+    Segments(message_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let message = MessageRef::parse(&message_id)

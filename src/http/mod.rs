@@ -2,6 +2,7 @@
 
 mod error;
 mod extract;
+mod finish;
 mod groups;
 mod head_watch;
 mod health;
@@ -28,6 +29,7 @@ use tower_http::trace::TraceLayer;
 
 use crate::chat::Chat;
 use crate::media::MediaStore;
+use crate::shutdown::Tasks;
 
 pub use health::Monitor;
 pub use metrics::HttpMetrics;
@@ -55,7 +57,7 @@ const MAX_BODY_BYTES: usize = 1_000_000;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All routes, on one screen. The old server's paths work with and without their last slash.
-pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor) -> Router {
+pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Tasks) -> Router {
     let api = Router::new()
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
@@ -65,7 +67,8 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor) -> Router {
         .route("/groups/search/{name}", get(groups::search))
         .route("/groups/{group_id}/remove", post(groups::remove_member))
         .route("/group/{group_id}/{user_id}", post(groups::add_member))
-        .with_state(chat);
+        .with_state(chat)
+        .layer(from_fn_with_state(tasks.clone(), finish::run_to_end));
     let health = Router::new()
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))

@@ -32,6 +32,10 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// that sends requests should be the one that closes, or a request meets a closing connection.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// A client whose network is gone for longer connects anew anyway; what waits for it meanwhile is
+/// memory.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// About 50 kB each, with the buffers of the kernel: what a machine with 4 GB can bear.
 pub const MAX_CONNECTIONS: usize = 50_000;
 
@@ -50,6 +54,8 @@ pub struct ServeConfig {
     pub head_timeout: Duration,
     /// How long a connection may rest between two requests.
     pub idle_timeout: Duration,
+    /// How long a write, also of an upgraded connection, may wait for a client that takes nothing.
+    pub write_timeout: Duration,
     /// How many connections, upgraded ones included, may be open at once. Further ones wait in the
     /// kernel's backlog.
     pub max_connections: usize,
@@ -60,6 +66,7 @@ impl Default for ServeConfig {
         Self {
             head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
         }
     }
@@ -144,7 +151,7 @@ async fn run(
     config: ServeConfig,
     stop: CancellationToken,
 ) {
-    let (io, watch) = Watched::new(stream, slot, config.head_timeout);
+    let (io, watch) = Watched::new(stream, slot, config.head_timeout, config.write_timeout);
     let on_request = watch.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let request_guard = on_request.begin_request();
@@ -219,7 +226,12 @@ mod tests {
     }
 
     fn config() -> ServeConfig {
-        ServeConfig { head_timeout: LONG, idle_timeout: LONG, max_connections: 10 }
+        ServeConfig {
+            head_timeout: LONG,
+            idle_timeout: LONG,
+            write_timeout: LONG,
+            max_connections: 10,
+        }
     }
 
     fn hello() -> Router {
@@ -239,6 +251,17 @@ mod tests {
     async fn is_cut(stream: &mut TcpStream) -> bool {
         let mut rest = Vec::new();
         timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut() {
+        // Larger than what the kernel holds for both sides.
+        let app = Router::new().route("/", get(|| async { vec![0_u8; 32 * 1024 * 1024] }));
+        let server = start(app, ServeConfig { write_timeout: SHORT, ..config() }).await;
+        let mut stream = server.connect().await;
+        stream.write_all(REQUEST).await.unwrap();
+        sleep(SHORT * 3).await;
+        assert!(is_cut(&mut stream).await);
     }
 
     #[tokio::test]
@@ -388,7 +411,12 @@ mod tests {
                 (hyper::StatusCode::SWITCHING_PROTOCOLS, headers)
             }),
         );
-        let short = ServeConfig { head_timeout: SHORT, idle_timeout: SHORT, max_connections: 1 };
+        let short = ServeConfig {
+            head_timeout: SHORT,
+            idle_timeout: SHORT,
+            max_connections: 1,
+            ..config()
+        };
         let server = start(app, short).await;
         let mut stream = server.connect().await;
         stream

@@ -9,6 +9,7 @@ use socketioxide::ProtocolVersion;
 use socketioxide::extract::{SocketRef, TryData};
 
 use super::incoming::Incoming;
+use super::metrics::Connected;
 use super::outlet::Outlet;
 use super::turns::Turns;
 use super::{Hub, fanout, handlers};
@@ -25,6 +26,9 @@ pub(super) struct Session {
     pub(super) user: UserId,
     pub(super) turns: Turns,
     pub(super) outlet: Outlet,
+    /// The connection counts until nothing holds its session any more: what would keep a session
+    /// of a client that has gone shows in the figure.
+    _connected: Arc<Connected>,
 }
 
 /// Why a connection is refused; clients get the text in `connect_error`.
@@ -52,6 +56,7 @@ pub(super) fn admit(
                 user,
                 turns: Turns::default(),
                 outlet: Outlet::default(),
+                _connected: Arc::new(hub.metrics.connected()),
             });
             listen(&socket, hub);
             Ok(())
@@ -67,9 +72,6 @@ pub(super) fn greet(
     move |socket| {
         let hub = Arc::clone(&hub);
         Box::pin(async move {
-            hub.metrics.connected();
-            let leaving = hub.metrics.clone();
-            socket.on_disconnect(async move || leaving.disconnected());
             if let Some(session) = socket.extensions.get::<Session>() {
                 tell_unread(&hub, &socket, &session.user).await;
             }

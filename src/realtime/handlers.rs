@@ -10,7 +10,7 @@ use super::outlet::{Outlet, Packet};
 use super::{Hub, fanout};
 use crate::chat::Accepted;
 use crate::error::Error;
-use crate::model::UserId;
+use crate::model::{GroupId, UserId};
 use crate::wire::ack::{Ack, Notice};
 use crate::wire::events::{ClientEvent, DeleteFor};
 
@@ -24,7 +24,10 @@ pub(super) fn handle(
     let Incoming { name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
     let session = socket.extensions.get::<Session>();
-    let turn = session.as_ref().map(|session| session.turns.take(bytes));
+    // What the server does not know takes no turn: one that ends before it begins would let the
+    // next event pass those before it.
+    let acts = session.as_ref().filter(|_| event.is_some());
+    let turn = acts.map(|session| session.turns.take(bytes));
     let in_flight = hub.in_flight.token();
     async move {
         let _in_flight = in_flight;
@@ -59,7 +62,7 @@ async fn act(
     let done = |accepted: Accepted<()>| accepted.map(|()| Ack::Done);
     Ok(match event {
         ClientEvent::JoinGroup(group) => {
-            chat.join(user, group, || socket.join(fanout::group_room(group))).await?;
+            chat.join(user, group, || enter(socket, group)).await?;
             Accepted::settled(Ack::Done)
         }
         ClientEvent::LeaveGroup(group) => {
@@ -79,6 +82,15 @@ async fn act(
             accepted.map(|()| Ack::Success("Message deleted successfully"))
         }
     })
+}
+
+/// Lets a socket into a group's room. The library forgets a socket's rooms when it ends; a room
+/// that it enters later would hold it for ever.
+fn enter(socket: &SocketRef, group: GroupId) {
+    socket.join(fanout::group_room(group));
+    if !socket.connected() {
+        socket.leave_all();
+    }
 }
 
 /// Answers an event: by its acknowledgement, and by `error` or `success` for clients that listen
@@ -110,5 +122,45 @@ fn answer(
         && let Some(outcome) = fanout::encode(name, &outcome)
     {
         outlet.send(hub, socket, Packet::Ack(to, outcome));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use socketioxide::SocketIo;
+    use tower::{Layer, ServiceExt};
+
+    use super::*;
+
+    /// A socket that has connected, by long polling.
+    async fn connected() -> SocketRef {
+        let (layer, io) = SocketIo::builder().build_layer();
+        io.ns("/", async || ());
+        let service = layer.layer(Router::new());
+        let ask = async |request: axum::http::request::Builder, body: &'static str| {
+            let answer = service.clone().oneshot(request.body(Body::from(body)).unwrap());
+            let body = to_bytes(Body::new(answer.await.unwrap().into_body()), 1_000).await;
+            String::from_utf8(body.unwrap().to_vec()).unwrap()
+        };
+        let url = "/socket.io/?EIO=4&transport=polling";
+        let open = ask(Request::get(url), "").await;
+        let open: serde_json::Value = serde_json::from_str(&open[1..]).unwrap();
+        let url = format!("{url}&sid={}", open["sid"].as_str().unwrap());
+        ask(Request::post(&url), "40{}").await;
+        ask(Request::get(&url), "").await;
+        io.sockets().remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_has_ended_enters_no_room() {
+        let socket = connected().await;
+        enter(&socket, GroupId::mint());
+        assert_eq!(socket.rooms().len(), 1);
+        socket.clone().disconnect().unwrap();
+        enter(&socket, GroupId::mint());
+        assert!(socket.rooms().is_empty());
     }
 }

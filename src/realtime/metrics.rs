@@ -11,6 +11,16 @@ struct EventLabel {
     event: &'static str,
 }
 
+/// One connection, counted for as long as this is held.
+#[derive(Debug)]
+pub(super) struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Handles to the counters; cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Metrics {
@@ -50,12 +60,9 @@ impl Metrics {
         m
     }
 
-    pub(super) fn connected(&self) {
+    pub(super) fn connected(&self) -> Connected {
         self.connections.inc();
-    }
-
-    pub(super) fn disconnected(&self) {
-        self.connections.dec();
+        Connected(self.connections.clone())
     }
 
     /// An event came in; one that the server does not know counts as `unknown`.
@@ -75,7 +82,7 @@ impl Metrics {
         self.deliveries.inc_by(sockets);
     }
 
-    pub(super) fn dropped(&self) {
-        self.dropped.inc();
+    pub(super) fn dropped(&self, packets: u64) {
+        self.dropped.inc_by(packets);
     }
 }

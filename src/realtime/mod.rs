@@ -63,6 +63,7 @@ pub struct Realtime {
     pub layer: SocketIoLayer,
     io: SocketIo,
     in_flight: TaskTracker,
+    draining: TaskTracker,
 }
 
 /// What every handler stands on.
@@ -72,6 +73,8 @@ struct Hub {
     tasks: Tasks,
     /// The events that are being handled.
     in_flight: TaskTracker,
+    /// The sockets for which packets wait in an outlet.
+    draining: TaskTracker,
 }
 
 impl Realtime {
@@ -98,23 +101,31 @@ impl Realtime {
                     .max_incoming_binary_buf_size(payload),
             )
             .build_layer();
-        let in_flight = TaskTracker::new();
+        let (in_flight, draining) = (TaskTracker::new(), TaskTracker::new());
         in_flight.close();
+        draining.close();
         let hub = Arc::new(Hub {
             chat,
             metrics: Metrics::register(registry),
             tasks: tasks.clone(),
             in_flight: in_flight.clone(),
+            draining: draining.clone(),
         });
         let admit = connect::admit(Arc::clone(&hub));
         io.ns("/", connect::greet(Arc::clone(&hub)).with(admit));
         tasks.spawn_worker("fan-out", fanout::run(hub, io.clone(), deliveries));
-        Self { layer, io, in_flight }
+        Self { layer, io, in_flight, draining }
     }
 
     /// Waits until every event that came in has been answered.
     pub async fn settled(&self) {
         self.in_flight.wait().await;
+    }
+
+    /// Waits until the library has taken all that waits for a socket; it sends that before it ends a
+    /// connection.
+    pub async fn handed_on(&self) {
+        self.draining.wait().await;
     }
 
     /// Ends every connection; clients reconnect elsewhere by themselves.

@@ -29,7 +29,8 @@ const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 
-/// A socket that takes nothing for this long is given up; its heartbeat will end it.
+/// What waits for a socket that takes nothing for this long is given up; the end of its connection
+/// is near.
 const STUCK: Duration = Duration::from_secs(10);
 
 /// A packet, encoded once for all who get it.
@@ -69,6 +70,16 @@ struct Waiting {
     has_lost: bool,
 }
 
+impl Waiting {
+    /// Counts lost packets, and says so once per socket.
+    fn lose(&mut self, packets: usize, hub: &Hub, socket: &SocketRef) {
+        hub.metrics.dropped(packets as u64);
+        if !std::mem::replace(&mut self.has_lost, true) {
+            tracing::warn!(socket = %socket.id, "a client reads too slowly and loses events");
+        }
+    }
+}
+
 /// What waits for one socket; clones are the same queue. The socket holds it, so it holds the
 /// socket only while something waits.
 #[derive(Debug, Clone, Default)]
@@ -84,23 +95,22 @@ impl Outlet {
         }
         let bytes = waiting.bytes + packet.weight();
         if waiting.packets.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
-            hub.metrics.dropped();
-            if !std::mem::replace(&mut waiting.has_lost, true) {
-                tracing::warn!(socket = %socket.id, "a client reads too slowly and loses events");
-            }
+            waiting.lose(1, hub, socket);
             return false;
         }
         waiting.packets.push_back(packet);
         waiting.bytes = bytes;
         if !std::mem::replace(&mut waiting.is_draining, true) {
-            let (outlet, socket) = (self.clone(), socket.clone());
-            hub.tasks.spawn(async move { outlet.drain(&socket).await });
+            let (outlet, hub, socket) = (self.clone(), Arc::clone(hub), socket.clone());
+            let (tasks, draining) = (hub.tasks.clone(), hub.draining.clone());
+            let drain = async move { outlet.drain(&hub, &socket).await };
+            tasks.spawn(draining.track_future(drain));
         }
         true
     }
 
     /// Hands on what waits, as the socket takes it, until nothing waits any more.
-    async fn drain(&self, socket: &SocketRef) {
+    async fn drain(&self, hub: &Hub, socket: &SocketRef) {
         let mut pause = FIRST_PAUSE;
         let mut last_progress = Instant::now();
         while let Some(progress) = self.hand_on(socket) {
@@ -108,9 +118,7 @@ impl Outlet {
                 last_progress = Instant::now();
                 pause = FIRST_PAUSE;
             } else if last_progress.elapsed() > STUCK {
-                tracing::warn!(socket = %socket.id, "a client takes nothing any more; given up");
-                self.give_up();
-                return;
+                return self.give_up(hub, socket);
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -133,7 +141,10 @@ impl Outlet {
         None
     }
 
-    fn give_up(&self) {
-        *self.0.lock() = Waiting { has_lost: true, ..Waiting::default() };
+    fn give_up(&self, hub: &Hub, socket: &SocketRef) {
+        let mut waiting = self.0.lock();
+        let lost = waiting.packets.len();
+        waiting.lose(lost, hub, socket);
+        *waiting = Waiting { has_lost: true, ..Waiting::default() };
     }
 }

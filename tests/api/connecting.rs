@@ -1,8 +1,11 @@
 //! Who gets in, by which transport.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::app::{TestApp, sent, to_user};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::app::{TestApp, sent, to_group, to_user};
 use crate::sio::{Client, Transport};
 
 #[tokio::test]
@@ -50,6 +53,29 @@ async fn the_first_event_of_a_connection_is_heard() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_clients_that_have_gone() {
+    let app = TestApp::on_sqlite().await;
+    let group = app.group("ann", &["ann", "bob"]).await;
+    for n in 0..300 {
+        let mut client = app.user("ann").await;
+        client.emit("join_group", json!(group)).await;
+        client.send_with_ack("send_message", &[to_group(&group, "bye")]).await;
+        match n % 3 {
+            0 => client.disconnect().await,
+            // The connection is cut.
+            1 => drop(client),
+            _ => {
+                client.raw_send("41").await;
+                drop(client);
+            }
+        }
+    }
+    while app.metric("banter_connections").await != 0.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn connections_are_counted() {
     let app = TestApp::on_sqlite().await;
@@ -60,5 +86,32 @@ async fn connections_are_counted() {
     ann.disconnect().await;
     while app.metric("banter_connections").await != 1.0 {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn pages_of_foreign_origins_get_in_by_no_transport() {
+    const HOME: &str = "https://chat.example.com";
+    let app = TestApp::with(&[("CORS_ORIGINS", HOME)]).await;
+    let http = reqwest::Client::new();
+    for (origin, is_let_in) in [
+        (Some("https://evil.example.com"), false),
+        (Some("https://chat.example.com.evil.example"), false),
+        (Some("null"), false),
+        (Some(HOME), true),
+        (None, true),
+    ] {
+        let url = format!("{}/socket.io/?EIO=4&transport=", app.addr);
+        let mut request = format!("ws://{url}websocket").into_client_request().unwrap();
+        let mut polling = http.get(format!("http://{url}polling"));
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", origin.parse().unwrap());
+            polling = polling.header("origin", origin);
+        }
+        let upgraded = tokio_tungstenite::connect_async(request).await;
+        assert_eq!(upgraded.is_ok(), is_let_in, "{origin:?}");
+        let status = polling.send().await.unwrap().status();
+        assert_eq!(status.is_success(), is_let_in, "{origin:?}");
+        assert!(is_let_in || status == reqwest::StatusCode::FORBIDDEN, "{origin:?}: {status}");
     }
 }

@@ -94,6 +94,7 @@ async fn a_removed_member_hears_and_says_nothing_more(app: TestApp) {
     is_notice(&to_bob, &group, "You have been removed from group: Friends");
     sent(&mut ann, to_group(&group, "he is gone")).await;
     bob.no_event("message", QUIET).await;
+    bob.no_event("notification", QUIET).await;
     refused(&mut bob, "send_message", to_group(&group, "hello?"), "forbidden").await;
     refused(&mut bob, "join_group", json!(group), "forbidden").await;
     assert_eq!(app.request(Method::POST, &path).await.0, StatusCode::NOT_FOUND);
@@ -149,6 +150,7 @@ async fn a_group_of_the_wrong_form_is_refused(app: TestApp) {
         (group("a", json!([""])), StatusCode::UNPROCESSABLE_ENTITY),
         (json!({"name": "a"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY),
         ("{".to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+        (group("a", json!(["ann"])) + "{}", StatusCode::UNPROCESSABLE_ENTITY),
         ("[".repeat(100_000), StatusCode::UNPROCESSABLE_ENTITY),
         (group("a", json!(vec!["x".repeat(90); 11_500])), StatusCode::PAYLOAD_TOO_LARGE),
     ] {

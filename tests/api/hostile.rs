@@ -114,4 +114,9 @@ async fn paths_and_methods_that_are_not_there_are_answered_in_json() {
         let (status, _) = app.get(path).await;
         assert!(status.is_client_error(), "{path}: {status}");
     }
+    for path in ["/groups/%ff", "/messages/%ff/b", "/groups/search/%ff"] {
+        let (status, body) = app.get(path).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        assert_eq!(body["detail"][0]["loc"], json!(["path"]), "{path}: {body}");
+    }
 }

@@ -9,15 +9,19 @@ mod mongod;
 mod sio;
 
 mod app;
+mod away;
+mod binary;
 mod changes;
 mod connecting;
 mod groups;
 mod health;
 mod history;
 mod hostile;
+mod old_server;
 mod order;
 mod reading;
 mod sending;
+mod slow;
 mod stopping;
 
 /// Runs each test on each store.

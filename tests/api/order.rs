@@ -1,12 +1,17 @@
 //! One order for everybody: a socket's events, a conversation's messages.
 
+use std::collections::HashMap;
+
+use reqwest::Method;
 use serde_json::json;
 
-use crate::app::{TestApp, to_user};
+use crate::app::{TestApp, to_group, to_user};
+use crate::sio::Packet;
 
 crate::on_both_stores![
     events_of_one_socket_act_in_the_order_in_which_they_were_sent,
     two_senders_are_heard_and_stored_in_one_order,
+    an_event_that_the_server_does_not_know_lets_none_overtake,
 ];
 
 async fn events_of_one_socket_act_in_the_order_in_which_they_were_sent(app: TestApp) {
@@ -45,4 +50,52 @@ async fn two_senders_are_heard_and_stored_in_one_order(app: TestApp) {
         assert_eq!(stored, heard_by_ann);
         app.flushed().await;
     }
+}
+
+async fn an_event_that_the_server_does_not_know_lets_none_overtake(app: TestApp) {
+    let group = app.group("ann", &["ann"]).await;
+    let mut ann = app.user("ann").await;
+    ann.emit_ack("join_group", json!(group)).await;
+    for n in 0..20 {
+        // After a change of its members the group must be loaded: its message waits for the store.
+        let path = format!("/group/{group}/member{n}");
+        assert!(app.request(Method::POST, &path).await.0.is_success());
+        ann.emit("send_message", to_group(&group, "first")).await;
+        ann.emit("order_pizza", json!({})).await;
+        ann.emit("send_message", to_user("ann", "second")).await;
+        for expected in ["first", "second"] {
+            assert_eq!(ann.next_event("message").await["content"], expected);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_10_000_arrives_in_order_and_each_is_acknowledged() {
+    const MESSAGES: usize = 10_000;
+    let app = TestApp::on_sqlite().await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let mut unanswered = HashMap::new();
+    for n in 0..MESSAGES {
+        let content = json!(n.to_string());
+        let id = ann.send_with_ack("send_message", &[to_user("bob", &n.to_string())]).await;
+        unanswered.insert(id, content);
+    }
+    for n in 0..MESSAGES {
+        assert_eq!(bob.next_event("message").await["content"], json!(n.to_string()));
+    }
+    let mut heard = 0;
+    while heard < MESSAGES || !unanswered.is_empty() {
+        match ann.next_packet().await {
+            Packet::Ack { id, args } => {
+                let content = unanswered.remove(&id).expect("one answer each");
+                assert_eq!(args[0]["message"]["content"], content);
+            }
+            Packet::Event { name, args, .. } if name == "message" => {
+                assert_eq!(args[0]["content"], json!(heard.to_string()));
+                heard += 1;
+            }
+            other => panic!("neither message nor answer: {other:?}"),
+        }
+    }
+    assert_eq!(app.metric("banter_dropped_packets_total").await, 0.0);
 }

@@ -58,6 +58,7 @@ enum Command {
     Text(String),
     Binary(Vec<u8>),
     StopReading,
+    ReadAgain,
     Close,
 }
 
@@ -268,6 +269,11 @@ impl Client {
         self.command(Command::StopReading).await;
     }
 
+    /// Goes on after [`stop_reading`](Self::stop_reading).
+    pub(crate) async fn read_again(&mut self) {
+        self.command(Command::ReadAgain).await;
+    }
+
     /// Leaves politely: DISCONNECT, then the end of the connection.
     pub(crate) async fn disconnect(mut self) {
         self.raw_send("41").await;
@@ -327,6 +333,7 @@ async fn run_websocket(
                     }
                 }
                 Some(Command::StopReading) => reading = false,
+                Some(Command::ReadAgain) => reading = true,
                 Some(Command::Close) => {
                     let _ = socket.close(None).await;
                     break "closed by the client".to_owned();
@@ -397,7 +404,7 @@ async fn run_posts(
         let text = match command {
             Command::Text(text) => text,
             Command::Close => "1".to_owned(),
-            Command::Binary(_) | Command::StopReading => continue,
+            Command::Binary(_) | Command::StopReading | Command::ReadAgain => continue,
         };
         let answer = timeout(PATIENCE, http.post(&url).body(text).send()).await;
         let refused = match answer {

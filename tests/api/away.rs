@@ -1,0 +1,98 @@
+//! MongoDB goes away and comes back: nobody who chats has to know.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, sent, to_group, to_user};
+use crate::mongod::Mongod;
+
+/// How long what must come may take; only a failure waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn on(mongod: &Mongod) -> TestApp {
+    let url = mongod.url();
+    TestApp::with(&[("MONGO_URL", &url), ("BREAKER_OPEN", "0.5")]).await
+}
+
+fn contents(rows: &[Value]) -> Vec<&str> {
+    rows.iter().rev().map(|row| row["content"].as_str().unwrap()).collect()
+}
+
+async fn drained(app: &TestApp) {
+    tokio::time::timeout(PATIENCE, app.flushed()).await.expect("the buffer drains by itself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_go_on_and_all_is_stored_once_and_in_order_after() {
+    let mut mongod = Mongod::start().await;
+    let app = on(&mongod).await;
+    let group = app.group("ann", &["ann", "bob"]).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    bob.emit_ack("join_group", json!(group)).await;
+    sent(&mut ann, to_user("bob", "before")).await;
+    drained(&app).await;
+    mongod.kill();
+
+    let mut said = vec!["before".to_owned()];
+    for n in 0..50 {
+        said.push(format!("d{n}"));
+        sent(&mut ann, to_user("bob", &format!("d{n}"))).await;
+        sent(&mut ann, to_group(&group, &format!("g{n}"))).await;
+    }
+    assert_eq!(bob.next_event("message").await["content"], "before");
+    for n in 0..50 {
+        assert_eq!(bob.next_event("message").await["content"], json!(format!("d{n}")));
+        assert_eq!(bob.next_event("message").await["content"], json!(format!("g{n}")));
+    }
+    let id = sent(&mut ann, to_user("bob", "helo")).await;
+    let edit = json!({"message_id": id, "content": "hello"});
+    assert_eq!(ann.emit_ack("edit_message", edit).await, json!({"ok": true}));
+    said.push("hello".to_owned());
+
+    assert_eq!(contents(&app.rows("/messages/bob/ann?limit=200").await), said[1..]);
+    assert_eq!(app.of_group("bob", &group).await.len(), 50);
+    let (status, body) = app.get("/messages/bob/cem").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "nothing of it is in memory: {body}");
+    let (status, body) = app.get("/health/db").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body["detail"].is_string(), "{body}");
+    assert_eq!(app.get("/health/ready").await.0, StatusCode::OK);
+    let (status, _) = app.get("/groups/ann").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+
+    mongod.restart().await;
+    drained(&app).await;
+    assert_eq!(contents(&app.rows("/messages/bob/ann?limit=200").await), said);
+    assert_eq!(app.of_group("bob", &group).await.len(), 50);
+    assert_eq!(app.get("/health/db").await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_starts_without_its_database_serves_and_connects_later() {
+    let mut mongod = Mongod::start().await;
+    mongod.kill();
+    let app = on(&mongod).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    sent(&mut ann, to_user("bob", "early")).await;
+    assert_eq!(bob.next_event("message").await["content"], "early");
+    assert_eq!(app.direct("bob", "ann").await[0]["content"], "early");
+
+    mongod.restart().await;
+    drained(&app).await;
+    assert_eq!(contents(&app.direct("bob", "ann").await), ["early"]);
+    let indexes_are_there = async {
+        loop {
+            let (_, health) = app.get("/health/db").await;
+            let indexes = &health["indexes"];
+            if indexes["messages"]["message_read_by"].is_object()
+                && indexes["groups"]["group_members"].is_object()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, indexes_are_there).await.expect("indexes are made later");
+}

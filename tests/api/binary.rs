@@ -1,0 +1,206 @@
+//! The program itself: how it refuses to start, and how signals end it.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bson::{Document, doc};
+use futures_util::TryStreamExt;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::app::to_user;
+use crate::mongod::TestDatabase;
+use crate::sio::{Client, Packet, Transport};
+
+/// How long a start or an end may take; only a failure waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Banter {
+    child: Child,
+    addr: SocketAddr,
+    log: Lines<BufReader<ChildStderr>>,
+    folder: TempDir,
+}
+
+fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_banter"));
+    command
+        .current_dir(folder.path())
+        .env_remove("MONGO_URL")
+        .env_remove("MONGODB_URL")
+        .env("PORT", "0")
+        .envs(settings.iter().copied())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Banter {
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut child = command(&folder, settings).spawn().expect("the program starts");
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let addr = Self::line_with(&mut log, "listening on http://").await;
+        let (_, addr) = addr.split_once("http://").unwrap();
+        let addr: String = addr.chars().take_while(|c| "0123456789.:".contains(*c)).collect();
+        Self { child, addr: addr.parse().unwrap(), log, folder }
+    }
+
+    async fn line_with(log: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
+        let find = async {
+            while let Some(line) = log.next_line().await.unwrap() {
+                if line.contains(text) {
+                    return line;
+                }
+            }
+            panic!("the program ended without saying {text:?}");
+        };
+        tokio::time::timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("no {text:?}"))
+    }
+
+    async fn terminate(&self) {
+        let id = self.child.id().expect("still running").to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    }
+
+    async fn ends_well(&mut self) {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends");
+        assert!(status.unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_setting_ends_the_start_and_is_named() {
+    for (name, value) in [("PORT", "many"), ("BATCH_SIZE", "0"), ("CORS_ORIGINS", "not an origin")]
+    {
+        let folder = TempDir::new().unwrap();
+        let output = command(&folder, &[(name, value)]).output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(name) && said.contains(value), "{said}");
+    }
+}
+
+/// Sends until the program, told to stop in the middle, ends; the messages it has acknowledged.
+async fn acknowledged_until_stopped(banter: &mut Banter) -> Vec<String> {
+    const BURST: usize = 5_000;
+    let mut ann = Client::connect(banter.addr, json!({"user_id": "ann"})).await;
+    for n in 0..BURST {
+        ann.send_with_ack("send_message", &[to_user("bob", &n.to_string())]).await;
+    }
+    let mut acknowledged = Vec::new();
+    loop {
+        match ann.next_packet().await {
+            Packet::Ack { args, .. } if args[0]["ok"] == json!(true) => {
+                acknowledged.push(args[0]["message"]["_id"].as_str().unwrap().to_owned());
+                if acknowledged.len() == 100 {
+                    banter.terminate().await;
+                }
+            }
+            Packet::Ack { args, .. } => assert_eq!(args[0]["error"]["code"], "unavailable"),
+            Packet::Closed(_) | Packet::Disconnect => break,
+            _ => {}
+        }
+    }
+    banter.ends_well().await;
+    assert!(acknowledged.len() >= 100);
+    acknowledged.sort();
+    acknowledged
+}
+
+fn is_among(acknowledged: &[String], stored: &[String]) {
+    for id in acknowledged {
+        assert!(stored.binary_search(id).is_ok(), "{id} was acknowledged and is not stored");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_loses_nothing_acknowledged_on_sqlite() {
+    let mut banter = Banter::start(&[]).await;
+    let acknowledged = acknowledged_until_stopped(&mut banter).await;
+    let database = rusqlite::Connection::open(banter.folder.path().join("data/banter.db")).unwrap();
+    let mut ids = database.prepare("SELECT lower(hex(id)) FROM messages ORDER BY id").unwrap();
+    let stored: Result<Vec<String>, _> = ids.query_map([], |row| row.get(0)).unwrap().collect();
+    is_among(&acknowledged, &stored.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_loses_nothing_acknowledged_on_mongodb() {
+    let database = TestDatabase::new();
+    let settings = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
+    let mut banter = Banter::start(&settings).await;
+    let acknowledged = acknowledged_until_stopped(&mut banter).await;
+    let rows = database.raw().await.collection::<Document>("messages").find(doc! {}).await.unwrap();
+    let rows: Vec<Document> = rows.try_collect().await.unwrap();
+    let mut stored: Vec<_> =
+        rows.iter().map(|row| row.get_object_id("_id").unwrap().to_hex()).collect();
+    stored.sort();
+    is_among(&acknowledged, &stored);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_the_program_at_once() {
+    // A client that reads nothing of what waits for it holds up a stop in phases.
+    let mut banter = Banter::start(&[]).await;
+    let mut ann = Client::connect(banter.addr, json!({"user_id": "ann"})).await;
+    ann.stop_reading().await;
+    let filler = "x".repeat(48_000);
+    for _ in 0..400 {
+        ann.emit("send_message", to_user("ann", &filler)).await;
+    }
+    banter.terminate().await;
+    Banter::line_with(&mut banter.log, "stopping").await;
+    banter.terminate().await;
+    Banter::line_with(&mut banter.log, "told to stop at once").await;
+    banter.ends_well().await;
+}
+
+/// The log of a chat at its most talkative.
+async fn log_of_a_chat(settings: &[(&str, &str)]) -> String {
+    let mut settings = settings.to_vec();
+    settings.push(("RUST_LOG", "trace"));
+    let mut banter = Banter::start(&settings).await;
+    let log = &mut banter.log;
+    let mut all = String::new();
+    let chat = async {
+        for transport in [Transport::WebSocket, Transport::Polling] {
+            let auth = json!({"user_id": "ann", "token": SECRET});
+            let mut ann = Client::connect_by(transport, banter.addr, auth).await;
+            let ack = ann.emit_ack("send_message", to_user("bob", SECRET)).await;
+            let edit = json!({"message_id": ack["message"]["id"], "content": SECRET});
+            assert_eq!(ann.emit_ack("edit_message", edit).await, json!({"ok": true}));
+            let wrong = json!({"to": [], "content": SECRET});
+            assert_eq!(ann.emit_ack("send_message", wrong).await["ok"], json!(false));
+            ann.disconnect().await;
+        }
+        let id = banter.child.id().expect("still running").to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    };
+    let listen = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            all += &line;
+            all.push('\n');
+        }
+    };
+    tokio::join!(chat, listen);
+    banter.ends_well().await;
+    all
+}
+
+const SECRET: &str = "nobody-elses-business";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_holds_no_message_and_no_credential_at_any_level() {
+    let database = TestDatabase::new();
+    let mongodb = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
+    for settings in [&[][..], &mongodb[..]] {
+        let log = log_of_a_chat(settings).await;
+        assert!(log.contains("stopped"), "the log was read");
+        let told = log.lines().find(|line| line.contains(SECRET));
+        assert!(told.is_none(), "{told:?}");
+    }
+}

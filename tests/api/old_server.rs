@@ -1,0 +1,89 @@
+//! A database that the old server has filled, used in place through the wire: its messages have an
+//! `id` that differs from their `_id`, and are known by either.
+
+use bson::oid::ObjectId;
+use bson::{DateTime, Document, doc};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::app::{TestApp, refused};
+use crate::mongod::TestDatabase;
+
+/// Rows as the old server wrote them: each row's `_id` and `id`.
+async fn filled(database: &TestDatabase, count: i64) -> Vec<(String, String)> {
+    let ids: Vec<_> = (0..count).map(|_| (ObjectId::new(), ObjectId::new().to_hex())).collect();
+    let rows = ids.iter().zip(0..).map(|((id, old_id), at)| {
+        doc! {
+            "_id": id, "id": old_id, "content": format!("m{at}"), "type": "direct",
+            "content_type": "text", "media_url": null, "media_metadata": null,
+            "from_user_id": "ann", "to_user_id": "bob", "status": "sent", "read_by": [],
+            "timestamp": DateTime::from_millis(1_700_000_000_000 + at), "deleted_for": [],
+        }
+    });
+    let messages = database.raw().await.collection::<Document>("messages");
+    messages.insert_many(rows).await.expect("rows");
+    ids.into_iter().map(|(id, old_id)| (id.to_hex(), old_id)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_message_is_read_edited_and_deleted_by_either_id() {
+    let database = TestDatabase::new();
+    let ids = filled(&database, 4).await;
+    let settings = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
+    let app = TestApp::with(&settings).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let notice = bob.next_event("notification").await;
+    assert_eq!(notice["unread_direct"], json!(4));
+
+    for (n, (id, old_id)) in ids[..2].iter().enumerate() {
+        // The first by its `_id`, the second by its `id`: events name the `_id`.
+        let name = if n == 0 { id } else { old_id };
+        let read = json!({"message_id": name});
+        assert_eq!(bob.emit_ack("mark_read", read).await, json!({"ok": true}));
+        let receipt = ann.next_event("message_update").await;
+        assert_eq!(
+            (&receipt["message_id"], &receipt["type"]),
+            (&json!(id), &json!("read_receipt"))
+        );
+        let edit = json!({"message_id": name, "content": format!("edited {n}")});
+        assert_eq!(ann.emit_ack("edit_message", edit).await, json!({"ok": true}));
+        for user in [&mut ann, &mut bob] {
+            assert_eq!(user.next_event("message_update").await["message_id"], json!(id));
+        }
+    }
+    for _ in ["from the buffer", "from the store"] {
+        let rows = app.direct("ann", "bob").await;
+        assert_eq!(rows.len(), 4);
+        for (row, (id, old_id)) in rows.iter().rev().zip(&ids) {
+            assert_eq!((&row["_id"], &row["id"]), (&json!(id), &json!(old_id)));
+        }
+        assert_eq!(rows[3]["content"], "edited 0");
+        assert_eq!(
+            (&rows[2]["content"], &rows[2]["read_by"]),
+            (&json!("edited 1"), &json!(["bob"]))
+        );
+        app.flushed().await;
+    }
+
+    let hide = json!({"message_id": ids[2].1, "delete_for": "me"});
+    assert_eq!(bob.emit_ack("delete_message", hide).await, json!({"ok": true}));
+    assert_eq!(bob.next_event("message_deleted").await["message_id"], json!(ids[2].0));
+    assert_eq!(app.direct("bob", "ann").await.len(), 3);
+    for (n, (id, old_id)) in ids.iter().enumerate() {
+        if n % 2 == 0 {
+            ann.emit_ack("delete_message", json!({"message_id": old_id})).await;
+        } else {
+            let path = format!("/messages/{old_id}?user_id=ann&delete_for=everyone");
+            assert_eq!(app.delete(&path).await.0, StatusCode::OK);
+        }
+        assert_eq!(ann.next_event("message_deleted").await["message_id"], json!(id));
+        for gone in [id, old_id] {
+            refused(&mut ann, "mark_read", json!({"message_id": gone}), "not_found").await;
+        }
+    }
+    app.flushed().await;
+    assert!(app.direct("ann", "bob").await.is_empty());
+    let left = database.raw().await.collection::<Document>("messages");
+    assert_eq!(left.count_documents(doc! {}).await.unwrap(), 0);
+    app.stop().await;
+}

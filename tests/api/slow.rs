@@ -1,0 +1,74 @@
+//! A client that stops reading: it costs itself its events, and nobody else anything.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::app::{TestApp, sent, to_group, to_user};
+
+/// More than the kernel, the library and the outlet hold together for one client, in 48 kB pieces.
+const FLOOD: usize = 1_800;
+const PIECE: usize = 48_000;
+const BATCH: usize = 100;
+
+/// How long the end of a connection may take; only a failure waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_reading_is_dropped_and_the_others_miss_nothing() {
+    let app = TestApp::with(&[("PING_INTERVAL", "1000"), ("PING_TIMEOUT", "1000")]).await;
+    let group = app.group("ann", &["ann", "bob", "eve"]).await;
+    let (mut ann, mut bob, mut eve) =
+        (app.user("ann").await, app.user("bob").await, app.user("eve").await);
+    for member in [&mut bob, &mut eve] {
+        assert_eq!(member.emit_ack("join_group", json!(group)).await, json!({"ok": true}));
+    }
+    eve.stop_reading().await;
+    let filler = "x".repeat(PIECE);
+    // Many at once, so that the flood is over before the connection of who reads nothing is cut.
+    for first in (0..FLOOD).step_by(BATCH) {
+        for n in first..first + BATCH {
+            ann.emit("send_message", to_group(&group, &format!("{n} {filler}"))).await;
+        }
+        for n in first..first + BATCH {
+            let heard = bob.next_event("message").await;
+            let number = heard["content"].as_str().unwrap().split(' ').next().unwrap().to_owned();
+            assert_eq!(number, n.to_string());
+        }
+    }
+    assert!(app.metric("banter_dropped_packets_total").await > 0.0);
+    let gone = async {
+        while app.metric("banter_connections").await != 2.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the connection of who reads nothing ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_late_hears_everything_in_order() {
+    // Together more than the kernel and the library hold for one client, and less than the outlet.
+    const MESSAGES: usize = 3_000;
+    const MORE: usize = 500;
+    let filler = "x".repeat(8_000);
+    let app = TestApp::on_sqlite().await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    bob.stop_reading().await;
+    for n in 0..MESSAGES + MORE {
+        let message = to_user("bob", &format!("{n} {filler}"));
+        // Many at once, so that all is sent before the server gives up on who reads nothing.
+        match n % 250 {
+            0 => drop(sent(&mut ann, message).await),
+            _ => ann.emit("send_message", message).await,
+        }
+        if n == MESSAGES {
+            bob.read_again().await;
+        }
+    }
+    for n in 0..MESSAGES + MORE {
+        let message = bob.next_event("message").await;
+        let number = message["content"].as_str().unwrap().split(' ').next().unwrap().to_owned();
+        assert_eq!(number, n.to_string());
+    }
+    assert_eq!(app.metric("banter_dropped_packets_total").await, 0.0);
+}
