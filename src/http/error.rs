@@ -7,6 +7,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::{Error, ErrorCode};
 
@@ -22,7 +23,8 @@ pub(super) enum HttpError {
 /// A part of a request that has the wrong form: 422 with `[{loc, msg, type}]`.
 #[derive(Debug, Serialize)]
 pub(super) struct InvalidField {
-    loc: Vec<String>,
+    /// `path`, `query` or `body`, then names of fields and indexes into lists.
+    loc: Vec<Value>,
     msg: String,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -31,18 +33,27 @@ pub(super) struct InvalidField {
 impl InvalidField {
     /// A required part that is not there.
     pub(super) fn missing(place: &str, field: &str) -> Self {
-        Self::new(place, field, "Field required", "missing")
+        Self::new(place, [field.into()], "Field required", "missing")
     }
 
     /// A part whose value is not allowed, and what is.
     pub(super) fn value(place: &str, field: &str, allowed: impl Display) -> Self {
-        Self::new(place, field, allowed, "value_error")
+        Self::new(place, [field.into()], allowed, "value_error")
     }
 
-    /// A part by its place (`path`, `query`, `body`) and its dotted name there.
-    pub(super) fn new(place: &str, field: &str, msg: impl Display, kind: &'static str) -> Self {
-        let inside = field.split('.').filter(|part| !part.is_empty()).map(str::to_owned);
-        let loc = std::iter::once(place.to_owned()).chain(inside).collect();
+    /// A place (`path`, `query`, `body`) that can't be read at all.
+    pub(super) fn unreadable(place: &str, msg: impl Display, kind: &'static str) -> Self {
+        Self::new(place, [], msg, kind)
+    }
+
+    /// A part by its place and the way to it from there.
+    pub(super) fn new(
+        place: &str,
+        way: impl IntoIterator<Item = Value>,
+        msg: impl Display,
+        kind: &'static str,
+    ) -> Self {
+        let loc = std::iter::once(Value::from(place)).chain(way).collect();
         Self { loc, msg: msg.to_string(), kind }
     }
 }
@@ -110,6 +121,11 @@ pub(super) async fn no_route() -> Response {
 
 pub(super) async fn wrong_method() -> Response {
     detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+/// The answer to a request that took too long. It may have been done all the same.
+pub(super) fn too_slow() -> Response {
+    detail(StatusCode::REQUEST_TIMEOUT, "The request took too long")
 }
 
 /// The answer of last resort; the panic itself is in the log, with its place.

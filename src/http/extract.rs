@@ -6,6 +6,8 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use super::error::{HttpError, InvalidField};
 use crate::error::Error;
@@ -21,7 +23,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
         match Path::from_request_parts(parts, state).await {
             Ok(Path(segments)) => Ok(Self(segments)),
             // What can be wrong with texts is that they are no UTF-8.
-            Err(error) => Err(InvalidField::value("path", "", error.body_text()).into()),
+            Err(error) => {
+                Err(InvalidField::unreadable("path", error.body_text(), "value_error").into())
+            }
         }
     }
 }
@@ -35,7 +39,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
-            Err(error) => Err(InvalidField::value("query", "", error.body_text()).into()),
+            Err(error) => {
+                Err(InvalidField::unreadable("query", error.body_text(), "value_error").into())
+            }
         }
     }
 }
@@ -100,12 +106,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             .map_err(|_| Error::TooLarge("The body is too large, or broke off".into()))?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let place = error.path().to_string();
             let kind = if error.inner().is_data() { "value_error" } else { "json_invalid" };
-            // The path of the whole body is a dot, which names nothing.
-            InvalidField::new("body", place.trim_matches('.'), error.inner(), kind)
+            let way = error.path().iter().filter_map(step).collect::<Vec<_>>();
+            InvalidField::new("body", way, error.inner(), kind)
         })?;
-        json.end().map_err(|error| InvalidField::new("body", "", error, "json_invalid"))?;
+        json.end().map_err(|error| InvalidField::unreadable("body", error, "json_invalid"))?;
         Ok(Self(body))
     }
+}
+
+fn step(segment: &Segment) -> Option<Value> {
+    match segment {
+        Segment::Seq { index } => Some(Value::from(*index)),
+        Segment::Map { key } => Some(Value::from(key.as_str())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// A field of a body that must be given.
+pub(super) fn required<T>(field: &str, value: Option<T>) -> Result<T, InvalidField> {
+    value.ok_or_else(|| InvalidField::missing("body", field))
 }

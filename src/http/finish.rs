@@ -1,12 +1,18 @@
-//! Requests that go on to their end when their client does not wait for it.
+//! How long a client waits for a request, and what becomes of one for which it does not.
+
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::error;
 use crate::shutdown::Tasks;
+
+/// Longest that a route may take, uploads and downloads excepted.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Middleware that runs a request in a task of its own. Without it a handler is dropped where it
 /// waits as soon as its client goes away: a member would be removed from the store, and still be
@@ -22,6 +28,14 @@ pub(super) async fn run_to_end(
         let _ = answer.send(next.run(request).await);
     });
     answered.await.unwrap_or_else(|_| error::crashed())
+}
+
+/// Middleware that answers 408 when a request takes longer than [`REQUEST_TIMEOUT`].
+pub(super) async fn answer_in_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => error::too_slow(),
+    }
 }
 
 #[cfg(test)]
@@ -76,5 +90,14 @@ mod tests {
         }
         let answer = app(post(fault), &Tasks::default()).oneshot(request()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_answered() {
+        let app = Router::new()
+            .route("/", post(std::future::pending::<StatusCode>))
+            .layer(axum::middleware::from_fn(answer_in_time));
+        let answer = app.oneshot(request()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
     }
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::error::{HttpError, InvalidField};
-use super::extract::{Body, Params, Segments, path_group, path_user};
+use super::extract::{Body, Params, Segments, path_group, path_user, required};
 use crate::chat::Chat;
 use crate::model::{Group, UserId};
 use crate::wire::rest::{GroupRow, NewGroup, Removed};
@@ -17,12 +17,17 @@ pub(super) async fn create(
     State(chat): State<Arc<Chat>>,
     Body(new): Body<NewGroup>,
 ) -> Result<Response, HttpError> {
-    let user = |field: &str, text: &str| {
-        UserId::parse(text).map_err(|error| InvalidField::value("body", field, error))
-    };
-    let members = new.member_ids.iter().map(|id| user("member_ids", id)).collect::<Result<_, _>>();
-    let created_by = user("created_by", &new.created_by)?;
-    let group = chat.create_group(&new.name, members?, created_by).await?;
+    let name = required("name", new.name)?;
+    let member_ids = required("member_ids", new.member_ids)?;
+    let created_by = required("created_by", new.created_by)?;
+    let created_by = UserId::parse(&created_by)
+        .map_err(|error| InvalidField::value("body", "created_by", error))?;
+    let members = member_ids.iter().enumerate().map(|(index, id)| {
+        let way = ["member_ids".into(), index.into()];
+        UserId::parse(id).map_err(|error| InvalidField::new("body", way, error, "value_error"))
+    });
+    let members = members.collect::<Result<_, _>>()?;
+    let group = chat.create_group(&name, members, created_by).await?;
     Ok(Json(GroupRow(&group)).into_response())
 }
 

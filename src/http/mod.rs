@@ -14,17 +14,14 @@ pub mod serve;
 mod uploads;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::chat::Chat;
@@ -53,9 +50,6 @@ pub struct Config {
 /// Largest JSON body: a group of 10,000 members with ids of 64 bytes fits.
 const MAX_BODY_BYTES: usize = 1_000_000;
 
-/// Longest that a route may take, uploads and downloads excepted.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// All routes, on one screen. The old server's paths work with and without their last slash.
 pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Tasks) -> Router {
     let api = Router::new()
@@ -82,7 +76,7 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         // Uploads are compressed already, and asked for in ranges of their own bytes.
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(from_fn(finish::answer_in_time))
         .merge(uploads::routes(media))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)

@@ -93,7 +93,7 @@ async fn save(media: &MediaStore, field: Field<'_>) -> Response {
 }
 
 fn invalid_file(msg: &str, kind: &'static str) -> Response {
-    InvalidField::new("body", "file", msg, kind).into_response()
+    InvalidField::new("body", ["file".into()], msg, kind).into_response()
 }
 
 /// The last component of the client's name for a file, without control characters, cut to what

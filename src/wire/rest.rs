@@ -6,15 +6,16 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::Users;
 use crate::model::{Group, GroupId, UserId};
 
-/// `POST /groups/`.
+/// `POST /groups/`. All fields are required; which one is missing is told by whoever asks for it.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with name, member_ids and created_by")]
 pub struct NewGroup {
     /// Its name.
-    pub name: String,
+    pub name: Option<String>,
     /// Who is in it.
-    pub member_ids: Vec<String>,
+    pub member_ids: Option<Vec<String>>,
     /// Who makes it.
-    pub created_by: String,
+    pub created_by: Option<String>,
 }
 
 /// A group as clients see it.

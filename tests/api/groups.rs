@@ -158,6 +158,26 @@ async fn a_group_of_the_wrong_form_is_refused(app: TestApp) {
         assert_eq!(answer, status, "{detail}");
         assert!(!detail["detail"].is_null(), "{detail}");
     }
+    for (body, loc, kind) in [
+        (json!({"name": "a", "member_ids": []}), json!(["body", "created_by"]), "missing"),
+        (json!({"name": 1}), json!(["body", "name"]), "value_error"),
+        (
+            json!({"name": "a", "member_ids": ["b", ""], "created_by": "c"}),
+            json!(["body", "member_ids", 1]),
+            "value_error",
+        ),
+        (
+            json!({"name": "a", "member_ids": ["b", 2], "created_by": "c"}),
+            json!(["body", "member_ids", 1]),
+            "value_error",
+        ),
+        (json!("a"), json!(["body"]), "value_error"),
+    ] {
+        let (status, answer) = app.post("/groups/", body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        let wrong = &answer["detail"][0];
+        assert_eq!((&wrong["loc"], &wrong["type"]), (&loc, &json!(kind)), "{answer}");
+    }
     let members: Vec<_> = (0..10_001).map(|n| n.to_string()).collect();
     let (status, _) = app.send(Method::POST, "/groups/", Some(group("a", json!(members)))).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
