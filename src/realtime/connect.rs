@@ -73,6 +73,7 @@ pub(super) fn greet(
         let hub = Arc::clone(&hub);
         Box::pin(async move {
             if let Some(session) = socket.extensions.get::<Session>() {
+                session.outlet.open(&hub, &socket);
                 tell_unread(&hub, &socket, &session.user).await;
             }
         })

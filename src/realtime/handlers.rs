@@ -10,7 +10,7 @@ use super::outlet::{Outlet, Packet};
 use super::{Hub, fanout};
 use crate::chat::Accepted;
 use crate::error::Error;
-use crate::model::{GroupId, UserId};
+use crate::model::GroupId;
 use crate::wire::ack::{Ack, Notice};
 use crate::wire::events::{ClientEvent, DeleteFor};
 
@@ -39,7 +39,7 @@ pub(super) fn handle(
         };
         turn.begin().await;
         let settled = match event {
-            Ok(event) => act(&hub, &socket, &session.user, event).await,
+            Ok(event) => act(&hub, &socket, &session, event).await,
             Err(error) => Err(error),
         };
         drop(turn);
@@ -55,14 +55,14 @@ pub(super) fn handle(
 async fn act(
     hub: &Hub,
     socket: &SocketRef,
-    user: &UserId,
+    session: &Session,
     event: ClientEvent,
 ) -> Result<Accepted<Ack>, Error> {
-    let chat = &hub.chat;
+    let (chat, user) = (&hub.chat, &session.user);
     let done = |accepted: Accepted<()>| accepted.map(|()| Ack::Done);
     Ok(match event {
         ClientEvent::JoinGroup(group) => {
-            chat.join(user, group, || enter(socket, group)).await?;
+            chat.join(user, group, || enter(socket, &session.outlet, group)).await?;
             Accepted::settled(Ack::Done)
         }
         ClientEvent::LeaveGroup(group) => {
@@ -86,9 +86,9 @@ async fn act(
 
 /// Lets a socket into a group's room. The library forgets a socket's rooms when it ends; a room
 /// that it enters later would hold it for ever.
-fn enter(socket: &SocketRef, group: GroupId) {
+fn enter(socket: &SocketRef, outlet: &Outlet, group: GroupId) {
     socket.join(fanout::group_room(group));
-    if !socket.connected() {
+    if outlet.has_opened() && !socket.connected() {
         socket.leave_all();
     }
 }
@@ -157,10 +157,11 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_has_ended_enters_no_room() {
         let socket = connected().await;
-        enter(&socket, GroupId::mint());
+        let outlet = Outlet::opened();
+        enter(&socket, &outlet, GroupId::mint());
         assert_eq!(socket.rooms().len(), 1);
         socket.clone().disconnect().unwrap();
-        enter(&socket, GroupId::mint());
+        enter(&socket, &outlet, GroupId::mint());
         assert!(socket.rooms().is_empty());
     }
 }

@@ -64,6 +64,9 @@ impl Packet {
 struct Waiting {
     packets: VecDeque<Packet>,
     bytes: usize,
+    /// Whether the library takes packets for the socket. It answers the client's CONNECT a moment
+    /// before it does, and until then loses what it is given.
+    is_open: bool,
     /// Whether a task is handing them on.
     is_draining: bool,
     /// Whether the loss of a packet has been logged.
@@ -90,7 +93,7 @@ impl Outlet {
     /// socket is too far behind.
     pub(super) fn send(&self, hub: &Arc<Hub>, socket: &SocketRef, packet: Packet) -> bool {
         let mut waiting = self.0.lock();
-        if waiting.packets.is_empty() && packet.try_send(socket) {
+        if waiting.is_open && waiting.packets.is_empty() && packet.try_send(socket) {
             return true;
         }
         let bytes = waiting.bytes + packet.weight();
@@ -100,13 +103,31 @@ impl Outlet {
         }
         waiting.packets.push_back(packet);
         waiting.bytes = bytes;
-        if !std::mem::replace(&mut waiting.is_draining, true) {
-            let (outlet, hub, socket) = (self.clone(), Arc::clone(hub), socket.clone());
-            let (tasks, draining) = (hub.tasks.clone(), hub.draining.clone());
-            let drain = async move { outlet.drain(&hub, &socket).await };
-            tasks.spawn(draining.track_future(drain));
+        if waiting.is_open && !std::mem::replace(&mut waiting.is_draining, true) {
+            self.start_draining(hub, socket);
         }
         true
+    }
+
+    /// To be called once the library takes packets for the socket: hands on what came before.
+    pub(super) fn open(&self, hub: &Arc<Hub>, socket: &SocketRef) {
+        let mut waiting = self.0.lock();
+        waiting.is_open = true;
+        waiting.is_draining = true;
+        self.start_draining(hub, socket);
+    }
+
+    /// Whether the library has taken packets for the socket, so that one for which it takes none
+    /// has ended.
+    pub(super) fn has_opened(&self) -> bool {
+        self.0.lock().is_open
+    }
+
+    fn start_draining(&self, hub: &Arc<Hub>, socket: &SocketRef) {
+        let (outlet, hub, socket) = (self.clone(), Arc::clone(hub), socket.clone());
+        let (tasks, draining) = (hub.tasks.clone(), hub.draining.clone());
+        let drain = async move { outlet.drain(&hub, &socket).await };
+        tasks.spawn(draining.track_future(drain));
     }
 
     /// Hands on what waits, as the socket takes it, until nothing waits any more.
@@ -145,6 +166,14 @@ impl Outlet {
         let mut waiting = self.0.lock();
         let lost = waiting.packets.len();
         waiting.lose(lost, hub, socket);
-        *waiting = Waiting { has_lost: true, ..Waiting::default() };
+        *waiting = Waiting { is_open: true, has_lost: true, ..Waiting::default() };
+    }
+}
+
+#[cfg(test)]
+impl Outlet {
+    /// The outlet of a socket for which the library takes packets.
+    pub(super) fn opened() -> Self {
+        Self(Arc::new(Mutex::new(Waiting { is_open: true, ..Waiting::default() })))
     }
 }
