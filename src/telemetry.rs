@@ -16,9 +16,9 @@ use tracing_subscriber::{EnvFilter, fmt as log};
 pub const OPEN_METRICS_CONTENT_TYPE: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// These log what clients send, their credentials included, below `warn`.
+/// These log what clients send, their credentials included, below `warn`: they are held there.
 const NEVER_BELOW_WARN: [&str; 4] =
-    ["socketioxide=warn", "engineioxide=warn", "tungstenite=warn", "tokio_tungstenite=warn"];
+    ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite"];
 
 /// The metrics of all components, which register their own.
 #[derive(Debug, Default)]
@@ -69,12 +69,30 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
 
-impl FromStr for LogFilter {
-    type Err = ParseError;
+/// Why a text is no filter of the log.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidLogFilter {
+    /// It can't be read.
+    #[error(transparent)]
+    Form(#[from] ParseError),
+    /// It would open a part of the log that holds what clients send.
+    #[error("{0} logs what clients send, their credentials included; it can't be opened")]
+    Secret(&'static str),
+}
 
-    fn from_str(text: &str) -> Result<Self, ParseError> {
+impl FromStr for LogFilter {
+    type Err = InvalidLogFilter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLogFilter> {
         EnvFilter::try_new(text)?;
-        Ok(Self(text.to_owned()))
+        // A directive for a part of such a library would outdo the one that holds it back.
+        let directives = text.split(',').map(str::trim);
+        let mut opened = directives
+            .flat_map(|text| NEVER_BELOW_WARN.into_iter().find(|name| text.starts_with(name)));
+        match opened.next() {
+            Some(name) => Err(InvalidLogFilter::Secret(name)),
+            None => Ok(Self(text.to_owned())),
+        }
     }
 }
 
@@ -83,7 +101,7 @@ impl LogFilter {
         let filter = EnvFilter::new(&self.0);
         NEVER_BELOW_WARN
             .iter()
-            .filter_map(|directive| directive.parse().ok())
+            .filter_map(|name| format!("{name}=warn").parse().ok())
             .fold(filter, EnvFilter::add_directive)
     }
 }
@@ -197,6 +215,18 @@ mod tests {
 
     fn filter(text: &str) -> EnvFilter {
         text.parse::<LogFilter>().unwrap().build()
+    }
+
+    #[test]
+    fn a_filter_that_would_log_what_clients_send_is_refused() {
+        for text in
+            ["info,socketioxide::client=debug", "tungstenite::protocol=trace", " engineioxide"]
+        {
+            let refusal = text.parse::<LogFilter>();
+            assert!(matches!(refusal, Err(InvalidLogFilter::Secret(_))), "{text}: {refusal:?}");
+        }
+        assert!("info,banter::realtime=trace".parse::<LogFilter>().is_ok());
+        assert!(matches!("a=b=c".parse::<LogFilter>(), Err(InvalidLogFilter::Form(_))));
     }
 
     #[test]

@@ -39,6 +39,15 @@ impl Content {
             Self::Object(object) => object_weight(object),
         }
     }
+
+    /// Bytes that the content holds in memory, about. Many small values hold far more than they
+    /// take on the wire.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Object(object) => object_memory(object),
+        }
+    }
 }
 
 /// Checks that an object from outside can be stored as it is and never reads as a query operator.
@@ -71,9 +80,9 @@ fn check_value(value: &Value, depth: usize) -> Result<(), ContentError> {
     }
 }
 
-/// Bytes that an object takes, to within its punctuation.
+/// Bytes that an object takes on the wire, to within its punctuation.
 pub(super) fn object_weight(object: &JsonObject) -> usize {
-    object.iter().map(|(key, value)| key.len() + value_weight(value) + 4).sum()
+    object.iter().map(|(key, value)| key.len() + value_weight(value) + 4).sum::<usize>() + 2
 }
 
 fn value_weight(value: &Value) -> usize {
@@ -81,8 +90,27 @@ fn value_weight(value: &Value) -> usize {
         Value::Null | Value::Bool(_) => 5,
         Value::Number(_) => 8,
         Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| value_weight(item) + 1).sum(),
+        Value::Array(items) => items.iter().map(|item| value_weight(item) + 1).sum::<usize>() + 2,
         Value::Object(object) => object_weight(object),
+    }
+}
+
+/// Bytes that an object holds in memory, about.
+pub(super) fn object_memory(object: &JsonObject) -> usize {
+    /// A key and its value in a node of the map, with the node's share of unused places.
+    const ENTRY_BYTES: usize = 2 * (size_of::<String>() + size_of::<Value>());
+    object.iter().map(|(key, value)| ENTRY_BYTES + key.len() + value_memory(value)).sum()
+}
+
+/// What a value holds beyond itself.
+fn value_memory(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => {
+            items.iter().map(|item| size_of::<Value>() + value_memory(item)).sum()
+        }
+        Value::Object(object) => object_memory(object),
     }
 }
 
@@ -111,5 +139,14 @@ mod tests {
         let deep = check_object(&object(json!({"a": nest(MAX_JSON_DEPTH)})));
         assert_eq!(deep, Err(ContentError::TooDeep));
         assert_eq!(check_object(&object(json!({"a": u64::MAX}))), Err(ContentError::BadNumber));
+    }
+
+    #[test]
+    fn many_small_values_weigh_in_memory_what_they_hold() {
+        let items = Content::Object(object(json!({"a": vec![json!([]); 1_000]})));
+        assert!(items.weight() >= 3_000, "{}", items.weight());
+        assert!(items.memory() >= 1_000 * size_of::<Value>(), "{}", items.memory());
+        let text = Content::Text("x".repeat(1_000));
+        assert_eq!((text.weight(), text.memory()), (1_000, 1_000));
     }
 }

@@ -1,6 +1,6 @@
 //! Messages, and the conversations they belong to.
 
-use super::content::object_weight;
+use super::content::object_memory;
 use super::{Content, GroupId, JsonObject, MessageId, Timestamp, UserId};
 
 /// Whom a message is for.
@@ -164,8 +164,8 @@ impl Message {
     pub fn weight(&self) -> usize {
         /// The fixed fields, ids and the slot around them.
         const FIXED_BYTES: usize = 512;
-        let metadata = self.media_metadata.as_ref().map_or(0, object_weight);
+        let metadata = self.media_metadata.as_ref().map_or(0, object_memory);
         let url = self.media_url.as_ref().map_or(0, String::len);
-        FIXED_BYTES + self.content.weight() + metadata + url
+        FIXED_BYTES + self.content.memory() + metadata + url
     }
 }

@@ -70,7 +70,7 @@ impl Op {
         const FIXED_BYTES: usize = 256;
         match self {
             Self::Send(message) => message.weight(),
-            Self::Edit { content, .. } => FIXED_BYTES + content.weight(),
+            Self::Edit { content, .. } => FIXED_BYTES + content.memory(),
             Self::Read { messages, .. } => FIXED_BYTES + messages.len() * size_of::<MessageId>(),
             Self::Delete { .. } | Self::Hide { .. } | Self::PurgeGroup(_) => FIXED_BYTES,
         }

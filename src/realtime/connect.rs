@@ -21,14 +21,20 @@ use crate::wire::events::Auth;
 const EIO3: ProtocolVersion = ProtocolVersion::V4;
 
 /// One connected socket: whose it is, the order of what it asks, and of what it is told.
-#[derive(Clone)]
 pub(super) struct Session {
     pub(super) user: UserId,
     pub(super) turns: Turns,
     pub(super) outlet: Outlet,
     /// The connection counts until nothing holds its session any more: what would keep a session
     /// of a client that has gone shows in the figure.
-    _connected: Arc<Connected>,
+    _connected: Connected,
+}
+
+impl Session {
+    /// The session of a socket that was let in.
+    pub(super) fn of(socket: &SocketRef) -> Option<Arc<Self>> {
+        socket.extensions.get()
+    }
 }
 
 /// Why a connection is refused; clients get the text in `connect_error`.
@@ -52,12 +58,12 @@ pub(super) fn admit(
         Box::pin(async move {
             let user = identify(&socket, auth.ok()).map_err(Refusal)?;
             socket.join(fanout::user_room(&user));
-            socket.extensions.insert(Session {
+            socket.extensions.insert(Arc::new(Session {
                 user,
                 turns: Turns::default(),
                 outlet: Outlet::default(),
-                _connected: Arc::new(hub.metrics.connected()),
-            });
+                _connected: hub.metrics.connected(),
+            }));
             listen(&socket, hub);
             Ok(())
         })
@@ -72,7 +78,7 @@ pub(super) fn greet(
     move |socket| {
         let hub = Arc::clone(&hub);
         Box::pin(async move {
-            if let Some(session) = socket.extensions.get::<Session>() {
+            if let Some(session) = Session::of(&socket) {
                 session.outlet.open(&hub, &socket);
                 tell_unread(&hub, &socket, &session.user).await;
             }

@@ -72,7 +72,7 @@ pub(super) fn emit(hub: &Arc<Hub>, sockets: &[SocketRef], event: &Event) {
 }
 
 fn queue(hub: &Arc<Hub>, socket: &SocketRef, packet: &Packet) -> bool {
-    let session = socket.extensions.get::<Session>();
+    let session = Session::of(socket);
     session.is_some_and(|session| session.outlet.send(hub, socket, packet.clone()))
 }
 

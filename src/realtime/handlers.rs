@@ -23,7 +23,7 @@ pub(super) fn handle(
 ) -> impl Future<Output = ()> + Send + 'static {
     let Incoming { name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
-    let session = socket.extensions.get::<Session>();
+    let session = Session::of(&socket);
     // What the server does not know takes no turn: one that ends before it begins would let the
     // next event pass those before it.
     let acts = session.as_ref().filter(|_| event.is_some());

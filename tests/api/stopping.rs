@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::{TestApp, to_user};
+use crate::app::{TestApp, sent, to_user};
 use crate::sio::Packet;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,8 +26,7 @@ async fn what_was_accepted_is_stored_before_the_server_ends() {
     }
     let folder = app.stop().await;
     let database = rusqlite::Connection::open(folder.path().join("data/banter.db")).unwrap();
-    let stored: i64 =
-        database.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+    let stored = count(&database);
     assert!(stored >= acknowledged, "{stored} of {acknowledged}");
 }
 
@@ -56,7 +55,30 @@ async fn who_sent_what_is_stored_hears_of_it_before_the_connection_ends() {
     }
     let folder = app.stop().await;
     let database = rusqlite::Connection::open(folder.path().join("data/banter.db")).unwrap();
-    let stored: i64 =
+    assert_eq!((acknowledged, heard), (count(&database), acknowledged));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_waits_for_a_slow_store() {
+    let app = TestApp::on_sqlite().await;
+    let mut ann = app.user("ann").await;
+    let path = app.folder.path().join("data/banter.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    // While another process holds the file, nothing can be stored.
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for n in 0..10 {
+        sent(&mut ann, to_user("bob", &n.to_string())).await;
+    }
+    app.begin_stop();
+    ann.closed().await;
+    assert_eq!(count(&other), 0);
+    other.execute_batch("ROLLBACK").unwrap();
+    let _folder = app.stop().await;
+    assert_eq!(count(&other), 10);
+}
+
+fn count(database: &rusqlite::Connection) -> usize {
+    let count: i64 =
         database.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
-    assert_eq!((acknowledged, heard), (usize::try_from(stored).unwrap(), acknowledged));
+    usize::try_from(count).unwrap()
 }
