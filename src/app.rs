@@ -24,7 +24,7 @@ use crate::realtime::Realtime;
 use crate::shutdown::{Shutdown, Tasks};
 use crate::store::mongo::MongoStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{PoolCollector, Store};
+use crate::store::{Guard, PoolCollector, Store};
 use crate::telemetry::Telemetry;
 
 /// Events that may wait for the fan-out; past that the committer waits, and the buffer fills.
@@ -182,7 +182,8 @@ async fn phase(waits_for: &'static str, limit: Duration, phase: impl Future<Outp
 
 async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     if config.mongo.mongo_url.is_some() {
-        return Ok(Arc::new(MongoStore::connect(&config.mongo).await?));
+        let store = MongoStore::connect(&config.mongo).await?;
+        return Ok(Arc::new(Guard::new(Arc::new(store))));
     }
     let folder = &config.server.data_dir;
     std::fs::create_dir_all(folder)

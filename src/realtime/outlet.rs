@@ -113,8 +113,10 @@ impl Outlet {
     pub(super) fn open(&self, hub: &Arc<Hub>, socket: &SocketRef) {
         let mut waiting = self.0.lock();
         waiting.is_open = true;
-        waiting.is_draining = true;
-        self.start_draining(hub, socket);
+        if !waiting.packets.is_empty() {
+            waiting.is_draining = true;
+            self.start_draining(hub, socket);
+        }
     }
 
     /// Whether the library has taken packets for the socket, so that one for which it takes none

@@ -3,6 +3,7 @@
 //! Messages are written by [`Store::apply`] alone, which the write buffer calls with folded
 //! batches. Groups are written directly. Both stores pass one conformance suite (`tests/store`).
 
+mod guard;
 mod metrics;
 pub mod mongo;
 pub mod sqlite;
@@ -16,6 +17,7 @@ use crate::model::{
     Batch, Conversation, Group, GroupId, Message, MessageId, MessageRef, Timestamp, Unread, UserId,
 };
 
+pub use guard::Guard;
 pub use metrics::PoolCollector;
 
 /// Why a store did not do what it was asked.

@@ -96,3 +96,21 @@ async fn a_server_that_starts_without_its_database_serves_and_connects_later() {
     };
     tokio::time::timeout(PATIENCE, indexes_are_there).await.expect("indexes are made later");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_do_not_queue_up_behind_a_database_that_is_away() {
+    let mut mongod = Mongod::start().await;
+    let app = on(&mongod).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let old = sent(&mut ann, to_user("bob", "old")).await;
+    drained(&app).await;
+    mongod.kill();
+    // Each of these needs the database, which takes seconds to say that it is away.
+    for _ in 0..200 {
+        bob.emit("mark_read", json!({"message_id": old})).await;
+    }
+    bob.emit("send_message", to_user("ann", "new")).await;
+    assert_eq!(ann.next_event("message").await["content"], "old");
+    let new = ann.next_event_within("message", PATIENCE).await;
+    assert_eq!(new.expect("the message goes out")["content"], "new");
+}

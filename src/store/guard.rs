@@ -1,0 +1,213 @@
+//! Keeps callers from queueing up at a store that does not answer.
+//!
+//! While a database is away, each call to it takes seconds to fail, and one socket's events act one
+//! after the other: a client that marks fifty old messages as read would wait for minutes until its
+//! next message is even looked at. So after a few failures in a row, calls fail at once for a
+//! moment; then the store is asked again. The flusher, which has a breaker of its own, and health checks
+//! always pass, and what becomes of them counts here too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Unread, UserId};
+
+/// Failures in a row after which the store counts as away. One alone may be a single slow query.
+const FAILURES: u32 = 3;
+
+/// How long the store is left alone then: about half of what one call to a database that is away
+/// takes, so that one that is back is found soon.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+struct Silence {
+    failures: u32,
+    last: Option<Instant>,
+}
+
+/// A store that is not asked again at once when it has just not answered.
+pub struct Guard {
+    store: Arc<dyn Store>,
+    silence: Mutex<Silence>,
+}
+
+impl Guard {
+    /// Stands in front of a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, silence: Mutex::default() }
+    }
+
+    async fn ask<T>(&self, question: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        if self.is_silent() {
+            return Err(StoreError::Transient(anyhow!("it has just not answered several times")));
+        }
+        self.try_it(question).await
+    }
+
+    /// Asks in any case, and remembers whether there was an answer.
+    async fn try_it<T>(&self, question: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let answer = question.await;
+        let mut silence = self.silence.lock();
+        if matches!(answer, Err(StoreError::Transient(_))) {
+            silence.failures = silence.failures.saturating_add(1);
+            silence.last = Some(Instant::now());
+        } else {
+            *silence = Silence::default();
+        }
+        answer
+    }
+
+    fn is_silent(&self) -> bool {
+        let silence = self.silence.lock();
+        silence.failures >= FAILURES && silence.last.is_some_and(|last| last.elapsed() < PAUSE)
+    }
+}
+
+#[async_trait]
+impl Store for Guard {
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    fn write_concern(&self) -> String {
+        self.store.write_concern()
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        self.store.prepare().await
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<()> {
+        self.try_it(self.store.apply(batch)).await
+    }
+
+    async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
+        self.ask(self.store.message(id)).await
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.ask(self.store.history(query)).await
+    }
+
+    async fn unread(&self, user: &UserId) -> Result<Unread> {
+        self.ask(self.store.unread(user)).await
+    }
+
+    async fn create_group(&self, group: &Group) -> Result<()> {
+        self.ask(self.store.create_group(group)).await
+    }
+
+    async fn group(&self, id: GroupId) -> Result<Option<Group>> {
+        self.ask(self.store.group(id)).await
+    }
+
+    async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {
+        self.ask(self.store.groups_of(user, limit)).await
+    }
+
+    async fn search_groups(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
+        self.ask(self.store.search_groups(text, limit)).await
+    }
+
+    async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
+        self.ask(self.store.add_member(group, user)).await
+    }
+
+    async fn remove_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
+        self.ask(self.store.remove_member(group, user)).await
+    }
+
+    async fn delete_group(&self, id: GroupId) -> Result<bool> {
+        self.ask(self.store.delete_group(id)).await
+    }
+
+    async fn health(&self) -> Result<StoreHealth> {
+        self.try_it(self.store.health()).await
+    }
+
+    fn pool(&self) -> Option<PoolGauges> {
+        self.store.pool()
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::SqliteStore;
+
+    fn guard(folder: &tempfile::TempDir) -> Guard {
+        Guard::new(Arc::new(SqliteStore::open(&folder.path().join("banter.db")).unwrap()))
+    }
+
+    async fn fail(guard: &Guard) -> bool {
+        let mut was_asked = false;
+        let question = async {
+            was_asked = true;
+            Err::<(), _>(StoreError::Transient(anyhow!("away")))
+        };
+        guard.ask(question).await.unwrap_err();
+        was_asked
+    }
+
+    async fn succeed(guard: &Guard) -> bool {
+        guard.ask(async { Ok(()) }).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_fails_again_and_again_is_left_alone_for_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = guard(&folder);
+        for _ in 0..FAILURES {
+            assert!(fail(&guard).await);
+        }
+        assert!(!fail(&guard).await, "it is not even asked");
+        tokio::time::advance(PAUSE).await;
+        assert!(fail(&guard).await, "after the pause it is asked again");
+        assert!(!succeed(&guard).await, "and one more failure is enough");
+        tokio::time::advance(PAUSE).await;
+        assert!(succeed(&guard).await);
+        assert!(fail(&guard).await && succeed(&guard).await, "back, it has credit again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_stored_ends_the_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = guard(&folder);
+        guard.prepare().await.unwrap();
+        for _ in 0..FAILURES {
+            fail(&guard).await;
+        }
+        guard.apply(&Batch::default()).await.unwrap();
+        assert!(succeed(&guard).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_between_answers_are_no_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = guard(&folder);
+        for _ in 0..10 * FAILURES {
+            assert!(fail(&guard).await);
+            assert!(succeed(&guard).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_an_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = guard(&folder);
+        for _ in 0..2 * FAILURES {
+            let refusal = async { Err::<(), _>(StoreError::Permanent(anyhow!("no"))) };
+            let refusal = guard.ask(refusal).await;
+            assert!(matches!(refusal, Err(StoreError::Permanent(_))));
+        }
+    }
+}
