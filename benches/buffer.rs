@@ -70,7 +70,7 @@ impl Store for NullStore {
         Ok(Vec::new())
     }
 
-    async fn unread(&self, _: &UserId) -> Result<Unread> {
+    async fn unread(&self, _: &UserId, _: Timestamp) -> Result<Unread> {
         Ok(Unread::default())
     }
 

@@ -279,7 +279,7 @@ impl Store for FakeStore {
         Ok(page)
     }
 
-    async fn unread(&self, _: &UserId) -> Result<Unread> {
+    async fn unread(&self, _: &UserId, _: Timestamp) -> Result<Unread> {
         Ok(Unread::default())
     }
 

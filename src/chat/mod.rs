@@ -99,7 +99,8 @@ impl Chat {
         Self { config, store, buffer, media, clock, deliveries, gate, locks: MessageLocks::new() }
     }
 
-    fn now(&self) -> Timestamp {
+    /// The time of day, as the rules have it.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

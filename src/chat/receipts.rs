@@ -31,10 +31,9 @@ impl Chat {
         self.change(op, audience, Event::Read { message: message.id, read_by: message.read_by })
     }
 
-    /// What a user has not read, and when that was so.
-    pub async fn unread(&self, user: &UserId) -> Result<(Unread, Timestamp), Error> {
+    /// What a user has not read of all that was accepted up to `until`.
+    pub async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread, Error> {
         self.buffer.flushed(FLUSH_WAIT).await;
-        let unread = self.store.unread(user).await?;
-        Ok((unread, self.now()))
+        Ok(self.store.unread(user, until).await?)
     }
 }

@@ -14,7 +14,7 @@ use super::outlet::Outlet;
 use super::turns::Turns;
 use super::{Hub, fanout, handlers};
 use crate::error::Error;
-use crate::model::{Event, UserId};
+use crate::model::{Event, Timestamp, UserId};
 use crate::wire::events::Auth;
 
 /// Version 4 of the Socket.IO protocol runs on Engine.IO 3.
@@ -23,6 +23,8 @@ const EIO3: ProtocolVersion = ProtocolVersion::V4;
 /// One connected socket: whose it is, the order of what it asks, and of what it is told.
 pub(super) struct Session {
     pub(super) user: UserId,
+    /// When it connected: what comes later is told live, and is no news from before.
+    since: Timestamp,
     pub(super) turns: Turns,
     pub(super) outlet: Outlet,
     /// The connection counts until nothing holds its session any more: what would keep a session
@@ -60,6 +62,7 @@ pub(super) fn admit(
             socket.join(fanout::user_room(&user));
             socket.extensions.insert(Arc::new(Session {
                 user,
+                since: hub.chat.now(),
                 turns: Turns::default(),
                 outlet: Outlet::default(),
                 _connected: hub.metrics.connected(),
@@ -80,7 +83,7 @@ pub(super) fn greet(
         Box::pin(async move {
             if let Some(session) = Session::of(&socket) {
                 session.outlet.open(&hub, &socket);
-                tell_unread(&hub, &socket, &session.user).await;
+                tell_unread(&hub, &socket, &session).await;
             }
         })
     }
@@ -107,10 +110,11 @@ fn listen(socket: &SocketRef, hub: Arc<Hub>) {
     });
 }
 
-async fn tell_unread(hub: &Arc<Hub>, socket: &SocketRef, user: &UserId) {
-    match hub.chat.unread(user).await {
-        Ok((unread, at)) if unread.direct + unread.group > 0 => {
-            fanout::emit(hub, slice::from_ref(socket), &Event::Unread { unread, at });
+async fn tell_unread(hub: &Arc<Hub>, socket: &SocketRef, session: &Session) {
+    match hub.chat.unread(&session.user, session.since).await {
+        Ok(unread) if unread.direct + unread.group > 0 => {
+            let event = Event::Unread { unread, at: session.since };
+            fanout::emit(hub, slice::from_ref(socket), &event);
         }
         Ok(_) => {}
         Err(error) => error.log("counting unread messages"),

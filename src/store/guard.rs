@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Unread, UserId};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Timestamp, Unread, UserId};
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
 const FAILURES: u32 = 3;
@@ -94,8 +94,8 @@ impl Store for Guard {
         self.ask(self.store.history(query)).await
     }
 
-    async fn unread(&self, user: &UserId) -> Result<Unread> {
-        self.ask(self.store.unread(user)).await
+    async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread> {
+        self.ask(self.store.unread(user, until)).await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

@@ -74,6 +74,7 @@ macro_rules! conformance {
             }
             unread {
                 direct_messages_count_until_read_or_hidden
+                what_came_later_is_not_counted
                 notes_to_oneself_are_never_unread
                 group_messages_of_others_count_after_the_cursor
                 without_a_cursor_the_newest_count

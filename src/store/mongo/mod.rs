@@ -36,7 +36,7 @@ pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
 use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Unread, UserId};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Timestamp, Unread, UserId};
 
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
@@ -174,8 +174,8 @@ impl Store for MongoStore {
         self.page(query).await
     }
 
-    async fn unread(&self, user: &UserId) -> Result<Unread> {
-        self.count_unread(user).await
+    async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread> {
+        self.count_unread(user, until).await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

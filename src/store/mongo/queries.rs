@@ -149,9 +149,10 @@ pub fn history(query: &HistoryQuery) -> Find {
 }
 
 /// How many direct messages a user has not read, up to [`Unread::EXACT_TO`].
-pub fn unread_direct(user: &UserId) -> Count {
+pub fn unread_direct(user: &UserId, until: Timestamp) -> Count {
     let filter = doc! {
         "to_user_id": user.as_str(),
+        "timestamp": up_to(until),
         "status": {"$ne": "read"},
         "from_user_id": {"$ne": user.as_str()},
         "deleted_for": {"$ne": user.as_str()},
@@ -169,6 +170,7 @@ pub fn unread_in_group(
     user: &UserId,
     group: GroupId,
     cursor: Option<(Timestamp, MessageId)>,
+    until: Timestamp,
 ) -> Count {
     let unread = doc! {
         "from_user_id": {"$ne": user.as_str()},
@@ -178,15 +180,21 @@ pub fn unread_in_group(
     let mut filter = doc! {"group_id": group.0};
     let pipeline = if let Some((at, id)) = cursor {
         let at = documents::date(at);
-        filter.insert("timestamp", doc! {"$gte": at});
+        filter.insert("timestamp", doc! {"$gte": at, "$lte": documents::date(until)});
         filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {"$lte": id.0}}]);
         filter.extend(unread);
         vec![doc! {"$match": filter}, exact_to(), counted()]
     } else {
+        filter.insert("timestamp", up_to(until));
         let order = doc! {"$sort": newest_first()};
         vec![doc! {"$match": filter}, order, exact_to(), doc! {"$match": unread}, counted()]
     };
     Count { collection: MESSAGES, pipeline, hint: GROUP_ORDER.keys() }
+}
+
+/// Not later than this: a row of the old server without a time counts too.
+fn up_to(until: Timestamp) -> Document {
+    doc! {"$not": {"$gt": documents::date(until)}}
 }
 
 fn exact_to() -> Document {

@@ -38,8 +38,8 @@ impl MongoStore {
         Ok(readable(&rows, documents::to_message))
     }
 
-    pub(super) async fn count_unread(&self, user: &UserId) -> Result<Unread> {
-        let direct = self.count(queries::unread_direct(user)).await?;
+    pub(super) async fn count_unread(&self, user: &UserId, until: Timestamp) -> Result<Unread> {
+        let direct = self.count(queries::unread_direct(user, until)).await?;
         let rows = self.find(&queries::group_ids_of(user)).await?;
         let groups: Vec<GroupId> = rows.iter().filter_map(documents::to_id).map(GroupId).collect();
         if groups.is_empty() {
@@ -48,7 +48,7 @@ impl MongoStore {
         let rows = self.find(&queries::read_cursors(user, &groups)).await?;
         let cursors: HashMap<GroupId, Position> = rows.iter().filter_map(to_cursor).collect();
         let counts = groups.into_iter().map(|group| {
-            self.count(queries::unread_in_group(user, group, cursors.get(&group).copied()))
+            self.count(queries::unread_in_group(user, group, cursors.get(&group).copied(), until))
         });
         let group = stream::iter(counts)
             .buffer_unordered(GROUPS_AT_ONCE)

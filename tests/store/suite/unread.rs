@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use banter::model::{Group, GroupId, Message, Status, Unread};
+use banter::model::{Group, GroupId, Message, Status, Timestamp, Unread};
 use banter::store::Store;
 
 use super::make::{apply_changes, direct, group, hide, in_group, insert, move_cursor, read, user};
 
 async fn unread(store: &dyn Store, name: &str) -> (u64, u64) {
-    let Unread { direct, group } = store.unread(&user(name)).await.expect("the store answers");
+    let Unread { direct, group } =
+        store.unread(&user(name), Timestamp::MAX).await.expect("the store answers");
     (direct, group)
 }
 
@@ -34,6 +35,19 @@ pub(crate) async fn direct_messages_count_until_read_or_hidden(store: Arc<dyn St
     apply_changes(&*store, vec![hide(to_bob[2].id, &["alice"])]).await;
 
     assert_eq!(unread(&*store, "bob").await, (4, 0));
+}
+
+pub(crate) async fn what_came_later_is_not_counted(store: Arc<dyn Store>) {
+    let team = team(&*store, &["alice", "bob", "carol"]).await;
+    let to_bob: Vec<Message> = (0..5).map(|at| direct("alice", "bob", at)).collect();
+    let to_team: Vec<Message> = (0..5).map(|at| in_group(team.id, "alice", at)).collect();
+    insert(&*store, to_bob.iter().chain(&to_team)).await;
+    move_cursor(&*store, "carol", team.id, &to_team[1]).await;
+    for (name, until, expected) in [("bob", 2, (3, 3)), ("carol", 2, (0, 1)), ("bob", -1, (0, 0))] {
+        let until = Timestamp(to_bob[0].timestamp.as_millis() + until);
+        let found = store.unread(&user(name), until).await.expect("the store answers");
+        assert_eq!((found.direct, found.group), expected, "{name} until {until:?}");
+    }
 }
 
 pub(crate) async fn notes_to_oneself_are_never_unread(store: Arc<dyn Store>) {
