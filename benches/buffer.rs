@@ -16,7 +16,7 @@ use banter::buffer::{Buffer, Config, Delivery};
 use banter::clock::SystemClock;
 use banter::model::{
     Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageId, MessageRef, Op,
-    Status, Target, Timestamp, Unread, UserId,
+    Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
@@ -70,7 +70,7 @@ impl Store for NullStore {
         Ok(Vec::new())
     }
 
-    async fn unread(&self, _: &UserId, _: Timestamp) -> Result<Unread> {
+    async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
         Ok(Unread::default())
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::fold::make_change;
 use crate::model::{
     Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageId, MessageRef, Op,
-    Status, Target, Timestamp, Unread, UserId,
+    Position, Status, Target, Timestamp, Unread, UserId,
 };
 use crate::store::{
     HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
@@ -279,7 +279,7 @@ impl Store for FakeStore {
         Ok(page)
     }
 
-    async fn unread(&self, _: &UserId, _: Timestamp) -> Result<Unread> {
+    async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
         Ok(Unread::default())
     }
 

@@ -22,7 +22,9 @@ use crate::buffer::{Buffer, Delivery, Receipt};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::media::MediaStore;
-use crate::model::{Audience, Dispatch, Event, Message, MessageRef, Target, Timestamp, UserId};
+use crate::model::{
+    Audience, Dispatch, Event, Message, MessageRef, Position, Target, Timestamp, UserId,
+};
 use crate::store::Store;
 
 use gate::Gate;
@@ -99,9 +101,15 @@ impl Chat {
         Self { config, store, buffer, media, clock, deliveries, gate, locks: MessageLocks::new() }
     }
 
-    /// The time of day, as the rules have it.
-    pub fn now(&self) -> Timestamp {
+    fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The present place in the order of all messages: after every one that was accepted, before
+    /// every one that will be.
+    pub fn place(&self) -> Position {
+        let (id, at) = self.gate.enter(|inside| inside.stamp(self.now()));
+        (at, id)
     }
 
     /// A message as it is after everything accepted so far.

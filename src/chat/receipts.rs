@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Accepted, Chat};
 use crate::error::Error;
-use crate::model::{Audience, Event, MessageRef, Op, Target, Timestamp, Unread, UserId};
+use crate::model::{Audience, Event, MessageRef, Op, Position, Target, Unread, UserId};
 
 /// How long a count of unread messages waits for the buffer to reach the store; after that it may
 /// miss what is still on its way.
@@ -31,9 +31,9 @@ impl Chat {
         self.change(op, audience, Event::Read { message: message.id, read_by: message.read_by })
     }
 
-    /// What a user has not read of all that was accepted up to `until`.
-    pub async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread, Error> {
+    /// What a user has not read of all that was accepted before `until`; see [`Chat::place`].
+    pub async fn unread(&self, user: &UserId, until: Position) -> Result<Unread, Error> {
         self.buffer.flushed(FLUSH_WAIT).await;
-        Ok(self.store.unread(user, until).await?)
+        Ok(self.store.unread(user, Some(until)).await?)
     }
 }

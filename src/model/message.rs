@@ -105,6 +105,9 @@ impl Status {
     }
 }
 
+/// The place of a message in the order of all: its time, then its id.
+pub type Position = (Timestamp, MessageId);
+
 /// One message, as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
@@ -146,7 +149,7 @@ impl Message {
     }
 
     /// The place of the message in its conversation.
-    pub fn position(&self) -> (Timestamp, MessageId) {
+    pub fn position(&self) -> Position {
         (self.timestamp, self.id)
     }
 

@@ -18,7 +18,7 @@ pub use draft::Draft;
 pub use event::{Audience, Dispatch, Event};
 pub use group::{Group, Unread};
 pub use ids::{GroupId, InvalidId, MessageId, MessageRef, UserId};
-pub use message::{ContentType, Conversation, Message, Status, Target};
+pub use message::{ContentType, Conversation, Message, Position, Status, Target};
 pub use op::Op;
 pub use time::Timestamp;
 

@@ -5,9 +5,6 @@
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Later than anything that happens.
-    pub const MAX: Self = Self(i64::MAX);
-
     /// Milliseconds since the Unix epoch.
     pub fn as_millis(self) -> i64 {
         self.0

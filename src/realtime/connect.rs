@@ -14,7 +14,7 @@ use super::outlet::Outlet;
 use super::turns::Turns;
 use super::{Hub, fanout, handlers};
 use crate::error::Error;
-use crate::model::{Event, Timestamp, UserId};
+use crate::model::{Event, Position, UserId};
 use crate::wire::events::Auth;
 
 /// Version 4 of the Socket.IO protocol runs on Engine.IO 3.
@@ -23,8 +23,8 @@ const EIO3: ProtocolVersion = ProtocolVersion::V4;
 /// One connected socket: whose it is, the order of what it asks, and of what it is told.
 pub(super) struct Session {
     pub(super) user: UserId,
-    /// When it connected: what comes later is told live, and is no news from before.
-    since: Timestamp,
+    /// The place at which it connected: what comes later is told live, and is no news from before.
+    since: Position,
     pub(super) turns: Turns,
     pub(super) outlet: Outlet,
     /// The connection counts until nothing holds its session any more: what would keep a session
@@ -62,7 +62,7 @@ pub(super) fn admit(
             socket.join(fanout::user_room(&user));
             socket.extensions.insert(Arc::new(Session {
                 user,
-                since: hub.chat.now(),
+                since: hub.chat.place(),
                 turns: Turns::default(),
                 outlet: Outlet::default(),
                 _connected: hub.metrics.connected(),
@@ -113,7 +113,7 @@ fn listen(socket: &SocketRef, hub: Arc<Hub>) {
 async fn tell_unread(hub: &Arc<Hub>, socket: &SocketRef, session: &Session) {
     match hub.chat.unread(&session.user, session.since).await {
         Ok(unread) if unread.direct + unread.group > 0 => {
-            let event = Event::Unread { unread, at: session.since };
+            let event = Event::Unread { unread, at: session.since.0 };
             fanout::emit(hub, slice::from_ref(socket), &event);
         }
         Ok(_) => {}

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Timestamp, Unread, UserId};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Position, Unread, UserId};
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
 const FAILURES: u32 = 3;
@@ -94,7 +94,7 @@ impl Store for Guard {
         self.ask(self.store.history(query)).await
     }
 
-    async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread> {
+    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         self.ask(self.store.unread(user, until)).await
     }
 

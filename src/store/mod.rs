@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Batch, Conversation, Group, GroupId, Message, MessageId, MessageRef, Timestamp, Unread, UserId,
+    Batch, Conversation, Group, GroupId, Message, MessageRef, Position, Unread, UserId,
 };
 
 pub use guard::Guard;
@@ -53,7 +53,7 @@ pub struct HistoryQuery {
     /// Who asks: messages that this user has hidden are left out.
     pub viewer: UserId,
     /// Only messages before this place, where given.
-    pub before: Option<(Timestamp, MessageId)>,
+    pub before: Option<Position>,
     /// How many at the most.
     pub limit: usize,
 }
@@ -121,11 +121,11 @@ pub trait Store: Send + Sync + 'static {
     /// A page of a conversation, newest first, ordered by (timestamp, `_id`).
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>>;
 
-    /// What a user has not read of all that was accepted up to `until`. Direct: messages to the user (not from the user) whose status is
+    /// What a user has not read, up to and including the place `until`, where given. Direct: messages to the user (not from the user) whose status is
     /// not `read` and that the user has not hidden. Group: in each group the user is in, messages
     /// of others after the user's cursor (without a cursor: among the newest
     /// [`Unread::EXACT_TO`]) that the user has neither read nor hidden.
-    async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread>;
+    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread>;
 
     /// Stores a new group.
     async fn create_group(&self, group: &Group) -> Result<()>;

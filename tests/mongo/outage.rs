@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use banter::model::Timestamp;
 use banter::store::mongo::MongoStore;
 use banter::store::{Store, StoreError};
 
@@ -39,7 +38,7 @@ async fn a_killed_server_gives_transient_errors_and_is_found_again() {
 
     mongod.kill();
     fails(store.apply(&inserts([&during]))).await;
-    fails(store.unread(&user("bob"), Timestamp::MAX)).await;
+    fails(store.unread(&user("bob"), None)).await;
     fails(store.health()).await;
     fails(store.prepare()).await;
     idle_pool(&store).await;
@@ -59,7 +58,7 @@ async fn a_frozen_server_does_not_hold_its_callers() {
     let message = direct("ann", "bob", 1);
 
     mongod.freeze();
-    fails(store.unread(&user("bob"), Timestamp::MAX)).await;
+    fails(store.unread(&user("bob"), None)).await;
     fails(store.apply(&inserts([&message]))).await;
 
     mongod.thaw();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banter::model::{Batch, Message, Timestamp};
+use banter::model::{Batch, Message};
 use banter::store::sqlite::SqliteStore;
 use banter::store::{PoolGauges, Store, StoreError};
 use tempfile::TempDir;
@@ -127,7 +127,7 @@ async fn connections_are_bounded_and_counted() {
     assert_eq!(before, PoolGauges { open: 0, in_use: 0, waiting: 0, max: before.max });
 
     let name = user("alice");
-    let calls = (0..100).map(|_| store.unread(&name, Timestamp::MAX));
+    let calls = (0..100).map(|_| store.unread(&name, None));
     for answer in futures_util::future::join_all(calls).await {
         answer.expect("each call gets its turn");
     }
@@ -144,7 +144,7 @@ async fn a_closed_store_answers_that_it_is_closed() {
     store.close().await;
     store.close().await;
 
-    let error = store.unread(&user("alice"), Timestamp::MAX).await.expect_err("it is closed");
+    let error = store.unread(&user("alice"), None).await.expect_err("it is closed");
     assert!(error.is_transient(), "{error:?}");
     let error = store.apply(&Batch::default()).await.expect_err("it is closed");
     assert!(error.is_transient(), "{error:?}");

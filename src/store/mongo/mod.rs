@@ -36,7 +36,7 @@ pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
 use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Timestamp, Unread, UserId};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Position, Unread, UserId};
 
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
@@ -174,7 +174,7 @@ impl Store for MongoStore {
         self.page(query).await
     }
 
-    async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread> {
+    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         self.count_unread(user, until).await
     }
 

@@ -9,7 +9,7 @@ use super::indexes::{
     DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS, MESSAGE_ID,
 };
 use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
-use crate::model::{Conversation, GroupId, MessageId, MessageRef, Timestamp, Unread, UserId};
+use crate::model::{Conversation, GroupId, MessageId, MessageRef, Position, Unread, UserId};
 use crate::store::HistoryQuery;
 
 /// A `find`.
@@ -149,14 +149,14 @@ pub fn history(query: &HistoryQuery) -> Find {
 }
 
 /// How many direct messages a user has not read, up to [`Unread::EXACT_TO`].
-pub fn unread_direct(user: &UserId, until: Timestamp) -> Count {
-    let filter = doc! {
+pub fn unread_direct(user: &UserId, until: Option<Position>) -> Count {
+    let mut filter = doc! {
         "to_user_id": user.as_str(),
-        "timestamp": up_to(until),
         "status": {"$ne": "read"},
         "from_user_id": {"$ne": user.as_str()},
         "deleted_for": {"$ne": user.as_str()},
     };
+    leave_out(&mut filter, after(until));
     Count {
         collection: MESSAGES,
         pipeline: vec![doc! {"$match": filter}, exact_to(), counted()],
@@ -169,8 +169,8 @@ pub fn unread_direct(user: &UserId, until: Timestamp) -> Count {
 pub fn unread_in_group(
     user: &UserId,
     group: GroupId,
-    cursor: Option<(Timestamp, MessageId)>,
-    until: Timestamp,
+    cursor: Option<Position>,
+    until: Option<Position>,
 ) -> Count {
     let unread = doc! {
         "from_user_id": {"$ne": user.as_str()},
@@ -180,21 +180,35 @@ pub fn unread_in_group(
     let mut filter = doc! {"group_id": group.0};
     let pipeline = if let Some((at, id)) = cursor {
         let at = documents::date(at);
-        filter.insert("timestamp", doc! {"$gte": at, "$lte": documents::date(until)});
-        filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {"$lte": id.0}}]);
+        let mut not = after(until);
+        not.push(doc! {"timestamp": at, "_id": {"$lte": id.0}});
+        filter.insert("timestamp", doc! {"$gte": at});
+        leave_out(&mut filter, not);
         filter.extend(unread);
         vec![doc! {"$match": filter}, exact_to(), counted()]
     } else {
-        filter.insert("timestamp", up_to(until));
+        leave_out(&mut filter, after(until));
         let order = doc! {"$sort": newest_first()};
         vec![doc! {"$match": filter}, order, exact_to(), doc! {"$match": unread}, counted()]
     };
     Count { collection: MESSAGES, pipeline, hint: GROUP_ORDER.keys() }
 }
 
-/// Not later than this: a row of the old server without a time counts too.
-fn up_to(until: Timestamp) -> Document {
-    doc! {"$not": {"$gt": documents::date(until)}}
+/// What lies after a place, as alternatives; a row of the old server without a time lies after
+/// none.
+fn after(place: Option<Position>) -> Vec<Document> {
+    let after = |(at, id): Position| {
+        let at = documents::date(at);
+        vec![doc! {"timestamp": {"$gt": at}}, doc! {"timestamp": at, "_id": {"$gt": id.0}}]
+    };
+    place.map(after).unwrap_or_default()
+}
+
+/// Adds that none of these alternatives holds.
+fn leave_out(filter: &mut Document, alternatives: Vec<Document>) {
+    if !alternatives.is_empty() {
+        filter.insert("$nor", alternatives);
+    }
 }
 
 fn exact_to() -> Document {

@@ -8,14 +8,11 @@ use mongodb::options::{AggregateOptions, FindOptions, Hint, ReadPreference, Sele
 
 use super::queries::{self, Count, Find};
 use super::{MongoStore, documents, errors};
-use crate::model::{GroupId, Message, MessageId, MessageRef, Timestamp, Unread, UserId};
+use crate::model::{GroupId, Message, MessageId, MessageRef, Position, Unread, UserId};
 use crate::store::{HistoryQuery, Result};
 
 /// Groups whose unread messages are counted at the same time for one user; each takes a connection.
 const GROUPS_AT_ONCE: usize = 4;
-
-/// The place of a message in its conversation.
-type Position = (Timestamp, MessageId);
 
 impl MongoStore {
     pub(super) async fn find_message(&self, id: &MessageRef) -> Result<Option<Message>> {
@@ -38,7 +35,11 @@ impl MongoStore {
         Ok(readable(&rows, documents::to_message))
     }
 
-    pub(super) async fn count_unread(&self, user: &UserId, until: Timestamp) -> Result<Unread> {
+    pub(super) async fn count_unread(
+        &self,
+        user: &UserId,
+        until: Option<Position>,
+    ) -> Result<Unread> {
         let direct = self.count(queries::unread_direct(user, until)).await?;
         let rows = self.find(&queries::group_ids_of(user)).await?;
         let groups: Vec<GroupId> = rows.iter().filter_map(documents::to_id).map(GroupId).collect();

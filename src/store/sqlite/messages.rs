@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{rows, statements};
 use crate::model::{
-    Batch, Conversation, Message, MessageChange, MessageRef, ReadCursor, Timestamp, UserId,
+    Batch, Conversation, Message, MessageChange, MessageRef, Position, ReadCursor, UserId,
 };
 use crate::store::HistoryQuery;
 
@@ -113,11 +113,7 @@ pub(super) fn history(
     transaction: &Transaction<'_>,
     query: &HistoryQuery,
 ) -> rusqlite::Result<Vec<Message>> {
-    let (timestamp, id) = match &query.before {
-        Some((Timestamp(at), id)) => (*at, id.0.bytes().to_vec()),
-        // A place after every message: one byte more than any id has.
-        None => (i64::MAX, vec![u8::MAX; 13]),
-    };
+    let (timestamp, id) = place_or_end(query.before);
     let viewer = query.viewer.as_str();
     let limit = super::limit_to_sql(query.limit);
     match &query.conversation {
@@ -132,5 +128,14 @@ pub(super) fn history(
             .prepare_cached(statements::GROUP_HISTORY)?
             .query_map(params![group.0.bytes(), timestamp, id, viewer, limit], rows::message)?
             .collect(),
+    }
+}
+
+/// A place as it is bound to a statement; without one, a place after every message.
+pub(super) fn place_or_end(place: Option<Position>) -> (i64, Vec<u8>) {
+    match place {
+        Some((at, id)) => (at.as_millis(), id.0.bytes().to_vec()),
+        // One byte more than any id has.
+        None => (i64::MAX, vec![u8::MAX; 13]),
     }
 }

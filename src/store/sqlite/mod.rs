@@ -23,7 +23,7 @@ use async_trait::async_trait;
 
 use self::connections::{Access, Connections};
 use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Timestamp, Unread, UserId};
+use crate::model::{Batch, Group, GroupId, Message, MessageRef, Position, Unread, UserId};
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
 /// turns on the processors.
@@ -88,7 +88,7 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| messages::history(transaction, &query)).await
     }
 
-    async fn unread(&self, user: &UserId, until: Timestamp) -> Result<Unread> {
+    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         let user = user.clone();
         self.readers.run(move |transaction| unread::count(transaction, &user, until)).await
     }

@@ -47,18 +47,19 @@ statements! {
         ORDER BY timestamp DESC, id DESC LIMIT ?5");
 
     UNREAD_DIRECT = "SELECT count(*) FROM (SELECT 1 FROM messages \
-        WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 AND timestamp <= ?3 \
+        WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 \
+        AND (timestamp, id) <= (?3, ?4) \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?1) LIMIT ?2)";
     GROUPS_AND_CURSORS = "SELECT m.group_id, c.timestamp, c.message_id \
         FROM group_members AS m LEFT JOIN cursors AS c \
         ON c.group_id = m.group_id AND c.user = m.user WHERE m.user = ?1";
     UNREAD_AFTER_CURSOR = "SELECT count(*) FROM (SELECT 1 FROM messages \
-        WHERE group_id = ?1 AND (timestamp, id) > (?2, ?3) AND timestamp <= ?6 \
+        WHERE group_id = ?1 AND (timestamp, id) > (?2, ?3) AND (timestamp, id) <= (?6, ?7) \
         AND from_user <> ?4 \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
         AND NOT EXISTS (SELECT 1 FROM json_each(read_by) WHERE value = ?4) LIMIT ?5)";
     UNREAD_OF_NEWEST = "SELECT count(*) FROM (SELECT from_user, deleted_for, read_by \
-        FROM messages WHERE group_id = ?1 AND timestamp <= ?4 \
+        FROM messages WHERE group_id = ?1 AND (timestamp, id) <= (?4, ?5) \
         ORDER BY timestamp DESC, id DESC LIMIT ?3) \
         WHERE from_user <> ?2 \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?2) \
@@ -144,9 +145,9 @@ mod tests {
             (UNREAD_DIRECT, "direct_unread (to_user=?)"),
             (
                 UNREAD_AFTER_CURSOR,
-                "group_history (group_id=? AND (timestamp,id)>(?,?) AND timestamp<?)",
+                "group_history (group_id=? AND (timestamp,id)>(?,?) AND (timestamp,id)<(?,?))",
             ),
-            (UNREAD_OF_NEWEST, "group_history (group_id=? AND timestamp<?)"),
+            (UNREAD_OF_NEWEST, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
             (GROUPS_OF_USER, "member_groups (user=?)"),
             (MEMBERS, "group_joined (group_id=?)"),
         ] {

@@ -2,8 +2,9 @@
 
 use rusqlite::{Transaction, params};
 
+use super::messages::place_or_end;
 use super::{rows, statements};
-use crate::model::{GroupId, Timestamp, Unread, UserId};
+use crate::model::{GroupId, Position, Unread, UserId};
 
 /// The place of a cursor: milliseconds and the bytes of a message's id.
 type Place = (i64, [u8; 12]);
@@ -12,15 +13,16 @@ type Place = (i64, [u8; 12]);
 pub(super) fn count(
     transaction: &Transaction<'_>,
     user: &UserId,
-    until: Timestamp,
+    until: Option<Position>,
 ) -> rusqlite::Result<Unread> {
     let bound = super::limit_to_sql(Unread::EXACT_TO as usize);
-    let params = params![user.as_str(), bound, until.as_millis()];
+    let (until, until_id) = place_or_end(until);
+    let params = params![user.as_str(), bound, until, until_id];
     let mut statement = transaction.prepare_cached(statements::UNREAD_DIRECT)?;
     let direct = statement.query_row(params, |row| rows::count(row, 0))?;
     let mut group = 0;
     for (id, cursor) in groups_and_cursors(transaction, user)? {
-        group += count_in_group(transaction, user, id, cursor, until)?;
+        group += count_in_group(transaction, user, id, cursor, (until, &until_id))?;
     }
     Ok(Unread { direct, group })
 }
@@ -46,18 +48,18 @@ fn count_in_group(
     user: &UserId,
     group: GroupId,
     cursor: Option<Place>,
-    until: Timestamp,
+    (until, until_id): (i64, &[u8]),
 ) -> rusqlite::Result<u64> {
     let bound = super::limit_to_sql(Unread::EXACT_TO as usize);
-    let (group, user, until) = (group.0.bytes(), user.as_str(), until.as_millis());
+    let (group, user) = (group.0.bytes(), user.as_str());
     match cursor {
         Some((timestamp, id)) => transaction
             .prepare_cached(statements::UNREAD_AFTER_CURSOR)?
-            .query_row(params![group, timestamp, id, user, bound, until], |row| {
+            .query_row(params![group, timestamp, id, user, bound, until, until_id], |row| {
                 rows::count(row, 0)
             }),
         None => transaction
             .prepare_cached(statements::UNREAD_OF_NEWEST)?
-            .query_row(params![group, user, bound, until], |row| rows::count(row, 0)),
+            .query_row(params![group, user, bound, until, until_id], |row| rows::count(row, 0)),
     }
 }

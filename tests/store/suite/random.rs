@@ -169,7 +169,7 @@ impl World {
             assert_eq!(stored(store, message.id).await.as_ref(), model.message(message.id));
         }
         for user in &self.users {
-            let unread = store.unread(user, Timestamp::MAX).await.expect("the store answers");
+            let unread = store.unread(user, None).await.expect("the store answers");
             assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
         }
         let middle = self.messages[MESSAGES / 2].position();

@@ -9,7 +9,7 @@ use super::make::{apply_changes, direct, group, hide, in_group, insert, move_cur
 
 async fn unread(store: &dyn Store, name: &str) -> (u64, u64) {
     let Unread { direct, group } =
-        store.unread(&user(name), Timestamp::MAX).await.expect("the store answers");
+        store.unread(&user(name), None).await.expect("the store answers");
     (direct, group)
 }
 
@@ -43,9 +43,18 @@ pub(crate) async fn what_came_later_is_not_counted(store: Arc<dyn Store>) {
     let to_team: Vec<Message> = (0..5).map(|at| in_group(team.id, "alice", at)).collect();
     insert(&*store, to_bob.iter().chain(&to_team)).await;
     move_cursor(&*store, "carol", team.id, &to_team[1]).await;
-    for (name, until, expected) in [("bob", 2, (3, 3)), ("carol", 2, (0, 1)), ("bob", -1, (0, 0))] {
-        let until = Timestamp(to_bob[0].timestamp.as_millis() + until);
-        let found = store.unread(&user(name), until).await.expect("the store answers");
+    let twins: Vec<Message> = (0..4).map(|_| direct("alice", "bob", 9)).collect();
+    insert(&*store, &twins).await;
+    let mut twins: Vec<_> = twins.iter().map(Message::position).collect();
+    twins.sort();
+    let before_all = (Timestamp(-1), twins[0].1);
+    for (name, until, expected) in [
+        ("bob", to_bob[2].position().max(to_team[2].position()), (3, 3)),
+        ("carol", to_team[2].position(), (0, 1)),
+        ("bob", twins[1], (7, 5)),
+        ("bob", before_all, (0, 0)),
+    ] {
+        let found = store.unread(&user(name), Some(until)).await.expect("the store answers");
         assert_eq!((found.direct, found.group), expected, "{name} until {until:?}");
     }
 }
