@@ -92,7 +92,7 @@ fn files_below(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 fn sources() -> Vec<Source> {
-    let is_test_code = |path: &str| path.ends_with("/testing.rs") || path.contains("/tests/");
+    let is_test_code = |path: &str| path.ends_with("/testing.rs") || path.contains("/tests");
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();

@@ -24,8 +24,7 @@ pub(super) fn handle(
     let Incoming { name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
     let session = Session::of(&socket);
-    // What the server does not know takes no turn: one that ends before it begins would let the
-    // next event pass those before it.
+    // What the server does not know is counted, and has nothing to wait for.
     let acts = session.as_ref().filter(|_| event.is_some());
     let turn = acts.map(|session| session.turns.take(bytes));
     let in_flight = hub.in_flight.token();

@@ -15,10 +15,20 @@ const MAX_WAITING: usize = 16_384;
 /// Bytes of frames that may wait for their turn, per socket.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
+/// Resolves when a turn has ended.
+type End = oneshot::Receiver<Ended>;
+
+/// What a turn leaves behind: the end that it has not waited for itself, if it ended before it
+/// began. The next turn waits for that instead.
+#[derive(Debug)]
+struct Ended {
+    still_before: Option<End>,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    /// Resolves, by its sender being dropped, when the newest turn has ended.
-    newest: Option<oneshot::Receiver<()>>,
+    /// The end of the newest turn.
+    newest: Option<End>,
     waiting: usize,
     bytes: usize,
 }
@@ -27,11 +37,11 @@ struct Queue {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 
-/// A place in the queue. Dropping it, also by a panic, lets the next one begin.
+/// A place in the queue. Dropping it, also by a panic, ends it.
 #[derive(Debug)]
 pub(super) struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    _ended: oneshot::Sender<()>,
+    before: Option<End>,
+    end: Option<oneshot::Sender<Ended>>,
     queue: Turns,
     bytes: usize,
 }
@@ -46,24 +56,28 @@ impl Turns {
         }
         queue.waiting += 1;
         queue.bytes += bytes;
-        let (ended, newest) = oneshot::channel();
+        let (end, newest) = oneshot::channel();
         let before = queue.newest.replace(newest);
-        Some(Turn { before, _ended: ended, queue: self.clone(), bytes })
+        Some(Turn { before, end: Some(end), queue: self.clone(), bytes })
     }
 }
 
 impl Turn {
     /// Waits until every earlier turn has ended.
     pub(super) async fn begin(&mut self) {
-        if let Some(before) = self.before.take() {
-            // The sender is never used, only dropped: the error is the signal.
-            let _ = before.await;
+        while let Some(before) = &mut self.before {
+            // A turn always says that it has ended; an error would mean the same.
+            self.before = before.await.ok().and_then(|ended| ended.still_before);
         }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            // Nobody may be waiting: this may have been the newest turn.
+            let _ = end.send(Ended { still_before: self.before.take() });
+        }
         let mut queue = self.queue.0.lock();
         queue.waiting -= 1;
         queue.bytes -= self.bytes;
@@ -94,14 +108,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_that_ends_unused_lets_the_next_one_begin() {
+    async fn a_turn_that_ends_before_it_began_lets_nobody_pass_those_before_it() {
         let turns = Turns::default();
         let first = turns.take(1).unwrap();
-        let second = turns.take(1).unwrap();
-        let mut third = turns.take(1).unwrap();
+        let unused = [turns.take(1).unwrap(), turns.take(1).unwrap()];
+        let mut last = turns.take(1).unwrap();
+        drop(unused);
+        assert!(futures_util::poll!(std::pin::pin!(last.begin())).is_pending());
         drop(first);
-        drop(second);
-        third.begin().await;
+        last.begin().await;
     }
 
     #[test]
