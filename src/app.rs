@@ -47,7 +47,7 @@ const PREPARE_AGAIN: Duration = Duration::from_secs(2);
 
 /// A server whose parts have been started.
 pub struct App {
-    chat_events: Realtime,
+    realtime: Realtime,
     buffer: Buffer,
     store: Arc<dyn Store>,
     tasks: Tasks,
@@ -90,7 +90,7 @@ impl App {
             clock,
             deliveries,
         ));
-        let chat_events =
+        let realtime =
             Realtime::start(&config.realtime, Arc::clone(&chat), fan_out, &tasks, registry);
         prepare_when_there(&store, &tasks, &stopping);
 
@@ -102,12 +102,12 @@ impl App {
             stopping: stopping.clone(),
         };
         let routes = http::routes(chat, media, monitor, &tasks)
-            .route_service("/socket.io/", chat_events.layer.layer(Router::new()));
+            .route_service("/socket.io/", realtime.layer.layer(Router::new()));
         let router = http::surround(routes, &config.http, http_metrics);
         let max_connections = config.http.max_connections as usize;
         let serve = ServeConfig { max_connections, ..ServeConfig::default() };
         let auth_mode = config.auth.mode();
-        Ok(Self { chat_events, buffer, store, tasks, stopping, router, serve, auth_mode })
+        Ok(Self { realtime, buffer, store, tasks, stopping, router, serve, auth_mode })
     }
 
     /// Serves until it is told to stop, or a part of the server crashes, then stops in phases.
@@ -156,10 +156,10 @@ impl App {
         tracing::info!("stopping: no new connections, no new messages");
         self.stopping.cancel();
         self.buffer.refuse();
-        phase("events in flight", SETTLE, self.chat_events.settled()).await;
+        phase("events in flight", SETTLE, self.realtime.settled()).await;
         phase("the commit of accepted messages", DRAIN, self.buffer.drained()).await;
-        phase("events and answers on their way", LEAVE, self.chat_events.handed_on()).await;
-        phase("sockets", CLOSE, self.chat_events.close()).await;
+        phase("events and answers on their way", LEAVE, self.realtime.handed_on()).await;
+        phase("sockets", CLOSE, self.realtime.close()).await;
         phase("requests", CLOSE, served.cancelled()).await;
         phase("the flush to the store", FLUSH, async {
             let left = self.buffer.close().await;
