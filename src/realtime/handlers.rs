@@ -32,7 +32,7 @@ pub(super) fn handle(
         let _in_flight = in_flight;
         let (Some(event), Some(session), Some(turn)) = (event, session, turn) else { return };
         let answer = |outcome| answer(&hub, &socket, &session.outlet, name, ack, outcome);
-        let Some(mut turn) = turn else {
+        let Some(turn) = turn else {
             let busy = "Too many of your events are waiting; send more slowly";
             return answer(Err(Error::RateLimited(busy.into())));
         };

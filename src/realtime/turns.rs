@@ -4,10 +4,12 @@
 //! could overtake each other. The part before the body runs in the order of the frames: there an
 //! event takes a turn, and in the body it waits until the turn before it has ended.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 /// Events of one socket that may wait for their turn.
 const MAX_WAITING: usize = 16_384;
@@ -15,35 +17,43 @@ const MAX_WAITING: usize = 16_384;
 /// Bytes of frames that may wait for their turn, per socket.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
-/// Resolves when a turn has ended.
-type End = oneshot::Receiver<Ended>;
-
-/// What a turn leaves behind: the end that it has not waited for itself, if it ended before it
-/// began. The next turn waits for that instead.
-#[derive(Debug)]
-struct Ended {
-    still_before: Option<End>,
-}
-
+/// Turns are numbered as they are taken. All below `current` have ended.
 #[derive(Debug, Default)]
 struct Queue {
-    /// The end of the newest turn.
-    newest: Option<End>,
-    waiting: usize,
+    current: u64,
+    next: u64,
+    /// Turns that ended before they began, and before some that come earlier.
+    ended_early: BTreeSet<u64>,
+    wakers: BTreeMap<u64, Waker>,
     bytes: usize,
+}
+
+impl Queue {
+    fn end(&mut self, number: u64) -> Option<Waker> {
+        self.wakers.remove(&number);
+        if number != self.current {
+            self.ended_early.insert(number);
+            return None;
+        }
+        self.current += 1;
+        while self.ended_early.remove(&self.current) {
+            self.current += 1;
+        }
+        self.wakers.remove(&self.current)
+    }
 }
 
 /// The queue of one socket's turns; clones are the same queue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 
-/// A place in the queue. Dropping it, also by a panic, ends it.
+/// A place in the queue. Dropping it, also by a panic, ends it; the next one begins when it and all
+/// before it have ended.
 #[derive(Debug)]
 pub(super) struct Turn {
-    before: Option<End>,
-    end: Option<oneshot::Sender<Ended>>,
-    queue: Turns,
+    number: u64,
     bytes: usize,
+    queue: Turns,
 }
 
 impl Turns {
@@ -51,36 +61,42 @@ impl Turns {
     /// when too much is waiting already.
     pub(super) fn take(&self, bytes: usize) -> Option<Turn> {
         let mut queue = self.0.lock();
-        if queue.waiting >= MAX_WAITING || queue.bytes + bytes > MAX_WAITING_BYTES {
+        let is_full = queue.next - queue.current >= MAX_WAITING as u64;
+        if is_full || queue.bytes + bytes > MAX_WAITING_BYTES {
             return None;
         }
-        queue.waiting += 1;
+        let number = queue.next;
+        queue.next += 1;
         queue.bytes += bytes;
-        let (end, newest) = oneshot::channel();
-        let before = queue.newest.replace(newest);
-        Some(Turn { before, end: Some(end), queue: self.clone(), bytes })
+        Some(Turn { number, bytes, queue: self.clone() })
     }
 }
 
 impl Turn {
     /// Waits until every earlier turn has ended.
-    pub(super) async fn begin(&mut self) {
-        while let Some(before) = &mut self.before {
-            // A turn always says that it has ended; an error would mean the same.
-            self.before = before.await.ok().and_then(|ended| ended.still_before);
-        }
+    pub(super) async fn begin(&self) {
+        poll_fn(|context| {
+            let mut queue = self.queue.0.lock();
+            if queue.current == self.number {
+                return Poll::Ready(());
+            }
+            queue.wakers.insert(self.number, context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(end) = self.end.take() {
-            // Nobody may be waiting: this may have been the newest turn.
-            let _ = end.send(Ended { still_before: self.before.take() });
+        let next = {
+            let mut queue = self.queue.0.lock();
+            queue.bytes -= self.bytes;
+            queue.end(self.number)
+        };
+        if let Some(next) = next {
+            next.wake();
         }
-        let mut queue = self.queue.0.lock();
-        queue.waiting -= 1;
-        queue.bytes -= self.bytes;
     }
 }
 
@@ -94,7 +110,7 @@ mod tests {
         let taken: Vec<_> = (0..100).map(|n| (n, turns.take(1).unwrap())).collect();
         let (done, mut order) = tokio::sync::mpsc::channel(100);
         let tasks = crate::shutdown::Tasks::default();
-        for (n, mut turn) in taken.into_iter().rev() {
+        for (n, turn) in taken.into_iter().rev() {
             let done = done.clone();
             tasks.spawn(async move {
                 turn.begin().await;
@@ -112,7 +128,7 @@ mod tests {
         let turns = Turns::default();
         let first = turns.take(1).unwrap();
         let unused = [turns.take(1).unwrap(), turns.take(1).unwrap()];
-        let mut last = turns.take(1).unwrap();
+        let last = turns.take(1).unwrap();
         drop(unused);
         assert!(futures_util::poll!(std::pin::pin!(last.begin())).is_pending());
         drop(first);
@@ -124,7 +140,12 @@ mod tests {
         let turns = Turns::default();
         let held: Vec<_> = (0..MAX_WAITING).map(|_| turns.take(0).unwrap()).collect();
         assert!(turns.take(0).is_none());
-        drop(held);
+        // Whatever the order in which they end.
+        let (early, late): (Vec<_>, Vec<_>) =
+            held.into_iter().enumerate().partition(|(n, _)| n % 2 == 0);
+        drop(late);
+        assert!(turns.take(0).is_none(), "the first has not ended");
+        drop(early);
         let large = turns.take(MAX_WAITING_BYTES).unwrap();
         assert!(turns.take(1).is_none());
         drop(large);
