@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::model::{
-    Batch, Conversation, GroupId, Message, MessageChange, MessageId, Op, ReadCursor, Timestamp,
+    Batch, Conversation, GroupId, Message, MessageChange, MessageId, Op, Position, ReadCursor,
     UserId,
 };
 
@@ -37,7 +37,7 @@ struct Folding {
     changes: InOrder<MessageId, MessageChange>,
     deletes: InOrder<MessageId, ()>,
     purges: InOrder<GroupId, ()>,
-    cursors: InOrder<(UserId, GroupId), (Timestamp, MessageId)>,
+    cursors: InOrder<(UserId, GroupId), Position>,
 }
 
 impl Folding {

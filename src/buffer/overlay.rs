@@ -18,7 +18,7 @@ use std::slice;
 use std::sync::Arc;
 
 use super::Sequence;
-use crate::model::{Conversation, Message, MessageId, Op, Timestamp, UserId};
+use crate::model::{Conversation, Message, MessageId, Op, Position, UserId};
 
 /// An index of the ring's ops. Ops come and go in sequence order, so each queue is sorted and
 /// costs O(1) at both ends.
@@ -152,7 +152,7 @@ impl Pending {
         self,
         stored: Vec<Message>,
         viewer: &UserId,
-        before: Option<(Timestamp, MessageId)>,
+        before: Option<Position>,
         limit: usize,
     ) -> Vec<Message> {
         let mut rows: HashMap<_, _> = stored.into_iter().map(|m| (m.id, Arc::new(m))).collect();

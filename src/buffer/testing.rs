@@ -113,7 +113,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Model {
     pub(super) messages: BTreeMap<MessageId, Message>,
-    cursors: HashMap<(UserId, GroupId), (Timestamp, MessageId)>,
+    cursors: HashMap<(UserId, GroupId), Position>,
 }
 
 impl Model {
@@ -151,7 +151,7 @@ impl Model {
         self.messages.entry(message.id).or_insert_with(|| message.clone());
     }
 
-    fn move_cursor(&mut self, user: &UserId, group: GroupId, to: (Timestamp, MessageId)) {
+    fn move_cursor(&mut self, user: &UserId, group: GroupId, to: Position) {
         let cursor = self.cursors.entry((user.clone(), group)).or_insert(to);
         *cursor = (*cursor).max(to);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Content, GroupId, Message, MessageId, Timestamp, UserId};
+use super::{Content, GroupId, Message, MessageId, Position, Timestamp, UserId};
 
 /// A run of ops, folded per document. A store applies the parts in the order of the fields;
 /// applying a batch twice equals applying it once.
@@ -62,5 +62,5 @@ pub struct ReadCursor {
     /// In which group.
     pub group: GroupId,
     /// The place of the newest message read.
-    pub up_to: (Timestamp, MessageId),
+    pub up_to: Position,
 }

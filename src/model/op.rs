@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Content, Conversation, GroupId, Message, MessageId, Timestamp, UserId};
+use super::{Content, Conversation, GroupId, Message, MessageId, Position, Timestamp, UserId};
 
 /// One change, complete in itself: applying it twice equals applying it once.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub enum Op {
         /// Who read them.
         reader: UserId,
         /// The place of the newest of them.
-        up_to: (Timestamp, MessageId),
+        up_to: Position,
     },
     /// The sender has changed what a message says.
     Edit {
