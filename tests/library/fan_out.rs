@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use socketioxide::extract::SocketRef;
 use socketioxide::handler::ConnectHandler;
+use socketioxide::socket::DisconnectReason;
 use socketioxide::{BroadcastError, SendError, SocketError, SocketIo};
+use tokio::sync::mpsc;
 
 use crate::serve;
 use crate::sio::Client;
 
 /// How many packets fit a socket's channel in these tests.
 const CHANNEL: usize = 4;
+
+/// How long the end of a connection may take; only a failure waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server whose sockets have a channel of [`CHANNEL`] packets and are in the room `room`. The
 /// test's runtime has one thread: nothing leaves a channel while a test does not await.
@@ -27,6 +33,14 @@ async fn small_channels() -> (std::net::SocketAddr, SocketIo) {
     (addr, io)
 }
 
+/// A client whose channel is empty, and stays so: no ping comes for a while, and nothing else.
+async fn connected(addr: std::net::SocketAddr) -> Client {
+    let mut client = Client::connect(addr, json!({})).await;
+    client.pinged().await;
+    client.settle().await;
+    client
+}
+
 /// Reads the packets that filled the channel.
 async fn drained(client: &mut Client) {
     for n in 0..CHANNEL {
@@ -37,8 +51,7 @@ async fn drained(client: &mut Client) {
 #[tokio::test]
 async fn a_full_channel_refuses_the_packet_with_internal_channel_full_and_keeps_what_it_has() {
     let (addr, io) = small_channels().await;
-    let mut client = Client::connect(addr, json!({})).await;
-    client.settle().await;
+    let mut client = connected(addr).await;
     let socket = io.sockets().remove(0);
     for n in 0..CHANNEL {
         socket.emit("n", &n).unwrap();
@@ -51,10 +64,39 @@ async fn a_full_channel_refuses_the_packet_with_internal_channel_full_and_keeps_
 }
 
 #[tokio::test]
+async fn a_heartbeat_that_finds_the_channel_full_ends_the_connection() {
+    const PING_INTERVAL: Duration = Duration::from_secs(25);
+    /// More than the kernel holds for one connection.
+    const LARGE: usize = 12 * 1024 * 1024;
+    let builder = SocketIo::builder().max_buffer_size(CHANNEL).ping_interval(PING_INTERVAL);
+    let (addr, io) = serve(builder.build_layer()).await;
+    let (ended, mut ends) = mpsc::channel(1);
+    io.ns("/", async move |socket: SocketRef| {
+        socket.on_disconnect(async move |reason: DisconnectReason| {
+            ended.send(reason).await.ok();
+        });
+    });
+    let mut client = connected(addr).await;
+    client.stop_reading().await;
+    let socket = io.sockets().remove(0);
+    socket.emit("n", &"x".repeat(LARGE)).unwrap();
+    tokio::time::pause();
+    while socket.emit("n", "what the connection does not take").is_ok() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::advance(PING_INTERVAL).await;
+    tokio::time::resume();
+    // A ping with a place in the channel would be answered now. That the connection has ended is
+    // told only once the write under way is over.
+    client.read_again().await;
+    let reason = tokio::time::timeout(PATIENCE, ends.recv()).await;
+    assert_eq!(reason.unwrap(), Some(DisconnectReason::HeartbeatTimeout));
+}
+
+#[tokio::test]
 async fn disconnect_of_a_socket_with_a_full_channel_fails_and_leaves_it_connected() {
     let (addr, io) = small_channels().await;
-    let mut client = Client::connect(addr, json!({})).await;
-    client.settle().await;
+    let mut client = connected(addr).await;
     let socket = io.sockets().remove(0);
     for n in 0..CHANNEL {
         socket.emit("n", &n).unwrap();
@@ -68,11 +110,9 @@ async fn disconnect_of_a_socket_with_a_full_channel_fails_and_leaves_it_connecte
 #[tokio::test]
 async fn a_broadcast_reports_one_error_per_full_socket_but_not_whose_and_serves_the_others() {
     let (addr, io) = small_channels().await;
-    let mut full = Client::connect(addr, json!({})).await;
-    full.settle().await;
+    let mut full = connected(addr).await;
     let stalled = io.sockets().remove(0);
-    let mut other = Client::connect(addr, json!({})).await;
-    other.settle().await;
+    let mut other = connected(addr).await;
     for n in 0..CHANNEL {
         stalled.emit("n", &n).unwrap();
     }
@@ -93,8 +133,7 @@ async fn a_broadcast_reports_one_error_per_full_socket_but_not_whose_and_serves_
 #[tokio::test]
 async fn the_sockets_of_a_room_can_be_emitted_to_one_by_one_to_learn_which_is_full() {
     let (addr, io) = small_channels().await;
-    let mut client = Client::connect(addr, json!({})).await;
-    client.settle().await;
+    let _client = connected(addr).await;
     for n in 0..CHANNEL {
         io.to("room").emit("n", &n).await.unwrap();
     }
@@ -106,8 +145,7 @@ async fn the_sockets_of_a_room_can_be_emitted_to_one_by_one_to_learn_which_is_fu
 #[tokio::test]
 async fn a_volatile_packet_never_fills_the_channel_and_only_the_newest_is_kept() {
     let (addr, io) = small_channels().await;
-    let mut client = Client::connect(addr, json!({})).await;
-    client.settle().await;
+    let mut client = connected(addr).await;
     for n in 0..10 * CHANNEL {
         io.to("room").volatile().emit("typing", &n).await.unwrap();
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -66,6 +66,8 @@ enum Command {
 pub(crate) struct Client {
     commands: mpsc::Sender<Command>,
     packets: mpsc::Receiver<Packet>,
+    /// Whether a ping of the server has come.
+    pinged: watch::Receiver<bool>,
     kept: VecDeque<Packet>,
     last_ack: u64,
     /// The socket's id; empty for EIO=3, whose CONNECT carries none.
@@ -114,6 +116,7 @@ impl Client {
     pub(crate) async fn open(transport: Transport, addr: SocketAddr) -> Self {
         let (commands, todo) = mpsc::channel(QUEUE);
         let (found, packets) = mpsc::channel(QUEUE);
+        let (ping, pinged) = watch::channel(false);
         match transport {
             Transport::WebSocket | Transport::WebSocketV3 => {
                 let eio = if transport == Transport::WebSocket { 4 } else { 3 };
@@ -129,7 +132,7 @@ impl Client {
                     Some(Ok(Message::Text(open))) if open.starts_with('0') => {}
                     other => panic!("the first packet is not OPEN but {other:?}"),
                 }
-                tokio::spawn(run_websocket(socket, todo, found));
+                tokio::spawn(run_websocket(socket, todo, found, ping));
             }
             Transport::Polling => {
                 let http = reqwest::Client::new();
@@ -139,11 +142,14 @@ impl Client {
                 let open = open.strip_prefix('0').expect("the first packet is OPEN");
                 let open: Value = serde_json::from_str(open).expect("OPEN is JSON");
                 let url = format!("{url}&sid={}", open["sid"].as_str().expect("OPEN has a sid"));
-                tokio::spawn(run_polls(http.clone(), url.clone(), commands.clone(), found.clone()));
+                let polls =
+                    run_polls(http.clone(), url.clone(), commands.clone(), found.clone(), ping);
+                tokio::spawn(polls);
                 tokio::spawn(run_posts(http, url, todo, found));
             }
         }
-        Self { commands, packets, kept: VecDeque::new(), last_ack: 0, sid: String::new() }
+        let (kept, sid) = (VecDeque::new(), String::new());
+        Self { commands, packets, pinged, kept, last_ack: 0, sid }
     }
 
     /// Sends an event with one argument.
@@ -227,6 +233,13 @@ impl Client {
             |packet| matches!(packet, Packet::Other(text) if text.starts_with(NOWHERE)),
         );
         assert!(answer.await.is_some(), "the server did not answer");
+    }
+
+    /// Waits for the first ping, which the server sends a moment after it opened the connection:
+    /// a ping needs a place in the channel of the socket, and the connection ends without one.
+    pub(crate) async fn pinged(&mut self) {
+        let ping = timeout(PATIENCE, self.pinged.wait_for(|pinged| *pinged)).await;
+        assert!(matches!(ping, Ok(Ok(_))), "no ping; kept: {:?}", self.kept);
     }
 
     /// The events of this name that are here already, oldest first.
@@ -317,6 +330,7 @@ async fn run_websocket(
     mut socket: Socket,
     mut todo: mpsc::Receiver<Command>,
     found: mpsc::Sender<Packet>,
+    ping: watch::Sender<bool>,
 ) {
     let mut reading = true;
     let reason = loop {
@@ -343,6 +357,7 @@ async fn run_websocket(
             message = socket.next(), if reading => match message {
                 Some(Ok(Message::Text(text))) => {
                     if text.as_str() == "2" {
+                        ping.send_replace(true);
                         if let Err(error) = socket.send(Message::text("3")).await {
                             break error.to_string();
                         }
@@ -367,6 +382,7 @@ async fn run_polls(
     url: String,
     commands: mpsc::Sender<Command>,
     found: mpsc::Sender<Packet>,
+    ping: watch::Sender<bool>,
 ) {
     loop {
         let answer = tokio::select! {
@@ -386,6 +402,7 @@ async fn run_polls(
         };
         for text in body.split('\u{1e}') {
             if text == "2" {
+                ping.send_replace(true);
                 let _ = commands.send(Command::Text("3".to_owned())).await;
             } else if let Some(packet) = decode(text) {
                 let _ = found.send(packet).await;
