@@ -16,8 +16,8 @@ use socketioxide::extract::SocketRef;
 use socketioxide::{SendError, SocketError};
 use tokio::time::{Instant, sleep};
 
-use super::Hub;
 use super::incoming::AckTo;
+use super::{Hub, QUEUE_PACKETS};
 
 /// Packets that may wait for one socket beyond the library's own queue.
 const MAX_WAITING: usize = 32_768;
@@ -25,9 +25,13 @@ const MAX_WAITING: usize = 32_768;
 /// Bytes that these may hold, those shared with other sockets included.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
-/// How soon a socket that was full is tried again, and how long that may grow.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(32);
+/// Packets handed on in one turn: an eighth of the library's queue.
+const TURN_PACKETS: usize = QUEUE_PACKETS / 8;
+
+/// The pause between two turns: at the shortest 128,000 packets a second, at the longest 500. Who
+/// takes less than that has seconds of packets before it in the library's queue alone.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 
 /// What waits for a socket that takes nothing for this long is given up; the end of its connection
 /// is near.
@@ -57,6 +61,29 @@ impl Packet {
         };
         // Any other error is a socket that has just disconnected.
         !matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
+    }
+}
+
+/// How a turn of handing on went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing waits any more.
+    Last,
+    /// The library took a turn's worth, and more waits.
+    Went,
+    /// The library's queue is full.
+    Full { handed_on: usize },
+}
+
+impl Turn {
+    /// How long to wait for the next turn, given the last pause.
+    ///
+    /// The library's heartbeat needs a place in its queue, and ends the connection when it finds
+    /// none. So the queue is kept from being full rather than kept full: turns come half as often
+    /// after one that found no room, and a third more often after one that did.
+    fn pause_after(self, pause: Duration) -> Duration {
+        let pause = if matches!(self, Self::Full { .. }) { pause * 2 } else { pause * 3 / 4 };
+        pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
     }
 }
 
@@ -134,34 +161,39 @@ impl Outlet {
 
     /// Hands on what waits, as the socket takes it, until nothing waits any more.
     async fn drain(&self, hub: &Hub, socket: &SocketRef) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = SHORTEST_PAUSE;
         let mut last_progress = Instant::now();
-        while let Some(progress) = self.hand_on(socket) {
-            if progress {
-                last_progress = Instant::now();
-                pause = FIRST_PAUSE;
-            } else if last_progress.elapsed() > STUCK {
-                return self.give_up(hub, socket);
+        loop {
+            let turn = self.hand_on(socket);
+            match turn {
+                Turn::Last => return,
+                Turn::Full { handed_on: 0 } if last_progress.elapsed() > STUCK => {
+                    return self.give_up(hub, socket);
+                }
+                Turn::Full { handed_on: 0 } => {}
+                Turn::Full { .. } | Turn::Went => last_progress = Instant::now(),
             }
+            pause = turn.pause_after(pause);
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Hands on as much as the socket takes now: whether that was anything, or `None` when nothing
-    /// is left to do.
-    fn hand_on(&self, socket: &SocketRef) -> Option<bool> {
+    /// Hands on a turn's worth, or as much of it as the library takes.
+    fn hand_on(&self, socket: &SocketRef) -> Turn {
         let mut waiting = self.0.lock();
-        let before = waiting.packets.len();
-        while let Some(packet) = waiting.packets.front() {
+        for handed_on in 0..TURN_PACKETS {
+            let Some(packet) = waiting.packets.front() else { break };
             if socket.connected() && !packet.try_send(socket) {
-                return Some(waiting.packets.len() < before);
+                return Turn::Full { handed_on };
             }
             waiting.bytes -= packet.weight();
             waiting.packets.pop_front();
         }
-        waiting.is_draining = false;
-        None
+        if waiting.packets.is_empty() {
+            waiting.is_draining = false;
+            return Turn::Last;
+        }
+        Turn::Went
     }
 
     fn give_up(&self, hub: &Hub, socket: &SocketRef) {
@@ -177,5 +209,40 @@ impl Outlet {
     /// The outlet of a socket for which the library takes packets.
     pub(super) fn opened() -> Self {
         Self(Arc::new(Mutex::new(Waiting { is_open: true, ..Waiting::default() })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For how much of ten minutes the library's queue is full, when the reader of an outlet that
+    /// is never empty takes a packet every `packet_us` microseconds.
+    fn part_full(packet_us: u64) -> f64 {
+        const END_US: u64 = 600_000_000;
+        let (mut pause, mut queued, mut full_us) = (SHORTEST_PAUSE, QUEUE_PACKETS, 0);
+        let (mut now_us, mut next_turn_us) = (0, 0);
+        while now_us < END_US {
+            if now_us >= next_turn_us {
+                let handed_on = TURN_PACKETS.min(QUEUE_PACKETS - queued);
+                queued += handed_on;
+                let is_full = handed_on < TURN_PACKETS;
+                let turn = if is_full { Turn::Full { handed_on } } else { Turn::Went };
+                pause = turn.pause_after(pause);
+                next_turn_us = now_us + pause.as_micros() as u64;
+            }
+            full_us += if queued == QUEUE_PACKETS { packet_us } else { 0 };
+            queued = queued.saturating_sub(1);
+            now_us += packet_us;
+        }
+        full_us as f64 / now_us as f64
+    }
+
+    #[test]
+    fn the_librarys_queue_has_a_place_for_the_heartbeat_nearly_always() {
+        for packets_a_second in [600, 1_000, 3_000, 10_000, 30_000, 100_000, 200_000] {
+            let part = part_full(1_000_000 / packets_a_second);
+            assert!(part < 0.01, "full for {part} of the time at {packets_a_second}/s");
+        }
     }
 }
