@@ -9,6 +9,7 @@
 //! ever, and with it all that is queued for it.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use hyper::StatusCode;
 use hyper::body::{Frame, SizeHint};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -104,7 +106,7 @@ struct PendingHead {
 }
 
 /// A connection whose reads fail with [`io::ErrorKind::TimedOut`] when a head takes too long, and
-/// whose writes do when the client takes nothing for too long.
+/// whose writes do, and every read after them, when the client takes nothing for too long.
 pub(super) struct Watched {
     io: TcpStream,
     /// Its place among the connections allowed, kept when it is handed to another protocol.
@@ -153,6 +155,9 @@ impl Watched {
         let timeout = self.write_timeout;
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(timer.as_mut().poll(cx));
+        // Who reads must end, too: the library goes on after a failed write, and would lose one
+        // packet after the other while the client still sends.
+        let _ = SockRef::from(&self.io).shutdown(Shutdown::Both);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
