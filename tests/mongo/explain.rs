@@ -5,8 +5,9 @@ use banter::store::mongo::queries::{self, Count, Find};
 use banter::store::{HistoryQuery, Store};
 use bson::{Bson, Document, doc};
 
-use crate::make::{between, direct, group, in_group, inserts, page, prepared, read, user};
+use crate::make::{between, direct, group, in_group, inserts, read, user};
 use crate::mongod::TestDatabase;
+use crate::stores::{first_page, prepared};
 
 /// The stages of the plan that the server chose, outermost first.
 fn stages(explained: &Document) -> Vec<String> {
@@ -69,7 +70,7 @@ async fn filled() -> Filled {
     let cursor = all[all.len() - 100].position();
     let group = groups[19].id;
     let batch = Batch {
-        changes: all.iter().step_by(3).map(|message| read(message.id, "user1")).collect(),
+        changes: all.iter().step_by(3).map(|message| read(message.id, &["user1"])).collect(),
         cursors: vec![ReadCursor { user: user("user1"), group, up_to: cursor }],
         ..Batch::default()
     };
@@ -112,16 +113,16 @@ async fn history_comes_in_the_order_of_an_index() {
     let filled = filled().await;
     let mid = (Timestamp(150), MessageId::mint());
     for before in [None, Some(mid)] {
-        let direct = HistoryQuery { before, ..page(between("user1", "user2"), "user1") };
+        let direct = HistoryQuery { before, ..first_page(between("user1", "user2"), "user1") };
         let plan = filled.find(&queries::history(&direct)).await;
         assert_ordered_by_index(&plan, "direct_order");
         assert!(plan.contains(&"SORT_MERGE".to_owned()), "both directions merged: {plan:?}");
 
-        let alone = HistoryQuery { before, ..page(between("user1", "user1"), "user1") };
+        let alone = HistoryQuery { before, ..first_page(between("user1", "user1"), "user1") };
         assert_ordered_by_index(&filled.find(&queries::history(&alone)).await, "direct_order");
 
         let conversation = banter::model::Conversation::Group(filled.group);
-        let group = HistoryQuery { before, ..page(conversation, "user1") };
+        let group = HistoryQuery { before, ..first_page(conversation, "user1") };
         assert_ordered_by_index(&filled.find(&queries::history(&group)).await, "group_order");
     }
 }

@@ -3,10 +3,12 @@
 #![expect(clippy::expect_used, reason = "a test that can't go on says why")]
 
 mod explain;
+#[path = "../support/make.rs"]
 mod make;
 #[path = "../support/mongod.rs"]
 mod mongod;
 mod old_server;
 mod outage;
 mod set_up;
+mod stores;
 mod writes;

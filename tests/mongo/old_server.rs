@@ -5,8 +5,9 @@ use banter::store::{HistoryQuery, Store};
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
 
-use crate::make::{between, edit, history, page, prepared, read, user};
+use crate::make::{between, edit, read, user};
 use crate::mongod::TestDatabase;
+use crate::stores::{first_page, history, prepared};
 
 async fn put(database: &TestDatabase, collection: &str, rows: Vec<Document>) {
     let raw = database.raw().await;
@@ -101,7 +102,7 @@ async fn both_directions_of_old_rows_page_in_order() {
     assert!(all.windows(2).all(|pair| pair[0].position() > pair[1].position()));
     let (mut paged, mut before) = (Vec::new(), None);
     loop {
-        let query = HistoryQuery { before, limit: 7, ..page(between("ann", "bob"), "ann") };
+        let query = HistoryQuery { before, limit: 7, ..first_page(between("ann", "bob"), "ann") };
         let rows = store.history(&query).await.expect("an answer");
         let Some(last) = rows.last() else { break };
         before = Some(last.position());
@@ -130,7 +131,7 @@ async fn unread_messages_of_old_rows_count() {
     assert_eq!((unread.direct, unread.group), (4, 3));
 
     let last = history(&store, between("cem", "bob")).await.remove(0);
-    let batch = Batch { changes: vec![read(last.id, "bob")], ..Batch::default() };
+    let batch = Batch { changes: vec![read(last.id, &["bob"])], ..Batch::default() };
     store.apply(&batch).await.expect("stored");
     assert_eq!(store.unread(&user("bob"), None).await.expect("an answer").direct, 3);
     let group = store.group(GroupId(group)).await.expect("an answer").expect("a group");

@@ -5,8 +5,9 @@ use std::time::Duration;
 use banter::store::mongo::MongoStore;
 use banter::store::{Store, StoreError};
 
-use crate::make::{between, config, direct, history, idle_pool, inserts, user};
+use crate::make::{between, direct, inserts, user};
 use crate::mongod::Mongod;
+use crate::stores::{config, history, idle_pool};
 
 /// Far above the store's own limits: what is asserted is that no call hangs.
 const NO_HANG: Duration = Duration::from_secs(60);

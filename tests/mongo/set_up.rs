@@ -7,10 +7,9 @@ use bson::doc;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::make::{
-    bare, between, config, direct, edit, group, history, idle_pool, inserts, prepared, user,
-};
+use crate::make::{between, direct, edit, group, inserts, user};
 use crate::mongod::TestDatabase;
+use crate::stores::{bare, config, history, idle_pool, prepared};
 
 fn named(name: &str, keys: bson::Document) -> IndexModel {
     let options = IndexOptions::builder().name(name.to_owned()).build();

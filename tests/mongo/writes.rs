@@ -6,8 +6,9 @@ use bson::{Document, doc};
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::make::{between, direct, edit, history, in_group, inserts, prepared, read, user};
+use crate::make::{between, direct, edit, in_group, inserts, read, user};
 use crate::mongod::TestDatabase;
+use crate::stores::{history, prepared};
 
 #[tokio::test]
 async fn a_batch_half_applied_and_repeated_is_stored_once() {
@@ -15,7 +16,7 @@ async fn a_batch_half_applied_and_repeated_is_stored_once() {
     let store = prepared(&database).await;
     let all: Vec<_> = (0..100).map(|at| direct("ann", "bob", at)).collect();
     let batch = Batch {
-        changes: all.iter().map(|message| read(message.id, "bob")).collect(),
+        changes: all.iter().map(|message| read(message.id, &["bob"])).collect(),
         ..inserts(&all)
     };
     // What a server that dies half-way leaves behind.
@@ -84,7 +85,7 @@ async fn changes_larger_than_one_command_are_split() {
     // By count: more statements than one command of ours holds.
     let all: Vec<_> = (0..10_050).map(|at| in_group(group, "ann", at)).collect();
     let batch = Batch {
-        changes: all.iter().map(|message| read(message.id, "bob")).collect(),
+        changes: all.iter().map(|message| read(message.id, &["bob"])).collect(),
         ..inserts(&all)
     };
     store.apply(&batch).await.expect("stored");

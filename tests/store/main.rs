@@ -6,6 +6,8 @@
 
 #![expect(clippy::expect_used, reason = "a test that can't go on fails")]
 
+#[path = "../support/make.rs"]
+mod make;
 mod mongo;
 #[path = "../support/mongod.rs"]
 mod mongod;

@@ -7,7 +7,7 @@ use banter::store::sqlite::SqliteStore;
 use banter::store::{PoolGauges, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::suite::make::{direct, group, insert, stored, user};
+use crate::make::{direct, group, insert, stored, user};
 
 /// An empty store in a folder of its own, which goes with the second value.
 pub(crate) async fn fresh() -> (Arc<dyn Store>, TempDir) {

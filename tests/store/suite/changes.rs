@@ -8,7 +8,7 @@ use banter::model::{
 use banter::store::Store;
 use serde_json::json;
 
-use super::make::{
+use crate::make::{
     apply_changes, between, change, direct, group, hide, in_group, insert, page, read, stored, user,
 };
 

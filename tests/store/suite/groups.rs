@@ -5,7 +5,7 @@ use std::sync::Arc;
 use banter::model::{Conversation, Group, GroupId};
 use banter::store::{MembershipChange, Store};
 
-use super::make::{group, in_group, insert, page, user};
+use crate::make::{group, in_group, insert, page, user};
 
 async fn create<'a>(store: &dyn Store, groups: impl IntoIterator<Item = &'a Group>) {
     for group in groups {

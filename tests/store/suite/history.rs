@@ -5,7 +5,7 @@ use std::sync::Arc;
 use banter::model::{Conversation, GroupId, Message};
 use banter::store::Store;
 
-use super::make::{apply_changes, between, direct, hide, in_group, insert, page};
+use crate::make::{apply_changes, between, direct, hide, in_group, insert, page};
 
 pub(crate) async fn a_page_is_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
     let group = GroupId::mint();

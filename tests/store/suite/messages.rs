@@ -9,7 +9,7 @@ use banter::model::{
 use banter::store::Store;
 use serde_json::{Value, json};
 
-use super::make::{between, direct, in_group, insert, inserts, page, stored, user};
+use crate::make::{between, direct, in_group, insert, inserts, page, stored, user};
 
 fn object(value: Value) -> JsonObject {
     value.as_object().expect("an object").clone()

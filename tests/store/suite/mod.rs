@@ -3,7 +3,6 @@
 pub(crate) mod changes;
 pub(crate) mod groups;
 pub(crate) mod history;
-pub(crate) mod make;
 pub(crate) mod messages;
 mod model;
 pub(crate) mod random;

@@ -13,8 +13,8 @@ use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::sample::subsequence;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
-use super::make::{direct, group, in_group, stored, user};
 use super::model::Model;
+use crate::make::{direct, group, in_group, stored, user};
 
 const USERS: usize = 3;
 const GROUPS: usize = 2;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use banter::model::GroupId;
 use banter::store::Store;
 
-use super::make::{direct, group, in_group, insert, stored};
+use crate::make::{direct, group, in_group, insert, stored};
 
 pub(crate) async fn health_counts_and_names_indexes(store: Arc<dyn Store>) {
     let empty = store.health().await.expect("the store answers");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use banter::model::{Group, GroupId, Message, Status, Timestamp, Unread};
 use banter::store::Store;
 
-use super::make::{apply_changes, direct, group, hide, in_group, insert, move_cursor, read, user};
+use crate::make::{apply_changes, direct, group, hide, in_group, insert, move_cursor, read, user};
 
 async fn unread(store: &dyn Store, name: &str) -> (u64, u64) {
     let Unread { direct, group } =

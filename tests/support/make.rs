@@ -1,4 +1,6 @@
-//! Short ways to make what the tests are about.
+//! Short ways to make, store and read what the tests of the stores are about.
+#![allow(dead_code, reason = "each test binary uses the part it needs")]
+#![expect(clippy::expect_used, reason = "a test that can't go on fails")]
 
 use std::sync::Arc;
 
@@ -57,6 +59,11 @@ pub(crate) fn group(name: &str, members: &[&str], at: i64) -> Group {
 /// A change that changes nothing yet.
 pub(crate) fn change(id: MessageId) -> MessageChange {
     MessageChange { id, edit: None, readers: Vec::new(), hidden_for: Vec::new() }
+}
+
+/// The change of an edit.
+pub(crate) fn edit(id: MessageId, text: &str) -> MessageChange {
+    MessageChange { edit: Some((Content::Text(text.to_owned()), Timestamp(9))), ..change(id) }
 }
 
 /// The change of one or more readers.
