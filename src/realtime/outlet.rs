@@ -108,6 +108,13 @@ impl Waiting {
             tracing::warn!(socket = %socket.id, "a client reads too slowly and loses events");
         }
     }
+
+    /// Drops all that waits; there is nothing to hand on any more.
+    fn let_go(&mut self) {
+        self.packets = VecDeque::new();
+        self.bytes = 0;
+        self.is_draining = false;
+    }
 }
 
 /// What waits for one socket; clones are the same queue. The socket holds it, so it holds the
@@ -178,12 +185,17 @@ impl Outlet {
         }
     }
 
-    /// Hands on a turn's worth, or as much of it as the library takes.
+    /// Hands on a turn's worth, or as much of it as the library takes. What waits for a socket that
+    /// has disconnected is let go of at once.
     fn hand_on(&self, socket: &SocketRef) -> Turn {
         let mut waiting = self.0.lock();
+        if !socket.connected() {
+            waiting.let_go();
+            return Turn::Last;
+        }
         for handed_on in 0..TURN_PACKETS {
             let Some(packet) = waiting.packets.front() else { break };
-            if socket.connected() && !packet.try_send(socket) {
+            if !packet.try_send(socket) {
                 return Turn::Full { handed_on };
             }
             waiting.bytes -= packet.weight();
@@ -200,7 +212,7 @@ impl Outlet {
         let mut waiting = self.0.lock();
         let lost = waiting.packets.len();
         waiting.lose(lost, hub, socket);
-        *waiting = Waiting { is_open: true, has_lost: true, ..Waiting::default() };
+        waiting.let_go();
     }
 }
 
