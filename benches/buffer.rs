@@ -15,12 +15,12 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageId, MessageRef, Op,
-    Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, ClientId, Content, ContentType, Conversation, Group, GroupId, Message, MessageId,
+    MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use prometheus_client::registry::Registry;
@@ -42,12 +42,12 @@ struct NullStore {
 
 #[async_trait]
 impl Store for NullStore {
-    async fn apply(&self, batch: &Batch) -> Result<()> {
+    async fn apply(&self, batch: &Batch) -> Result<Applied> {
         std::hint::black_box(batch);
         if self.is_stuck.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-        Ok(())
+        Ok(Applied::default())
     }
 
     fn describe(&self) -> String {
@@ -63,6 +63,10 @@ impl Store for NullStore {
     }
 
     async fn message(&self, _: &MessageRef) -> Result<Option<Message>> {
+        Ok(None)
+    }
+
+    async fn sent_as(&self, _: &UserId, _: &ClientId) -> Result<Option<MessageId>> {
         Ok(None)
     }
 
@@ -182,6 +186,7 @@ fn sends(count: usize) -> Vec<Op> {
         Op::Send(Arc::new(Message {
             id: MessageId::mint(),
             old_id: None,
+            client_id: None,
             target: Target::User(bob.clone()),
             from: ann.clone(),
             content: Content::Text("A message of ordinary length.".to_owned()),

@@ -68,6 +68,7 @@ fn message(text: String) -> Message {
         read_by: Vec::new(),
         deleted_for: Vec::new(),
         edited_at: None,
+        client_id: None,
     }
 }
 

@@ -70,10 +70,11 @@ fn readable(op: &Op) -> Value {
             "content": readable_content(content),
             "edited_at_ms": edited_at.as_millis(),
         }),
-        Op::Delete { conversation, message } => json!({
+        Op::Delete { conversation, message, at } => json!({
             "kind": "delete",
             "conversation": readable_conversation(conversation),
             "message": message.to_string(),
+            "at_ms": at.as_millis(),
         }),
         Op::Hide { conversation, message, user } => json!({
             "kind": "hide",

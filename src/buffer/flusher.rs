@@ -25,7 +25,7 @@ use super::fold::{Attempt, fold};
 use super::{Config, Sequence, Shared};
 use crate::clock::Clock;
 use crate::model::{Batch, Op};
-use crate::store::{Result, Store, StoreError};
+use crate::store::{Applied, Result, Store, StoreError};
 
 /// The most that one batch weighs: half of what a BSON document may hold, because a store may
 /// send many updates as one command, with its own fields around each.
@@ -169,7 +169,7 @@ impl Flusher {
             let last = first + ops as Sequence - 1;
             self.attempted = self.attempted.max(last);
             match self.apply(&batch, ops).await {
-                Ok(()) => {
+                Ok(_) => {
                     self.release(last);
                     done += ops;
                 }
@@ -187,7 +187,7 @@ impl Flusher {
     }
 
     /// Applies one batch, with retries as long as the store may come back and the breaker allows.
-    async fn apply(&mut self, batch: &Batch, ops: usize) -> Result<()> {
+    async fn apply(&mut self, batch: &Batch, ops: usize) -> Result<Applied> {
         let retries = usize::try_from(self.max_retries).unwrap_or(usize::MAX);
         let mut pauses = ExponentialBuilder::new()
             .with_min_delay(FIRST_PAUSE)
@@ -195,7 +195,10 @@ impl Flusher {
             .with_max_times(retries)
             .build();
         loop {
-            let Err(error) = self.attempt(batch, ops).await else { return Ok(()) };
+            let error = match self.attempt(batch, ops).await {
+                Ok(applied) => return Ok(applied),
+                Err(error) => error,
+            };
             if !error.is_transient() || self.breaker.permit().is_err() {
                 return Err(error);
             }
@@ -206,7 +209,7 @@ impl Flusher {
     }
 
     /// Calls the store once, and tells everybody who keeps accounts of it.
-    async fn attempt(&mut self, batch: &Batch, ops: usize) -> Result<()> {
+    async fn attempt(&mut self, batch: &Batch, ops: usize) -> Result<Applied> {
         let started = Instant::now();
         let outcome = match timeout(APPLY_LIMIT, self.store.apply(batch)).await {
             Ok(outcome) => outcome,
@@ -218,7 +221,7 @@ impl Flusher {
         let now = Instant::now();
         let metrics = &self.shared.metrics;
         match &outcome {
-            Ok(()) => {
+            Ok(_) => {
                 self.breaker.answered();
                 self.sizer.succeeded(ops, now - started, now);
                 self.shared.lock().last_flush = Some(self.clock.now());

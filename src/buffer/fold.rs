@@ -5,8 +5,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::model::{
-    Batch, Conversation, GroupId, Message, MessageChange, MessageId, Op, Position, ReadCursor,
-    UserId,
+    Batch, Conversation, Deletion, GroupId, Message, MessageChange, MessageId, Op, Position,
+    ReadCursor, Timestamp, UserId,
 };
 
 /// Whether any part of a run may be in the store already.
@@ -35,7 +35,7 @@ pub(super) fn fold(ops: &[Arc<Op>], attempt: Attempt) -> (Batch, usize) {
 struct Folding {
     inserts: InOrder<MessageId, Arc<Message>>,
     changes: InOrder<MessageId, MessageChange>,
-    deletes: InOrder<MessageId, ()>,
+    deletes: InOrder<MessageId, Timestamp>,
     purges: InOrder<GroupId, ()>,
     cursors: InOrder<(UserId, GroupId), Position>,
 }
@@ -45,12 +45,12 @@ impl Folding {
     fn add(&mut self, op: &Op) -> bool {
         match op {
             Op::Send(message) => return self.send(message),
-            Op::Delete { message, .. } => {
+            Op::Delete { message, at, .. } => {
                 // The delete stays even where the insert is dropped: an earlier attempt that
                 // seemed to fail may have inserted it.
                 self.inserts.remove(message);
                 self.changes.remove(message);
-                self.deletes.entry(*message, ());
+                self.deletes.entry(*message, *at);
             }
             Op::PurgeGroup(group) => {
                 let purged = Conversation::Group(*group);
@@ -67,7 +67,12 @@ impl Folding {
                 }
             }
             Op::Edit { message, content, edited_at, .. } => {
-                self.change(*message, |change| change.edit = Some((content.clone(), *edited_at)));
+                self.change(*message, |change| {
+                    let later = change.edit.as_ref().is_some_and(|(_, at)| at > edited_at);
+                    if !later {
+                        change.edit = Some((content.clone(), *edited_at));
+                    }
+                });
             }
             Op::Hide { message, user, .. } => {
                 self.change(*message, |change| add_once(&mut change.hidden_for, user));
@@ -108,7 +113,7 @@ impl Folding {
         Batch {
             inserts: self.inserts.into_entries().map(|(_, message)| message).collect(),
             changes: self.changes.into_entries().map(|(_, change)| change).collect(),
-            deletes: self.deletes.into_entries().map(|(id, ())| id).collect(),
+            deletes: self.deletes.into_entries().map(|(id, at)| Deletion { id, at }).collect(),
             purges: self.purges.into_entries().map(|(group, ())| group).collect(),
             cursors: self.cursors.into_entries().map(cursor).collect(),
         }
@@ -117,9 +122,8 @@ impl Folding {
 
 /// Does to a message in memory what a store does to the stored one.
 pub(super) fn make_change(message: &mut Message, change: MessageChange) {
-    if let Some((content, edited_at)) = change.edit {
-        message.content = content;
-        message.edited_at = Some(edited_at);
+    if let Some((content, edited_at)) = &change.edit {
+        message.edit(content, *edited_at);
     }
     change.readers.iter().for_each(|reader| message.mark_read(reader));
     change.hidden_for.iter().for_each(|user| add_once(&mut message.deleted_for, user));

@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use super::fold::make_change;
 use crate::model::{
-    Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageId, MessageRef, Op,
-    Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, ClientId, Content, ContentType, Conversation, Group, GroupId, Message, MessageId,
+    MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use crate::store::{
-    HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -40,6 +40,7 @@ fn send(target: Target, text: &str) -> Op {
     Op::Send(Arc::new(Message {
         id: MessageId::mint(),
         old_id: None,
+        client_id: None,
         target,
         from: user("alice"),
         content: content(text),
@@ -80,7 +81,7 @@ pub(super) fn hide(op: &Op, name: &str) -> Op {
 }
 
 pub(super) fn delete(op: &Op) -> Op {
-    Op::Delete { conversation: op.conversation(), message: id_of(op) }
+    Op::Delete { conversation: op.conversation(), message: id_of(op), at: Timestamp(3_000) }
 }
 
 /// Runs of up to 40 ops over few messages, users and groups, so that they collide. As in life, a
@@ -113,14 +114,18 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Model {
     pub(super) messages: BTreeMap<MessageId, Message>,
+    /// Deleted messages, which no insert brings back.
+    tombstones: BTreeSet<MessageId>,
     cursors: HashMap<(UserId, GroupId), Position>,
 }
 
 impl Model {
     /// Does what an op says, by the definition of [`Op::apply`].
     pub(super) fn apply_op(&mut self, op: &Op) {
-        if let Op::Send(message) = op {
-            self.insert(message);
+        match op {
+            Op::Send(message) => self.insert(message),
+            Op::Delete { message, .. } => drop(self.tombstones.insert(*message)),
+            _ => {}
         }
         if let Op::Read { conversation: Conversation::Group(group), reader, up_to, .. } = op {
             self.move_cursor(reader, *group, *up_to);
@@ -131,24 +136,33 @@ impl Model {
     }
 
     /// Does what a batch says, as the contract of [`Store::apply`] orders it.
-    pub(super) fn apply(&mut self, batch: &Batch) {
+    pub(super) fn apply(&mut self, batch: &Batch) -> Applied {
+        let mut missing = Vec::new();
         batch.inserts.iter().for_each(|message| self.insert(message));
         for change in &batch.changes {
-            if let Some(message) = self.messages.get_mut(&change.id) {
-                make_change(message, change.clone());
+            match self.messages.get_mut(&change.id) {
+                Some(message) => make_change(message, change.clone()),
+                None if self.tombstones.contains(&change.id) => {}
+                None => missing.push(change.id),
             }
         }
-        batch.deletes.iter().for_each(|id| drop(self.messages.remove(id)));
+        for deletion in &batch.deletes {
+            self.messages.remove(&deletion.id);
+            self.tombstones.insert(deletion.id);
+        }
         for group in &batch.purges {
             self.messages.retain(|_, row| row.target != Target::Group(*group));
         }
         for cursor in &batch.cursors {
             self.move_cursor(&cursor.user, cursor.group, cursor.up_to);
         }
+        Applied { missing }
     }
 
     pub(super) fn insert(&mut self, message: &Message) {
-        self.messages.entry(message.id).or_insert_with(|| message.clone());
+        if !self.tombstones.contains(&message.id) {
+            self.messages.entry(message.id).or_insert_with(|| message.clone());
+        }
     }
 
     fn move_cursor(&mut self, user: &UserId, group: GroupId, to: Position) {
@@ -204,7 +218,7 @@ impl FakeStore {
         self.state.lock().expect("no test fails in here")
     }
 
-    fn write(&self, batch: &Batch) -> Result<()> {
+    fn write(&self, batch: &Batch) -> Result<Applied> {
         let mut batch = batch.clone();
         let state = &mut *self.state();
         let whole = batch.inserts.len();
@@ -215,8 +229,8 @@ impl FakeStore {
         }
         let new = batch.inserts.iter().map(|message| message.id);
         state.arrivals.extend(new.filter(|id| !state.model.messages.contains_key(id)));
-        state.model.apply(&batch);
-        if refused { Err(StoreError::Permanent(anyhow::anyhow!("poison"))) } else { Ok(()) }
+        let applied = state.model.apply(&batch);
+        if refused { Err(StoreError::Permanent(anyhow::anyhow!("poison"))) } else { Ok(applied) }
     }
 }
 
@@ -234,7 +248,7 @@ impl Store for FakeStore {
         Ok(())
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<()> {
+    async fn apply(&self, batch: &Batch) -> Result<Applied> {
         self.state().calls += 1;
         let away = || anyhow::anyhow!("away");
         let mut moods = self.mood.subscribe();
@@ -262,6 +276,13 @@ impl Store for FakeStore {
         let old = Some(id.as_str());
         let found = by_id.or_else(|| messages.values().find(|m| m.old_id.as_deref() == old));
         Ok(found.cloned())
+    }
+
+    async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
+        let state = self.state();
+        let mut rows = state.model.messages.values();
+        let found = rows.find(|m| m.from == *user && m.client_id.as_ref() == Some(client_id));
+        Ok(found.map(|message| message.id))
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

@@ -4,7 +4,9 @@ use tokio::sync::MutexGuard;
 
 use super::{Accepted, Chat, parties};
 use crate::error::Error;
-use crate::model::{Audience, Content, Dispatch, Event, Message, MessageRef, Op, Target, UserId};
+use crate::model::{
+    Audience, Content, Dispatch, Event, Message, MessageRef, Op, Target, Timestamp, UserId,
+};
 
 impl Chat {
     /// Changes what a message says; only its sender may.
@@ -17,7 +19,10 @@ impl Chat {
         self.check_size(content.weight())?;
         let (_alone, message) = self.hold(id).await?;
         check_sender(&message, user, "You can only edit your own messages")?;
-        let edited_at = self.now();
+        // Stores keep the later of two edits, so this one must be later than the last, also when the
+        // clock has stepped back.
+        let after = message.edited_at.map(|last| Timestamp(last.as_millis().saturating_add(1)));
+        let edited_at = after.map_or(self.now(), |after| after.max(self.now()));
         let event = Event::Edited { message: message.id, content: content.clone(), edited_at };
         let op = Op::Edit {
             conversation: message.conversation(),
@@ -36,12 +41,13 @@ impl Chat {
     ) -> Result<Accepted<()>, Error> {
         let (_alone, message) = self.hold(id).await?;
         check_sender(&message, user, "You can only delete your own messages for everyone")?;
+        let at = self.now();
         let event = Event::Deleted {
             message: message.id,
             in_group: matches!(message.target, Target::Group(_)),
-            deleted_at: self.now(),
+            deleted_at: at,
         };
-        let op = Op::Delete { conversation: message.conversation(), message: message.id };
+        let op = Op::Delete { conversation: message.conversation(), message: message.id, at };
         self.change(op, parties(&message), event)
     }
 

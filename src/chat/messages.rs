@@ -81,6 +81,7 @@ impl Chat {
         let message = Arc::new(Message {
             id,
             old_id: None,
+            client_id: draft.client_id,
             target: draft.target,
             from: from.clone(),
             content: draft.content,

@@ -13,7 +13,7 @@ pub struct Batch {
     /// Changes to messages that are already stored, each message once.
     pub changes: Vec<MessageChange>,
     /// Messages that are gone for everyone, each once.
-    pub deletes: Vec<MessageId>,
+    pub deletes: Vec<Deletion>,
     /// Groups whose messages are all gone, each once.
     pub purges: Vec<GroupId>,
     /// How far users have read in groups, each pair of user and group once.
@@ -40,13 +40,23 @@ impl Batch {
     }
 }
 
+/// A message that is gone for everyone. The store remembers that for a while, so that the message's
+/// own insert, should it come later or once more, does not bring it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// Which message, by its `_id`; it may not be stored yet.
+    pub id: MessageId,
+    /// When it was deleted.
+    pub at: Timestamp,
+}
+
 /// Everything that a batch changes on one stored message. A message that is not there (any more)
 /// is left alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageChange {
     /// Which message, by its `_id`.
     pub id: MessageId,
-    /// What it says from now on, and since when.
+    /// What it says from now on, and since when. A store that has a later edit keeps that one.
     pub edit: Option<(Content, Timestamp)>,
     /// Who has read it, to be added to `read_by` once each; if there is any, `status` is `read`.
     pub readers: Vec<UserId>,

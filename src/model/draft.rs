@@ -1,10 +1,12 @@
 //! A message as its sender wrote it, before it is accepted.
 
-use super::{Content, ContentType, JsonObject, Target};
+use super::{ClientId, Content, ContentType, JsonObject, Target};
 
 /// What a sender gives; the server adds the rest (see [`super::Message`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
+    /// The client's name for the message, by which it may send it again.
+    pub client_id: Option<ClientId>,
     /// Whom it is for.
     pub target: Target,
     /// What it says.

@@ -17,6 +17,12 @@ pub enum InvalidId {
     /// A message id is neither 24 hexadecimal digits nor an id of the old server.
     #[error("a message id is 1 to {max} letters, digits, '-' or '_'", max = MessageRef::MAX_BYTES)]
     Message,
+    /// A client id is empty, too long or holds a control character.
+    #[error(
+        "a client_id is 1 to {max} characters without control characters",
+        max = ClientId::MAX_CHARS
+    )]
+    Client,
 }
 
 /// A user's id: an opaque text chosen by the client's application.
@@ -86,6 +92,35 @@ macro_rules! object_id {
     };
 }
 
+/// The name that a client gives to a message, its own for each: sending it again is the same message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(Arc<str>);
+
+impl ClientId {
+    /// Longest client id, in characters.
+    pub const MAX_CHARS: usize = 64;
+
+    /// Checks a text from outside.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let fits = (1..=Self::MAX_CHARS).contains(&text.chars().count());
+        if fits && !text.chars().any(char::is_control) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId::Client)
+        }
+    }
+
+    /// Takes a text that a store already holds.
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 object_id!(
     /// The `_id` of a message, given when it is accepted.
     MessageId,
@@ -144,6 +179,14 @@ mod tests {
         assert!(UserId::parse(&"x".repeat(UserId::MAX_BYTES)).is_ok());
         for bad in ["", "a\nb", "a\0", &"x".repeat(UserId::MAX_BYTES + 1)] {
             assert_eq!(UserId::parse(bad), Err(InvalidId::User), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_is_counted_in_characters() {
+        assert!(ClientId::parse(&"ж".repeat(ClientId::MAX_CHARS)).is_ok());
+        for bad in ["", "a\nb", &"x".repeat(ClientId::MAX_CHARS + 1)] {
+            assert_eq!(ClientId::parse(bad), Err(InvalidId::Client), "{bad:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Messages, and the conversations they belong to.
 
 use super::content::object_memory;
-use super::{Content, GroupId, JsonObject, MessageId, Timestamp, UserId};
+use super::{ClientId, Content, GroupId, JsonObject, MessageId, Timestamp, UserId};
 
 /// Whom a message is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -115,6 +115,8 @@ pub struct Message {
     pub id: MessageId,
     /// The `id` under which the old server sent it out, where that differs from `_id`.
     pub old_id: Option<String>,
+    /// The name that its sender's client gave it, unique among the sender's.
+    pub client_id: Option<ClientId>,
     /// Whom it is for.
     pub target: Target,
     /// Who sent it.

@@ -12,12 +12,12 @@ mod message;
 mod op;
 mod time;
 
-pub use batch::{Batch, MessageChange, ReadCursor};
+pub use batch::{Batch, Deletion, MessageChange, ReadCursor};
 pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
 pub use draft::Draft;
 pub use event::{Audience, Dispatch, Event};
 pub use group::{Group, Unread};
-pub use ids::{GroupId, InvalidId, MessageId, MessageRef, UserId};
+pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, UserId};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};
 pub use op::Op;
 pub use time::Timestamp;

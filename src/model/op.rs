@@ -37,6 +37,8 @@ pub enum Op {
         conversation: Conversation,
         /// Which message.
         message: MessageId,
+        /// When it was deleted.
+        at: Timestamp,
     },
     /// A user has hidden a message for themselves.
     Hide {
@@ -96,8 +98,7 @@ impl Op {
             }),
             Self::Edit { message: id, content, edited_at, .. } => message.map(|mut m| {
                 if m.id == *id {
-                    m.content = content.clone();
-                    m.edited_at = Some(*edited_at);
+                    m.edit(content, *edited_at);
                 }
                 m
             }),
@@ -112,6 +113,14 @@ impl Op {
 }
 
 impl Message {
+    /// Replaces the content, unless it was replaced later than `at` already.
+    pub fn edit(&mut self, content: &Content, at: Timestamp) {
+        if self.edited_at.is_none_or(|last| last <= at) {
+            self.content = content.clone();
+            self.edited_at = Some(at);
+        }
+    }
+
     /// Adds a reader, once, and moves the status on.
     pub fn mark_read(&mut self, reader: &UserId) {
         if !self.read_by.contains(reader) {

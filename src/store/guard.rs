@@ -14,8 +14,12 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Position, Unread, UserId};
+use super::{
+    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+};
+use crate::model::{
+    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+};
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
 const FAILURES: u32 = 3;
@@ -82,12 +86,16 @@ impl Store for Guard {
         self.store.prepare().await
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<()> {
+    async fn apply(&self, batch: &Batch) -> Result<Applied> {
         self.try_it(self.store.apply(batch)).await
     }
 
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
         self.ask(self.store.message(id)).await
+    }
+
+    async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
+        self.ask(self.store.sent_as(user, client_id)).await
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

@@ -14,7 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Batch, Conversation, Group, GroupId, Message, MessageRef, Position, Unread, UserId,
+    Batch, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Unread, UserId,
 };
 
 pub use guard::Guard;
@@ -44,6 +45,14 @@ impl StoreError {
 
 /// A shorthand for what stores return.
 pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// What a store says of a batch that it has written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Messages that were to be changed and are not stored, nor known to be deleted: they may be
+    /// on their way through another server.
+    pub missing: Vec<MessageId>,
+}
 
 /// Which messages of a conversation are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,10 +122,16 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a batch: inserts, changes, deletes, purges, cursors, in this order. When it returns
     /// `Ok`, all of it is as durable as the store is set to make it. After an error any part may
     /// have been written; the same batch is then applied again.
-    async fn apply(&self, batch: &Batch) -> Result<()>;
+    ///
+    /// Batches of several servers may overtake each other, so an insert never brings back what is
+    /// deleted, and an edit never replaces a later one ([`Message::edit`]).
+    async fn apply(&self, batch: &Batch) -> Result<Applied>;
 
     /// One message, found by its `_id`, else by the old server's `id`.
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>>;
+
+    /// The message that a user has sent under this client id, also when it is deleted by now.
+    async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>>;
 
     /// A page of a conversation, newest first, ordered by (timestamp, `_id`).
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>>;

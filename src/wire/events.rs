@@ -12,8 +12,8 @@ use super::Users;
 use super::message::{ContentBody, MessageRow, chat_type};
 use crate::error::Error;
 use crate::model::{
-    Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, Target, Unread, UserId,
-    check_object,
+    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, Target, Unread,
+    UserId, check_object,
 };
 
 /// The kind of conversation that a client names.
@@ -46,6 +46,7 @@ struct SendMessage {
     content_type: Option<String>,
     media_url: Option<String>,
     media_metadata: Option<JsonObject>,
+    client_id: Option<String>,
 }
 
 impl TryFrom<SendMessage> for Draft {
@@ -63,6 +64,7 @@ impl TryFrom<SendMessage> for Draft {
             check_object(metadata)?;
         }
         Ok(Self {
+            client_id: sent.client_id.as_deref().map(ClientId::parse).transpose()?,
             target: sent.chat_type.target(&sent.to)?,
             content: content(sent.content)?,
             content_type,

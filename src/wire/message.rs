@@ -18,6 +18,9 @@ impl Serialize for MessageRow<'_> {
         let id = message.id.to_string();
         row.serialize_entry("_id", &id)?;
         row.serialize_entry("id", message.old_id.as_deref().unwrap_or(&id))?;
+        if let Some(client_id) = &message.client_id {
+            row.serialize_entry("client_id", client_id.as_str())?;
+        }
         row.serialize_entry("content", &ContentBody(&message.content))?;
         row.serialize_entry("type", chat_type(matches!(message.target, Target::Group(_))))?;
         row.serialize_entry("content_type", message.content_type.as_str())?;

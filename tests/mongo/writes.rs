@@ -6,7 +6,7 @@ use bson::{Document, doc};
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::make::{between, direct, edit, in_group, inserts, read, user};
+use crate::make::{between, deletion, direct, edit, in_group, inserts, read, user};
 use crate::mongod::TestDatabase;
 use crate::stores::{history, prepared};
 
@@ -102,7 +102,7 @@ async fn changes_larger_than_one_command_are_split() {
     let expected = Content::Text(long);
     assert_eq!(rows.iter().filter(|row| row.content == expected).count(), 40);
 
-    let deletes = all.iter().map(|message| message.id).collect();
+    let deletes = all.iter().map(|message| deletion(message.id)).collect();
     store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deleted");
     assert_eq!(store.health().await.expect("an answer").messages_count, 0);
 }

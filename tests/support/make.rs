@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use banter::model::{
-    Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageChange, MessageId,
-    ReadCursor, Status, Target, Timestamp, UserId,
+    Batch, Content, ContentType, Conversation, Deletion, Group, GroupId, Message, MessageChange,
+    MessageId, ReadCursor, Status, Target, Timestamp, UserId,
 };
 use banter::store::{HistoryQuery, Store};
 
@@ -19,6 +19,7 @@ fn message(from: &str, target: Target, at: i64) -> Message {
     Message {
         id: MessageId::mint(),
         old_id: None,
+        client_id: None,
         target,
         from: user(from),
         content: Content::Text(format!("{from} at {at}")),
@@ -120,4 +121,9 @@ pub(crate) async fn page(
 /// The direct conversation of two users.
 pub(crate) fn between(a: &str, b: &str) -> Conversation {
     Conversation::direct(user(a), user(b))
+}
+
+/// The deletion of a message.
+pub(crate) fn deletion(id: MessageId) -> Deletion {
+    Deletion { id, at: Timestamp(10) }
 }

@@ -48,6 +48,7 @@ pub(super) fn to_message(row: &RawDocumentBuf) -> Option<Message> {
     Some(Message {
         id,
         old_id,
+        client_id: None,
         target: target(&row)?,
         from: user(row.get("from_user_id")?)?,
         content_type: content_type.and_then(ContentType::parse).unwrap_or_default(),
@@ -185,6 +186,7 @@ mod tests {
         Message {
             id: MessageId::mint(),
             old_id: None,
+            client_id: None,
             target,
             from: UserId::from_stored("ann"),
             content: Content::Object(json!({"w": 3}).as_object().expect("an object").clone()),

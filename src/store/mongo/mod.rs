@@ -35,8 +35,12 @@ use tokio::sync::OnceCell;
 pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
-use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Position, Unread, UserId};
+use super::{
+    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+};
+use crate::model::{
+    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+};
 
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
@@ -158,16 +162,21 @@ impl Store for MongoStore {
         self.make_indexes().await
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<()> {
+    async fn apply(&self, batch: &Batch) -> Result<Applied> {
         self.insert(&batch.inserts).await?;
         self.change(&batch.changes).await?;
         self.delete(&batch.deletes).await?;
         self.purge(&batch.purges).await?;
-        self.move_cursors(&batch.cursors).await
+        self.move_cursors(&batch.cursors).await?;
+        Ok(Applied::default())
     }
 
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
         self.find_message(id).await
+    }
+
+    async fn sent_as(&self, _: &UserId, _: &ClientId) -> Result<Option<MessageId>> {
+        Ok(None)
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::errors::{Class, DUPLICATE_KEY};
 use super::{MESSAGES, MongoStore, Place, READ_CURSORS, documents, errors, queries};
-use crate::model::{GroupId, Message, MessageChange, MessageId, ReadCursor};
+use crate::model::{Deletion, GroupId, Message, MessageChange, ReadCursor};
 use crate::store::{Result, StoreError};
 
 /// Statements of one `update` command; the server takes 100,000.
@@ -107,10 +107,10 @@ impl MongoStore {
     }
 
     /// Deletes messages for everyone.
-    pub(super) async fn delete(&self, messages: &[MessageId]) -> Result<()> {
+    pub(super) async fn delete(&self, deletions: &[Deletion]) -> Result<()> {
         let messages_collection = &self.place().await?.messages;
-        for ids in messages.chunks(MAX_DELETE_IDS) {
-            let ids: Vec<Bson> = ids.iter().map(|id| id.0.into()).collect();
+        for ids in deletions.chunks(MAX_DELETE_IDS) {
+            let ids: Vec<Bson> = ids.iter().map(|deletion| deletion.id.0.into()).collect();
             self.write(messages_collection.delete_many(doc! {"_id": {"$in": ids}})).await?;
         }
         Ok(())

@@ -19,8 +19,8 @@ pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
         apply_change(transaction, change)?;
     }
     let mut delete = transaction.prepare_cached(statements::DELETE_MESSAGE)?;
-    for id in &batch.deletes {
-        count -= delete.execute([id.0.bytes()])? as i64;
+    for deletion in &batch.deletes {
+        count -= delete.execute([deletion.id.0.bytes()])? as i64;
     }
     for group in &batch.purges {
         let mut purge = transaction.prepare_cached(statements::PURGE_GROUP)?;

@@ -22,8 +22,12 @@ use anyhow::Context;
 use async_trait::async_trait;
 
 use self::connections::{Access, Connections};
-use super::{HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth};
-use crate::model::{Batch, Group, GroupId, Message, MessageRef, Position, Unread, UserId};
+use super::{
+    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+};
+use crate::model::{
+    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+};
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
 /// turns on the processors.
@@ -73,14 +77,19 @@ impl Store for SqliteStore {
         self.writer.run(schema::create).await
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<()> {
+    async fn apply(&self, batch: &Batch) -> Result<Applied> {
         let batch = batch.clone();
-        self.writer.run(move |transaction| messages::apply(transaction, &batch)).await
+        self.writer.run(move |transaction| messages::apply(transaction, &batch)).await?;
+        Ok(Applied::default())
     }
 
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
         let id = id.clone();
         self.readers.run(move |transaction| messages::find(transaction, &id)).await
+    }
+
+    async fn sent_as(&self, _: &UserId, _: &ClientId) -> Result<Option<MessageId>> {
+        Ok(None)
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

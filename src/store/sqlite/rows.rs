@@ -49,6 +49,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: MessageId(object_id(row, 0)?),
         old_id: row.get(1)?,
+        client_id: None,
         target,
         from: user(row, 2)?,
         content: content(row, 13)?,

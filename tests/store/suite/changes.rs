@@ -9,7 +9,8 @@ use banter::store::Store;
 use serde_json::json;
 
 use crate::make::{
-    apply_changes, between, change, direct, group, hide, in_group, insert, page, read, stored, user,
+    apply_changes, between, change, deletion, direct, group, hide, in_group, insert, page, read,
+    stored, user,
 };
 
 fn edit(message: &Message, text: &str, at: i64) -> MessageChange {
@@ -25,15 +26,15 @@ pub(crate) async fn a_change_to_a_missing_message_is_ignored_and_never_resurrect
     let never_there = direct("alice", "bob", 1);
     let deleted = direct("alice", "bob", 2);
     insert(&*store, [&deleted]).await;
-    let deletion = Batch { deletes: vec![deleted.id], ..Batch::default() };
-    store.apply(&deletion).await.expect("a delete is taken");
+    let deleting = Batch { deletes: vec![deletion(deleted.id)], ..Batch::default() };
+    store.apply(&deleting).await.expect("a delete is taken");
 
     for message in [&never_there, &deleted] {
         apply_changes(&*store, vec![edit(message, "late", 3)]).await;
         apply_changes(&*store, vec![read(message.id, &["bob"])]).await;
         apply_changes(&*store, vec![hide(message.id, &["bob"])]).await;
     }
-    store.apply(&deletion).await.expect("a delete of nothing is taken");
+    store.apply(&deleting).await.expect("a delete of nothing is taken");
 
     assert_eq!(stored(&*store, never_there.id).await, None);
     assert_eq!(stored(&*store, deleted.id).await, None);
@@ -117,7 +118,7 @@ pub(crate) async fn a_deleted_message_is_gone_for_everyone(store: Arc<dyn Store>
     let stays = direct("alice", "bob", 2);
     insert(&*store, [&gone, &stays]).await;
 
-    let batch = Batch { deletes: vec![gone.id], ..Batch::default() };
+    let batch = Batch { deletes: vec![deletion(gone.id)], ..Batch::default() };
     store.apply(&batch).await.expect("a delete is taken");
 
     assert_eq!(stored(&*store, gone.id).await, None);
@@ -158,7 +159,7 @@ pub(crate) async fn a_batch_applied_twice_equals_once(store: Arc<dyn Store>) {
     let batch = Batch {
         inserts: vec![Arc::new(new.clone()), Arc::new(newer.clone())],
         changes: vec![MessageChange { readers: vec![user("bob")], ..edit(&old, "edited", 6) }],
-        deletes: vec![doomed.id],
+        deletes: vec![deletion(doomed.id)],
         purges: vec![gone_group],
         cursors: vec![ReadCursor { user: user("bob"), group: team.id, up_to: new.position() }],
     };
@@ -190,7 +191,7 @@ pub(crate) async fn parts_of_a_batch_apply_in_their_order(store: Arc<dyn Store>)
     let batch = Batch {
         inserts: vec![Arc::new(deleted.clone()), Arc::new(purged.clone())],
         changes: vec![read(before.id, &["bob"])],
-        deletes: vec![deleted.id],
+        deletes: vec![deletion(deleted.id)],
         purges: vec![team],
         cursors: Vec::new(),
     };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use banter::model::{
-    Batch, Conversation, Group, GroupId, Message, MessageChange, MessageId, Status, Target,
-    Timestamp, Unread, UserId,
+    Batch, Conversation, Deletion, Group, GroupId, Message, MessageChange, MessageId, Status,
+    Target, Timestamp, Unread, UserId,
 };
 use banter::store::HistoryQuery;
 
@@ -25,7 +25,7 @@ impl Model {
                 apply_change(message, change);
             }
         }
-        for id in &batch.deletes {
+        for Deletion { id, .. } in &batch.deletes {
             self.messages.remove(id);
         }
         for group in &batch.purges {

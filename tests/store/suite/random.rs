@@ -14,7 +14,7 @@ use proptest::sample::subsequence;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 use super::model::Model;
-use crate::make::{direct, group, in_group, stored, user};
+use crate::make::{deletion, direct, group, in_group, stored, user};
 
 const USERS: usize = 3;
 const GROUPS: usize = 2;
@@ -137,7 +137,11 @@ impl World {
         let batch = Batch {
             inserts: inserts.filter(|message| alive(message)).cloned().map(Arc::new).collect(),
             changes: changes.map(|(number, change)| self.change(*number, change)).collect(),
-            deletes: sketch.deletes.iter().map(|number| self.messages[*number].id).collect(),
+            deletes: sketch
+                .deletes
+                .iter()
+                .map(|number| deletion(self.messages[*number].id))
+                .collect(),
             purges: sketch.purges.iter().map(|number| self.groups[*number].id).collect(),
             cursors: cursors.collect(),
         };
