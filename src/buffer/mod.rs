@@ -22,6 +22,7 @@
 
 mod batch;
 mod breaker;
+mod codec;
 mod committer;
 mod config;
 mod dead_letter;
