@@ -28,6 +28,7 @@ mod config;
 mod dead_letter;
 mod flusher;
 mod fold;
+mod journal;
 mod metrics;
 mod overlay;
 mod ring;

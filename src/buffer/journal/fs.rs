@@ -1,0 +1,193 @@
+//! The few things that the journal asks of a disk, and the real one. Tests have another one, which
+//! loses what was not synced, tears writes and fails when it is told to.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// One folder of files.
+pub(in crate::buffer) trait Fs: Send + Sync + 'static {
+    /// The folder's path, for messages.
+    fn path(&self) -> &Path;
+
+    /// The names of all files.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// A whole file of at most `limit` bytes; a longer one is an error, and is not read.
+    fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>>;
+
+    /// A new, empty file; one of that name is replaced.
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// A file that is there, to be changed.
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Gives a file another name; one that has it is replaced. Durable after [`Fs::sync_dir`].
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. Durable after [`Fs::sync_dir`].
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Waits until the names of all files are on the disk.
+    fn sync_dir(&self) -> io::Result<()>;
+}
+
+/// A file that is open for writing.
+pub(in crate::buffer) trait DiskFile: Send {
+    /// Writes all of `bytes` at a place. After an error any part of them may be there.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts the file, or makes it longer with zeros.
+    fn set_len(&mut self, len: u64) -> io::Result<()>;
+
+    /// Waits until the file's content and length are on the disk. After an error nobody knows what
+    /// is: the system may have dropped what it could not write, and say `Ok` the next time.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Whether an error says that there is no room, which may come back.
+pub(in crate::buffer) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// A folder of the machine, held by this process alone for as long as this value lives.
+#[derive(Debug)]
+pub(in crate::buffer) struct RealFs {
+    folder: PathBuf,
+    _lock: File,
+}
+
+/// Why a folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::buffer) enum OpenError {
+    /// Another process has it.
+    #[error("another process uses it")]
+    Locked,
+    /// It can't be made, read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+const LOCK_FILE: &str = "lock";
+
+impl RealFs {
+    /// Makes the folder where it is not there, and locks it.
+    pub(in crate::buffer) fn open(folder: &Path) -> Result<Self, OpenError> {
+        fs::create_dir_all(folder)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join(LOCK_FILE))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+impl Fs for RealFs {
+    fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // What has another kind of name, or is no file, is not ours.
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let file = File::open(self.file(name))?;
+        let length = file.metadata()?.len();
+        if length > limit {
+            let text = format!("it has {length} bytes, and {limit} at the most are expected");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(File::create(self.file(name))?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OpenOptions::new().write(true).open(self.file(name))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.file(from), self.file(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.file(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl DiskFile for File {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        File::set_len(self, len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_holder_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = RealFs::open(folder.path()).unwrap();
+        assert!(matches!(RealFs::open(folder.path()), Err(OpenError::Locked)));
+        drop(held);
+        RealFs::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let fs = RealFs::open(folder.path()).unwrap();
+        let mut file = fs.create("a").unwrap();
+        file.write_at(b"12", 0).unwrap();
+        assert_eq!(fs.read("a", 2).unwrap(), b"12");
+        // Sparse: a terabyte that nobody has.
+        file.set_len(1 << 40).unwrap();
+        assert_eq!(fs.read("a", 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_lack_of_room_is_told_from_other_errors() {
+        for (code, full) in [(28, true), (122, true), (5, false)] {
+            // ENOSPC, EDQUOT, EIO
+            assert_eq!(is_full(&io::Error::from_raw_os_error(code)), full, "{code}");
+        }
+    }
+}
