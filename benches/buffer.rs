@@ -148,7 +148,7 @@ impl Bench {
                 Arc::<NullStore>::clone(&store),
                 Arc::new(SystemClock),
                 deliveries,
-                dead_letters.path().to_owned(),
+                dead_letters.path(),
                 &tasks,
                 &mut Registry::default(),
             )

@@ -78,7 +78,7 @@ impl App {
             Arc::clone(&store),
             Arc::clone(&clock),
             deliveries.clone(),
-            config.server.data_dir.join("dead-letter"),
+            &config.server.data_dir,
             &tasks,
             registry,
         )?;

@@ -80,6 +80,15 @@ impl Breaker {
         self.machine.on_success();
     }
 
+    /// The store answered that it is not set up for us: asking again soon is of no use.
+    pub(super) fn trip(&mut self) {
+        self.failed();
+        while self.observed.state.get() != OPEN {
+            self.machine.on_error();
+        }
+        self.opened_at = Instant::now();
+    }
+
     /// The store did not answer.
     pub(super) fn failed(&mut self) {
         self.observed.failures.inc();
@@ -119,6 +128,14 @@ mod tests {
         assert!(wait <= LONG && wait > LONG / 2, "{wait:?}");
         assert_eq!((observed.state.get(), observed.trips.get()), (OPEN, 1));
         assert_eq!(observed.failures.get(), 3);
+    }
+
+    #[test]
+    fn it_can_be_opened_at_once() {
+        let (mut breaker, observed) = breaker(100, LONG);
+        breaker.trip();
+        assert!(breaker.permit().is_err());
+        assert_eq!((observed.trips.get(), observed.failures.get()), (1, 1));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 
+use super::journal::SyncMode;
+
 /// Settings of the write buffer.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 #[group(skip)]
@@ -33,6 +35,11 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value_t = Self::BUFFER_BYTES,
           value_parser = RangedU64ValueParser::<usize>::new().range(1_048_576..))]
     pub buffer_bytes: usize,
+
+    /// When an accepted message is on the disk: always, before it is acknowledged; interval, within
+    /// 100 ms; os, when the system writes it. All survive the process, the first the machine, too
+    #[arg(long, value_name = "MODE", default_value = "always")]
+    pub journal_sync: SyncMode,
 
     /// Failures in a row after which the store is left alone (1 to 1000)
     #[arg(long, value_name = "TIMES", default_value_t = Self::BREAKER_FAILURES,
@@ -66,6 +73,7 @@ impl Default for Config {
             max_retries: Self::MAX_RETRIES,
             buffer_capacity: Self::BUFFER_CAPACITY,
             buffer_bytes: Self::BUFFER_BYTES,
+            journal_sync: SyncMode::Always,
             breaker_failures: Self::BREAKER_FAILURES,
             breaker_open: Self::BREAKER_OPEN,
         }
@@ -119,6 +127,7 @@ mod tests {
             ("--max-retries", "101"),
             ("--buffer-capacity", "0"),
             ("--buffer-bytes", "1000"),
+            ("--journal-sync", "never"),
             ("--breaker-failures", "0"),
             ("--breaker-open", "1e-30"),
             ("--breaker-open", "3601"),

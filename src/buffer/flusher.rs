@@ -3,28 +3,32 @@
 //! It takes a run of the oldest ops, folds it into a batch and applies that. Ops leave the ring
 //! only when the store has confirmed them, so whatever goes wrong, the same ops come up again:
 //!
-//! - **Away** (transient, or wrongly set up): the same batch is sent again after a jittered
-//!   pause, up to `MAX_RETRIES` times. Then the run is given up, and a new one begins where it
-//!   began. When the breaker opens, the next one is its probe.
+//! - **Away** (transient): the same batch is sent again after a jittered pause, up to `MAX_RETRIES`
+//!   times. Then the run is given up, and a new one begins where it began. When the breaker opens,
+//!   the next one is its probe.
+//! - **Wrongly set up** (configuration): nothing but an operator can help. The breaker opens at once.
 //! - **Refused** (permanent): the run is bisected until the refused op stands alone; that becomes
 //!   a dead letter, and the rest goes on.
+//! - **Missing** (a change whose message is not there): see `deferred.rs`.
 
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::select;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::batch::BatchSizer;
 use super::breaker::Breaker;
 use super::dead_letter::DeadLetters;
+use super::deferred::Deferred;
 use super::fold::{Attempt, fold};
 use super::{Config, Sequence, Shared};
 use crate::clock::Clock;
-use crate::model::{Batch, Op};
+use crate::model::{Batch, MessageId, Op};
 use crate::store::{Applied, Result, Store, StoreError};
 
 /// The most that one batch weighs: half of what a BSON document may hold, because a store may
@@ -49,11 +53,22 @@ pub(super) struct Flusher {
     sizer: BatchSizer,
     breaker: Breaker,
     dead_letters: DeadLetters,
+    deferred: Deferred,
     max_retries: u32,
     /// The newest op of which any part may be in the store already.
     attempted: Sequence,
     /// Whether the last run was given up: an outage is logged once, and its end.
     away: bool,
+}
+
+/// What the flusher does next.
+enum Next {
+    /// Write these.
+    Write(Run),
+    /// Look at the changes that wait for their messages.
+    LookAtDeferred,
+    /// Nothing more: the buffer is closed and empty.
+    End,
 }
 
 /// Committed ops with consecutive numbers.
@@ -71,12 +86,15 @@ impl Flusher {
         dead_letter_dir: PathBuf,
     ) -> Self {
         let observed = shared.metrics.breaker.clone();
+        let attempted = shared.lock().ring.committed();
         let flusher = Self {
             sizer: BatchSizer::new(config.batch_size, config.flush_interval),
             breaker: Breaker::new(config.breaker_failures, config.breaker_open, observed),
             dead_letters: DeadLetters::new(dead_letter_dir),
+            deferred: Deferred::default(),
             max_retries: config.max_retries,
-            attempted: 0,
+            // What a journal held may have been written before the crash.
+            attempted,
             away: false,
             shared,
             store,
@@ -99,8 +117,12 @@ impl Flusher {
     async fn work(&mut self) {
         let closing = self.shared.closing.clone();
         while self.permitted().await {
-            let Some(run) = self.next_run().await else { return };
-            match self.write(&run).await {
+            let done = match self.next().await {
+                Next::Write(run) => self.write(&run).await,
+                Next::LookAtDeferred => self.retry_deferred().await,
+                Next::End => return,
+            };
+            match done {
                 Ok(()) => self.note_back(),
                 Err(_) if closing.is_cancelled() => return,
                 Err(error) => {
@@ -130,10 +152,14 @@ impl Flusher {
         }
     }
 
-    /// Waits for committed ops, and lingers for more of them as long as the sizer says; `None`
-    /// when the buffer is closed and empty.
-    async fn next_run(&self) -> Option<Run> {
+    /// Waits for committed ops, and lingers for more of them as long as the sizer says; or for
+    /// deferred changes to be due.
+    async fn next(&self) -> Next {
         loop {
+            let due = self.deferred.next_try();
+            if due.is_some_and(|due| due <= Instant::now()) {
+                return Next::LookAtDeferred;
+            }
             let closing = self.shared.closing.is_cancelled();
             let linger = {
                 let ring = &self.shared.lock().ring;
@@ -141,10 +167,10 @@ impl Flusher {
                 let linger = self.sizer.linger(waiting, Instant::now());
                 if waiting > 0 && (closing || linger.is_zero()) {
                     let ops = ring.run(self.sizer.size(), MAX_BATCH_BYTES);
-                    return Some(Run { first: ring.flushed() + 1, ops });
+                    return Next::Write(Run { first: ring.flushed() + 1, ops });
                 }
                 if closing && ring.len() == 0 {
-                    return None;
+                    return Next::End;
                 }
                 (waiting > 0).then_some(linger)
             };
@@ -152,6 +178,7 @@ impl Flusher {
                 () = self.shared.committed.notified() => {}
                 () = self.shared.closing.cancelled(), if !closing => {}
                 () = sleep(linger.unwrap_or_default()), if linger.is_some() => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
     }
@@ -169,7 +196,8 @@ impl Flusher {
             let last = first + ops as Sequence - 1;
             self.attempted = self.attempted.max(last);
             match self.apply(&batch, ops).await {
-                Ok(_) => {
+                Ok(applied) => {
+                    self.defer(first, &run.ops[done..done + ops], &applied.missing);
                     self.release(last);
                     done += ops;
                 }
@@ -186,6 +214,47 @@ impl Flusher {
         Ok(())
     }
 
+    /// Keeps those of a run's ops that are about missing messages, and forgets older ones whose
+    /// group the run has emptied.
+    fn defer(&mut self, first: Sequence, run: &[Arc<Op>], missing: &[MessageId]) {
+        for op in run {
+            if let Op::PurgeGroup(group) = **op {
+                self.deferred.forget_group(group);
+            }
+        }
+        self.deferred.take(first, run, missing, Instant::now());
+        self.publish_deferred();
+    }
+
+    /// Tries deferred changes again, and gives up those that have waited for too long.
+    async fn retry_deferred(&mut self) -> Result<()> {
+        for waiting in self.deferred.due(Instant::now()) {
+            let (batch, ops) = fold(slice::from_ref(&waiting.op), Attempt::Again);
+            match self.apply(&batch, ops).await {
+                Ok(applied) if !applied.missing.is_empty() => continue,
+                Ok(_) => {}
+                Err(StoreError::Permanent(reason)) => {
+                    self.write_letter(waiting.sequence, &waiting.op, &reason).await?;
+                }
+                Err(error) => return Err(error),
+            }
+            self.deferred.remove(waiting.sequence);
+        }
+        while let Some(waiting) = self.deferred.given_up(Instant::now()) {
+            let reason = anyhow!("its message is not stored, and did not come");
+            self.write_letter(waiting.sequence, &waiting.op, &reason).await?;
+            self.deferred.remove(waiting.sequence);
+        }
+        self.publish_deferred();
+        Ok(())
+    }
+
+    fn publish_deferred(&self) {
+        let oldest = self.deferred.oldest();
+        let state = &mut *self.shared.lock();
+        state.deferred = oldest;
+    }
+
     /// Applies one batch, with retries as long as the store may come back and the breaker allows.
     async fn apply(&mut self, batch: &Batch, ops: usize) -> Result<Applied> {
         let retries = usize::try_from(self.max_retries).unwrap_or(usize::MAX);
@@ -199,7 +268,7 @@ impl Flusher {
                 Ok(applied) => return Ok(applied),
                 Err(error) => error,
             };
-            if !error.is_transient() || self.breaker.permit().is_err() {
+            if !matches!(error, StoreError::Transient(_)) || self.breaker.permit().is_err() {
                 return Err(error);
             }
             let Some(pause) = pauses.next() else { return Err(error) };
@@ -231,12 +300,14 @@ impl Flusher {
             }
             Err(error) => {
                 metrics.failed.inc();
-                if error.is_transient() {
-                    self.breaker.failed();
-                    self.sizer.failed();
-                } else {
+                match error {
+                    StoreError::Transient(_) => {
+                        self.breaker.failed();
+                        self.sizer.failed();
+                    }
+                    StoreError::Configuration(_) => self.breaker.trip(),
                     // A refusal is an answer: the store is there, and not overloaded.
-                    self.breaker.answered();
+                    StoreError::Permanent(_) => self.breaker.answered(),
                 }
             }
         }
@@ -252,9 +323,10 @@ impl Flusher {
             let ops = state.ring.flush(through);
             for (sequence, op) in (first..).zip(&ops) {
                 state.overlay.remove(sequence, op);
+                if let Op::Send(message) = &**op {
+                    state.recent.remember(message);
+                }
             }
-            // Without a journal nothing is kept beyond the ring.
-            state.ring.advance_checkpoint(through);
             ops
         };
         self.shared.flushed.send_replace(through);
@@ -264,12 +336,22 @@ impl Flusher {
 
     /// Puts a refused op where a person can find it. If that fails, the op stays in the ring.
     async fn bury(&self, sequence: Sequence, op: &Op, reason: &anyhow::Error) -> Result<()> {
+        self.write_letter(sequence, op, reason).await?;
+        self.release(sequence);
+        Ok(())
+    }
+
+    async fn write_letter(
+        &self,
+        sequence: Sequence,
+        op: &Op,
+        reason: &anyhow::Error,
+    ) -> Result<()> {
         let text = format!("{reason:#}");
         let kept = self.dead_letters.keep(sequence, &text, op).await;
         kept.context("a dead letter can't be written").map_err(StoreError::Transient)?;
         tracing::error!(sequence, error = text, "the store refused an op; it is a dead letter now");
         self.shared.metrics.dead_letters.inc();
-        self.release(sequence);
         Ok(())
     }
 

@@ -9,11 +9,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
-use super::Shared;
 use super::breaker::{CLOSED, Observed};
+use super::{Disk, Shared, SyncMode};
 use crate::model::Timestamp;
 
 /// What `/health/message-buffer` tells. Counts are since the start.
@@ -45,6 +46,14 @@ pub struct Stats {
     pub oldest_unflushed: Option<Duration>,
     /// Ops that the store refused for good.
     pub dead_letters: u64,
+    /// When the journal is on the disk.
+    pub journal_sync: SyncMode,
+    /// How its disk is.
+    pub disk: Disk,
+    /// Its segments, and the bytes in them.
+    pub journal_segments: u64,
+    /// See above.
+    pub journal_bytes: u64,
 }
 
 /// The figures that grow or are set where things happen; the rest is read from the ring.
@@ -59,11 +68,74 @@ pub(super) struct Metrics {
     pub(super) flushed_ops: Histogram,
     pub(super) flush_latency: Histogram,
     pub(super) breaker: Observed,
+    pub(super) journal: JournalMetrics,
     flushes: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+/// The journal's figures.
+#[derive(Debug)]
+pub(super) struct JournalMetrics {
+    mode: SyncMode,
+    ops: Counter,
+    group_ops: Histogram,
+    latency: Histogram,
+    disk: Gauge,
+    segments: Gauge,
+    bytes: Gauge,
+}
+
+impl JournalMetrics {
+    fn new(mode: SyncMode) -> Self {
+        Self {
+            mode,
+            ops: Counter::default(),
+            // 1 to 8,192 ops, the most that a group has.
+            group_ops: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
+            // 31 µs to 1 s: a sync takes from a fraction of a millisecond to many.
+            latency: Histogram::new(exponential_buckets(0.000_031_25, 2.0, 16)),
+            disk: Gauge::default(),
+            segments: Gauge::default(),
+            bytes: Gauge::default(),
+        }
+    }
+
+    /// A group of ops was made durable.
+    pub(super) fn group(&self, ops: usize, took: Duration) {
+        self.ops.inc_by(ops as u64);
+        self.group_ops.observe(ops as f64);
+        self.latency.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn disk(&self, disk: Disk) {
+        self.disk.set(match disk {
+            Disk::Works => 0,
+            Disk::Full => 1,
+            Disk::Failed => 2,
+        });
+    }
+
+    pub(super) fn size(&self, segments: usize, bytes: u64) {
+        self.segments.set(i64::try_from(segments).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("banter_journal");
+        let mode = Info::new([("mode", self.mode.as_str())]);
+        registry.register("sync", "When accepted changes are on the disk", mode);
+        registry.register("ops", "Changes written", self.ops.clone());
+        registry.register("group_ops", "Changes per write", self.group_ops.clone());
+        let (help, latency) = ("Time of a write with its sync", self.latency.clone());
+        registry.register_with_unit("write_latency", help, Unit::Seconds, latency);
+        let help = "The disk: 0 works, 1 full, 2 failed";
+        registry.register("disk_state", help, self.disk.clone());
+        registry.register("segments", "Its files", self.segments.clone());
+        registry.register_with_unit("size", "What is in them", Unit::Bytes, self.bytes.clone());
+    }
+}
+
+impl Metrics {
+    pub(super) fn new(mode: SyncMode) -> Self {
         let flushes = Family::<[(&'static str, &'static str); 1], Counter>::default();
         Self {
             messages: Counter::default(),
@@ -77,13 +149,13 @@ impl Default for Metrics {
             // 1 ms to 33 s: a call to the store ends after 30 s.
             flush_latency: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             breaker: Observed::default(),
+            journal: JournalMetrics::new(mode),
             flushes,
         }
     }
-}
 
-impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
+        self.journal.register(registry);
         let registry = registry.sub_registry_with_prefix("banter_buffer");
         registry.register("messages", "Messages accepted", self.messages.clone());
         registry.register("flushes", "Calls to the store, by outcome", self.flushes.clone());
@@ -128,6 +200,10 @@ impl Shared {
             failure_count: metrics.breaker.failures.get().try_into().unwrap_or(0),
             oldest_unflushed: state.ring.oldest().map(|oldest| now - oldest),
             dead_letters: metrics.dead_letters.get(),
+            journal_sync: self.mode,
+            disk: state.disk,
+            journal_segments: metrics.journal.segments.get().try_into().unwrap_or(0),
+            journal_bytes: metrics.journal.bytes.get().try_into().unwrap_or(0),
         }
     }
 }

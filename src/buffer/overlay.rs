@@ -18,7 +18,7 @@ use std::slice;
 use std::sync::Arc;
 
 use super::Sequence;
-use crate::model::{Conversation, Message, MessageId, Op, Position, UserId};
+use crate::model::{ClientId, Conversation, Message, MessageId, Op, Position, UserId};
 
 /// An index of the ring's ops. Ops come and go in sequence order, so each queue is sorted and
 /// costs O(1) at both ends.
@@ -26,6 +26,8 @@ use crate::model::{Conversation, Message, MessageId, Op, Position, UserId};
 pub(super) struct Overlay {
     by_message: HashMap<MessageId, VecDeque<Entry>>,
     by_conversation: HashMap<Conversation, VecDeque<Entry>>,
+    /// Messages by the names that their senders' clients gave them.
+    by_client: HashMap<(UserId, ClientId), (Sequence, Arc<Message>)>,
     /// Purges concern messages that nobody can list here: they are laid over every message.
     purges: VecDeque<Entry>,
 }
@@ -44,20 +46,46 @@ impl Overlay {
             self.by_message.entry(*id).or_default().push_back(entry());
         }
         self.by_conversation.entry(op.conversation()).or_default().push_back(entry());
-        if let Op::PurgeGroup(_) = **op {
-            self.purges.push_back(entry());
+        match &**op {
+            Op::PurgeGroup(_) => self.purges.push_back(entry()),
+            Op::Send(message) => {
+                if let Some(key) = client_key(message) {
+                    self.by_client.insert(key, (sequence, Arc::clone(message)));
+                }
+            }
+            _ => {}
         }
     }
 
     /// Removes the oldest op.
     pub(super) fn remove(&mut self, sequence: Sequence, op: &Op) {
+        self.take_out(sequence, op, VecDeque::pop_front);
+    }
+
+    /// Removes the newest op, as if it had never been there.
+    pub(super) fn retract(&mut self, sequence: Sequence, op: &Op) {
+        self.take_out(sequence, op, VecDeque::pop_back);
+    }
+
+    fn take_out(&mut self, sequence: Sequence, op: &Op, pop: Pop) {
         for id in messages_of(op) {
-            pop(&mut self.by_message, id, sequence);
+            take_out(&mut self.by_message, id, sequence, pop);
         }
-        pop(&mut self.by_conversation, &op.conversation(), sequence);
-        if let Op::PurgeGroup(_) = op {
-            self.purges.pop_front();
+        take_out(&mut self.by_conversation, &op.conversation(), sequence, pop);
+        match op {
+            Op::PurgeGroup(_) => drop(pop(&mut self.purges)),
+            Op::Send(message) => {
+                if let Some(key) = client_key(message) {
+                    self.by_client.remove(&key);
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// The message that a user has sent under this client id, and its number.
+    pub(super) fn sent_as(&self, user: &UserId, id: &ClientId) -> Option<(Sequence, Arc<Message>)> {
+        self.by_client.get(&(user.clone(), id.clone())).cloned()
     }
 
     /// What is pending on one message, committed or not.
@@ -80,25 +108,35 @@ impl Overlay {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.by_message.is_empty() && self.by_conversation.is_empty() && self.purges.is_empty()
+        self.by_message.is_empty()
+            && self.by_conversation.is_empty()
+            && self.by_client.is_empty()
+            && self.purges.is_empty()
     }
 }
 
-fn pop<K: Eq + std::hash::Hash>(
+/// Takes an entry from one of the ends of a queue.
+type Pop = fn(&mut VecDeque<Entry>) -> Option<Entry>;
+
+fn take_out<K: Eq + std::hash::Hash>(
     map: &mut HashMap<K, VecDeque<Entry>>,
     key: &K,
     sequence: Sequence,
+    pop: Pop,
 ) {
-    let entries = map.get_mut(key);
-    let oldest = entries.and_then(|entries| entries.pop_front());
-    assert!(oldest.is_some_and(|entry| entry.sequence == sequence), "ops leave in order");
+    let taken = map.get_mut(key).and_then(pop);
+    assert!(taken.is_some_and(|entry| entry.sequence == sequence), "ops leave in order");
     if map.get(key).is_some_and(VecDeque::is_empty) {
         map.remove(key);
     }
 }
 
+fn client_key(message: &Message) -> Option<(UserId, ClientId)> {
+    Some((message.from.clone(), message.client_id.clone()?))
+}
+
 /// The messages that an op names; a purge names none.
-fn messages_of(op: &Op) -> &[MessageId] {
+pub(super) fn messages_of(op: &Op) -> &[MessageId] {
     match op {
         Op::Send(message) => slice::from_ref(&message.id),
         Op::Read { messages, .. } => messages,
@@ -191,7 +229,7 @@ impl Pending {
 mod tests {
     use super::*;
     use crate::buffer::testing::{
-        content, delete, edit, group_text, hide, id_of, read, text, user,
+        content, delete, edit, group_text, hide, id_of, named, read, text, user,
     };
     use crate::model::GroupId;
 
@@ -275,6 +313,29 @@ mod tests {
         assert_eq!(ids(page), [rows[4].id, rows[2].id, rows[0].id]);
         let page = pending().merge(stored.clone(), &user("alice"), Some(rows[4].position()), 2);
         assert_eq!(ids(page), [rows[2].id, rows[1].id]);
+    }
+
+    #[test]
+    fn what_is_retracted_leaves_no_trace() {
+        let sent = named("a", "c-1");
+        let (mut overlay, ops) = overlay(&[sent.clone(), edit(&sent, "b"), edit(&sent, "c")]);
+        overlay.retract(3, &ops[2]);
+        let seen = overlay.message(id_of(&sent)).apply(None).expect("there");
+        assert_eq!(seen.content, content("b"));
+        overlay.retract(2, &ops[1]);
+        overlay.retract(1, &ops[0]);
+        assert!(overlay.is_empty());
+    }
+
+    #[test]
+    fn a_message_is_found_by_its_clients_name_for_its_sender_alone() {
+        let sent = named("a", "c-1");
+        let (overlay, _) = overlay(&[text("x"), sent.clone()]);
+        let name = |text| ClientId::parse(text).expect("a client id");
+        let (sequence, found) = overlay.sent_as(&user("alice"), &name("c-1")).expect("found");
+        assert_eq!((sequence, found.id), (2, id_of(&sent)));
+        assert!(overlay.sent_as(&user("bob"), &name("c-1")).is_none());
+        assert!(overlay.sent_as(&user("alice"), &name("c-2")).is_none());
     }
 
     #[test]

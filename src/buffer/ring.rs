@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Delivery, Sequence};
+use super::journal::Entry;
+use super::{Delivery, Receipt, Sequence};
 use crate::model::Op;
 
 /// The ops numbered `flushed + 1 ..= accepted`, and how far each stage of the write path has come.
 ///
-/// Invariant: `checkpoint <= flushed <= committed <= accepted`, and each only grows. Every assert
+/// Invariant: `checkpoint <= flushed <= committed <= accepted`, and each only grows; but `accepted`
+/// falls back to `committed` when a group can't be written, which nobody was told of. Every assert
 /// stands before the change that it guards, so a failed one leaves the ring as it was.
 #[derive(Debug)]
 pub(super) struct Ring {
@@ -28,9 +30,11 @@ pub(super) struct Ring {
 #[derive(Debug)]
 struct Slot {
     op: Arc<Op>,
+    /// What the journal writes; there until it is on its way.
+    entry: Option<Entry>,
     /// There until the op is committed: from then on it is the fan-out's.
     delivery: Option<Delivery>,
-    /// [`Op::weight`], taken once: the same number must go out as came in.
+    /// [`Op::weight`], and the entry's bytes while that is there.
     bytes: usize,
     accepted_at: Instant,
 }
@@ -49,19 +53,90 @@ impl Ring {
         }
     }
 
+    /// A ring with what a journal held: ops that are committed already, behind its checkpoint. They
+    /// are taken whatever the limits: it is later ones that are refused.
+    pub(super) fn recovered(mut self, checkpoint: Sequence, ops: &[Arc<Op>], now: Instant) -> Self {
+        assert!(self.accepted == 0, "a ring is recovered before it takes anything");
+        self.slots = ops
+            .iter()
+            .map(|op| {
+                let (op, bytes) = (Arc::clone(op), op.weight());
+                Slot { op, entry: None, delivery: None, bytes, accepted_at: now }
+            })
+            .collect();
+        self.bytes = self.slots.iter().map(|slot| slot.bytes).sum();
+        (self.checkpoint, self.flushed) = (checkpoint, checkpoint);
+        self.committed = checkpoint + ops.len() as Sequence;
+        self.accepted = self.committed;
+        self
+    }
+
     /// The number that the next op gets, if it fits. An op that is not taken gets no number, so
     /// numbers stay contiguous.
     pub(super) fn admit(&self, bytes: usize) -> Option<Sequence> {
-        let fits = self.slots.len() < self.max_ops && bytes <= self.max_bytes - self.bytes;
+        let fits =
+            self.slots.len() < self.max_ops && bytes <= self.max_bytes.saturating_sub(self.bytes);
         fits.then_some(self.accepted + 1)
     }
 
-    /// Takes an op that was admitted.
-    pub(super) fn push(&mut self, op: Arc<Op>, delivery: Delivery, bytes: usize, now: Instant) {
+    /// Takes an op that was admitted with so many bytes, of which the entry's are a part.
+    pub(super) fn push(
+        &mut self,
+        op: Arc<Op>,
+        entry: Entry,
+        delivery: Delivery,
+        bytes: usize,
+        now: Instant,
+    ) {
         assert_eq!(self.admit(bytes), Some(delivery.sequence), "sequence numbers are contiguous");
         self.accepted = delivery.sequence;
         self.bytes += bytes;
-        self.slots.push_back(Slot { op, delivery: Some(delivery), bytes, accepted_at: now });
+        let (entry, delivery) = (Some(entry), Some(delivery));
+        self.slots.push_back(Slot { op, entry, delivery, bytes, accepted_at: now });
+    }
+
+    /// The entries of the next group to commit, at the most `max_ops` and about `max_bytes` of them.
+    pub(super) fn take_group(&mut self, max_ops: usize, max_bytes: usize) -> Vec<Entry> {
+        let held = self.accepted - self.flushed;
+        assert_eq!(self.slots.len() as Sequence, held, "each number has its slot");
+        let mut room = max_bytes;
+        let uncommitted = self.offset(self.committed)..;
+        let mut group = Vec::new();
+        for slot in self.slots.range_mut(uncommitted).take(max_ops) {
+            let Some(entry) = slot.entry.take() else { break };
+            let bytes = entry.body.len();
+            slot.bytes -= bytes;
+            self.bytes -= bytes;
+            group.push(entry);
+            if bytes >= room {
+                break;
+            }
+            room -= bytes;
+        }
+        group
+    }
+
+    /// Lets go of everything that is not committed, which could not be written; the ops and whom to
+    /// tell, the newest first.
+    pub(super) fn retract(&mut self) -> Vec<(Sequence, Arc<Op>, Delivery)> {
+        let mut retracted = Vec::new();
+        while self.accepted > self.committed {
+            let Some(slot) = self.slots.pop_back() else { break };
+            self.bytes -= slot.bytes;
+            retracted.extend(slot.delivery.map(|delivery| (self.accepted, slot.op, delivery)));
+            self.accepted -= 1;
+        }
+        retracted
+    }
+
+    /// Lets one more caller wait for an op; `None` where it is committed already.
+    pub(super) fn follow(&mut self, sequence: Sequence) -> Option<Receipt> {
+        if sequence <= self.flushed {
+            return None;
+        }
+        let at = self.offset(sequence).checked_sub(1)?;
+        let delivery = self.slots.get_mut(at)?.delivery.as_mut()?;
+        Some(delivery.follow())
     }
 
     /// Marks everything up to `through` as durable; what the fan-out is to be told, in order.
@@ -83,6 +158,11 @@ impl Ring {
             fits
         });
         fitting.map(|(_, slot)| Arc::clone(&slot.op)).collect()
+    }
+
+    /// What waits for the flusher, in order.
+    pub(super) fn committed_ops(&self) -> impl DoubleEndedIterator<Item = &Op> {
+        self.slots.range(..self.offset(self.committed)).map(|slot| &*slot.op)
     }
 
     /// Lets go of everything up to `through`, which the store has confirmed; the ops, in order.
@@ -156,13 +236,75 @@ mod tests {
     fn push(ring: &mut Ring, op: Op) -> Option<Sequence> {
         let (op, bytes) = (Arc::new(op), op_bytes(&text("")));
         let sequence = ring.admit(bytes)?;
-        let delivery = Delivery { dispatch: None, receipt: None, sequence };
-        ring.push(op, delivery, bytes, Instant::now());
+        let delivery = Delivery::for_tests(sequence);
+        let entry = Entry { kind: 1, body: vec![0; ENTRY_BYTES] };
+        ring.push(op, entry, delivery, bytes, Instant::now());
         Some(sequence)
     }
 
+    const ENTRY_BYTES: usize = 100;
+
     fn op_bytes(op: &Op) -> usize {
-        op.weight()
+        op.weight() + ENTRY_BYTES
+    }
+
+    #[test]
+    fn a_group_takes_its_entries_along_and_gives_their_bytes_back() {
+        let mut ring = Ring::new(100, usize::MAX);
+        for _ in 0..5 {
+            push(&mut ring, text(""));
+        }
+        let before = ring.bytes();
+        assert_eq!(ring.take_group(2, usize::MAX).len(), 2);
+        assert_eq!(before - ring.bytes(), 2 * ENTRY_BYTES);
+        assert!(ring.take_group(9, usize::MAX).is_empty(), "a group is under way");
+        ring.commit(2);
+        assert_eq!(ring.take_group(9, 150).len(), 2, "the bytes are a limit, too");
+        ring.commit(4);
+        assert_eq!(ring.take_group(9, 1).len(), 1, "one is always taken");
+    }
+
+    #[test]
+    fn what_could_not_be_written_leaves_no_trace() {
+        let mut ring = Ring::new(100, usize::MAX);
+        for _ in 0..2 {
+            push(&mut ring, text(""));
+        }
+        ring.take_group(9, usize::MAX);
+        ring.commit(2);
+        let before = (ring.bytes(), ring.len());
+        for _ in 0..3 {
+            push(&mut ring, text(""));
+        }
+        ring.take_group(2, usize::MAX);
+        let numbers: Vec<_> = ring.retract().iter().map(|(sequence, ..)| *sequence).collect();
+        assert_eq!(numbers, [5, 4, 3]);
+        assert_eq!(((ring.bytes(), ring.len()), ring.accepted()), (before, 2));
+        assert_eq!(push(&mut ring, text("")), Some(3), "numbers stay contiguous");
+    }
+
+    #[test]
+    fn a_recovered_ring_holds_more_than_its_limit_and_takes_nothing_until_there_is_room() {
+        let ops: Vec<_> = (0..3).map(|_| Arc::new(text(""))).collect();
+        let mut ring = Ring::new(2, usize::MAX).recovered(7, &ops, Instant::now());
+        assert_eq!((ring.flushed(), ring.committed(), ring.flushable()), (7, 10, 3));
+        assert_eq!(push(&mut ring, text("")), None);
+        ring.flush(9);
+        assert_eq!(push(&mut ring, text("")), Some(11));
+    }
+
+    #[tokio::test]
+    async fn a_follower_waits_for_what_is_not_committed_yet() {
+        let mut ring = Ring::new(100, usize::MAX);
+        push(&mut ring, text(""));
+        push(&mut ring, text(""));
+        let receipt = ring.follow(2).expect("not committed");
+        let delivery = ring.commit(2).pop().expect("the second");
+        assert!(ring.follow(2).is_none() && ring.follow(9).is_none());
+        delivery.done();
+        assert_eq!(receipt.durable().await.expect("durable"), 2);
+        ring.flush(2);
+        assert!(ring.follow(1).is_none());
     }
 
     #[test]
@@ -182,6 +324,7 @@ mod tests {
         let mut ring = Ring::new(100, 2 * one);
         assert!(push(&mut ring, text("a")).is_some() && push(&mut ring, text("b")).is_some());
         assert_eq!((ring.admit(1), ring.bytes()), (None, 2 * one));
+        ring.take_group(2, usize::MAX);
         ring.commit(2);
         ring.flush(2);
         assert_eq!((ring.admit(2 * one), ring.bytes(), ring.len()), (Some(3), 0, 0));

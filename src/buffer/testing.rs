@@ -31,6 +31,12 @@ pub(super) fn text(text: &str) -> Op {
     send(Target::User(user("bob")), text)
 }
 
+/// A direct message from alice to bob, under her client's name for it.
+pub(super) fn named(words: &str, client_id: &str) -> Op {
+    let client_id = Some(ClientId::parse(client_id).expect("a client id"));
+    Op::Send(Arc::new(Message { client_id, ..sent(&text(words)).clone() }))
+}
+
 /// A message from alice to a group.
 pub(super) fn group_text(group: GroupId, text: &str) -> Op {
     send(Target::Group(group), text)

@@ -78,7 +78,7 @@ impl Chat {
             None => self.find(id).await?.id,
         };
         loop {
-            let alone = self.locks.lock(key).await;
+            let alone = self.locks.lock(&key).await;
             let message = self.find(id).await?;
             if message.id == key {
                 return Ok((alone, message));

@@ -67,10 +67,11 @@ impl Inside<'_> {
 }
 
 impl Gate {
-    pub(super) fn new() -> Self {
+    /// `floor` is the latest time of any message so far.
+    pub(super) fn new(floor: Timestamp) -> Self {
         let groups = Cache::with_weighter(CACHED_GROUPS, CACHED_MEMBERS, ByMembers);
         let stripes = std::iter::repeat_with(AsyncMutex::default).take(STRIPES).collect();
-        Self { state: Mutex::new(State { stamp: Stamp::new(), groups }), stripes }
+        Self { state: Mutex::new(State { stamp: Stamp::after(floor), groups }), stripes }
     }
 
     /// Runs `act` alone inside the gate.
@@ -134,7 +135,7 @@ mod tests {
     async fn a_group_that_has_changed_is_unknown_until_it_is_loaded_again() {
         let (group, ann) = (GroupId::mint(), UserId::parse("ann").unwrap());
         let (_folder, store) = store(group, &ann).await;
-        let gate = Gate::new();
+        let gate = Gate::new(Timestamp(0));
         let is_member = || gate.enter(|inside| inside.is_member(group, &ann));
         assert_eq!(is_member(), None);
         gate.load(&store, group).await.unwrap();
@@ -150,7 +151,7 @@ mod tests {
     async fn a_load_waits_for_the_change_of_its_group() {
         let (group, ann) = (GroupId::mint(), UserId::parse("ann").unwrap());
         let (_folder, store) = store(group, &ann).await;
-        let gate = Gate::new();
+        let gate = Gate::new(Timestamp(0));
         let change = gate.change(group).await;
         let mut load = std::pin::pin!(gate.load(&store, group));
         assert!(load.as_mut().now_or_never().is_none());

@@ -10,8 +10,22 @@ use crate::model::{Dispatch, Draft, Event, GroupId, Message, Op, Status, Target,
 impl Chat {
     /// Sends a message: to a user, or to a group by one of its members. A media file of ours that
     /// it names must be there.
+    ///
+    /// A draft with a client id that the user has sent already is the same message: it is answered
+    /// with, and nothing else happens.
     pub async fn send(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
         self.check_size(draft.weight())?;
+        let Some(client_id) = draft.client_id.clone() else {
+            return self.send_new(from, draft).await;
+        };
+        let _alone = self.sends.lock(&(from, &client_id)).await;
+        if let Some(first) = self.sent_before(from, &client_id).await? {
+            return Ok(first);
+        }
+        self.send_new(from, draft).await
+    }
+
+    async fn send_new(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
         if let Some(url) = &draft.media_url {
             self.media.check_url(url).await?;
         }

@@ -6,6 +6,7 @@
 //! the act is durable when [`Accepted::durable`] does.
 
 mod changes;
+mod dedup;
 mod gate;
 mod groups;
 mod history;
@@ -28,7 +29,7 @@ use crate::model::{
 use crate::store::Store;
 
 use gate::Gate;
-use locks::MessageLocks;
+use locks::Locks;
 
 /// How large the parts of a conversation may be.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,7 +56,10 @@ pub struct Chat {
     clock: Arc<dyn Clock>,
     deliveries: mpsc::Sender<Delivery>,
     gate: Gate,
-    locks: MessageLocks,
+    /// Changes to one message wait for each other.
+    locks: Locks,
+    /// So do sends of one user under one client id.
+    sends: Locks,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -97,8 +101,9 @@ impl Chat {
         clock: Arc<dyn Clock>,
         deliveries: mpsc::Sender<Delivery>,
     ) -> Self {
-        let gate = Gate::new();
-        Self { config, store, buffer, media, clock, deliveries, gate, locks: MessageLocks::new() }
+        let gate = Gate::new(buffer.floor());
+        let (locks, sends) = (Locks::default(), Locks::default());
+        Self { config, store, buffer, media, clock, deliveries, gate, locks, sends }
     }
 
     fn now(&self) -> Timestamp {

@@ -20,9 +20,11 @@ pub(super) struct Stamp {
 const COUNTER_END: u32 = 1 << 24;
 
 impl Stamp {
-    /// Starts with a random process part and the counter at zero.
-    pub(super) fn new() -> Self {
-        Self { process: rand::random(), last: Timestamp(0), counter: 0 }
+    /// Starts with a random process part and the counter at zero, after `floor`: what another process
+    /// has stamped there may have a larger id.
+    pub(super) fn after(floor: Timestamp) -> Self {
+        let last = Timestamp(floor.as_millis().saturating_add(1));
+        Self { process: rand::random(), last, counter: 0 }
     }
 
     /// The next id and time; the time is `now`, or later where that keeps the order.
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn stamps_sort_in_the_order_in_which_they_were_given() {
-        let mut stamp = Stamp::new();
+        let mut stamp = Stamp::after(Timestamp(0));
         stamp.counter = COUNTER_END - 3;
         let clock = [5_000, 5_000, 5_000, 5_000, 5_001, 4_000, 4_000, 9_000];
         let given: Vec<_> =
@@ -61,8 +63,17 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_has_stepped_back_over_a_restart_gives_no_earlier_time() {
+        let mut before = Stamp::after(Timestamp(0));
+        let last = before.next(Timestamp(7_200_000));
+        let mut after = Stamp::after(last.1);
+        let next = after.next(Timestamp(3_600_000));
+        assert!((next.1, next.0) > (last.1, last.0));
+    }
+
+    #[test]
     fn an_id_tells_its_time() {
-        let (id, at) = Stamp::new().next(Timestamp(1_700_000_000_500));
+        let (id, at) = Stamp::after(Timestamp(0)).next(Timestamp(1_700_000_000_500));
         assert_eq!(at, Timestamp(1_700_000_000_500));
         assert_eq!(id.0.timestamp().timestamp_millis(), 1_700_000_000_000);
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{HttpError, detail};
 use crate::auth::AuthMode;
-use crate::buffer::{Buffer, Stats};
+use crate::buffer::{Buffer, Disk, Stats};
 use crate::store::{PoolGauges, Store, StoreHealth};
 use crate::telemetry::Telemetry;
 use crate::wire::health::{BufferHealth, BufferStats, DatabaseHealth, Health, IndexInfo, Pool};
@@ -35,6 +35,8 @@ impl Monitor {
     fn status(&self, stats: &Stats) -> &'static str {
         if self.stopping.is_cancelled() {
             "stopping"
+        } else if stats.disk != Disk::Works {
+            "unhealthy"
         } else if stats.breaker_open {
             "degraded"
         } else {
@@ -64,10 +66,11 @@ pub(super) async fn live(State(monitor): State<Monitor>) -> Json<Health> {
     Json(monitor.health())
 }
 
-/// `GET /health/ready`: send users here; 503 once the server is stopping. A database that is away
-/// is no reason to send them elsewhere.
+/// `GET /health/ready`: send users here; 503 once the server is stopping, and while its journal can't
+/// be written. A database that is away is no reason to send them elsewhere.
 pub(super) async fn ready(State(monitor): State<Monitor>) -> Response {
-    let status = if monitor.stopping.is_cancelled() {
+    let accepts = monitor.buffer.stats().disk == Disk::Works;
+    let status = if monitor.stopping.is_cancelled() || !accepts {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
@@ -123,7 +126,7 @@ fn breaker(stats: &Stats) -> &'static str {
 pub(super) async fn message_buffer(State(monitor): State<Monitor>) -> Json<BufferHealth> {
     let stats = monitor.buffer.stats();
     Json(BufferHealth {
-        status: "healthy",
+        status: if stats.disk == Disk::Works { "healthy" } else { "unhealthy" },
         stats: BufferStats {
             total_messages: stats.total_messages,
             successful_flushes: stats.successful_flushes,
@@ -139,6 +142,10 @@ pub(super) async fn message_buffer(State(monitor): State<Monitor>) -> Json<Buffe
             buffer_bytes: stats.buffer_bytes,
             dead_letters: stats.dead_letters,
             write_concern: monitor.store.write_concern(),
+            journal_sync: stats.journal_sync.as_str(),
+            journal_disk: stats.disk.as_str(),
+            journal_segments: stats.journal_segments,
+            journal_bytes: stats.journal_bytes,
         },
     })
 }

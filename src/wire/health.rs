@@ -9,7 +9,8 @@ use crate::model::Timestamp;
 /// `GET /health/message-buffer`: the old server's figures under their old names, and ours.
 #[derive(Debug, Serialize)]
 pub struct BufferHealth {
-    /// Always `healthy`: what answers is accepting. The rest is in the figures.
+    /// `healthy`, or `unhealthy` while nothing is accepted, because the journal can't be written. The
+    /// rest is in the figures.
     pub status: &'static str,
     /// The figures.
     pub stats: BufferStats,
@@ -34,6 +35,10 @@ pub struct BufferStats {
     pub buffer_bytes: usize,
     pub dead_letters: u64,
     pub write_concern: String,
+    pub journal_sync: &'static str,
+    pub journal_disk: &'static str,
+    pub journal_segments: u64,
+    pub journal_bytes: u64,
 }
 
 fn iso_or_null<S: serde::Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
@@ -73,7 +78,8 @@ pub struct Pool {
 /// `GET /health`, `/health/live` and `/health/ready`.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// `healthy`, `degraded` (serving from the buffer) or `stopping`.
+    /// `healthy`, `degraded` (serving from the buffer), `unhealthy` (the journal can't be written, so
+    /// nothing is accepted) or `stopping`.
     pub status: &'static str,
     /// The version of the server.
     pub version: &'static str,

@@ -52,7 +52,7 @@ use checkpoint::CheckpointFile;
 pub(super) use fs::{Fs, RealFs};
 pub(super) use record::MAX_BODY_BYTES;
 use record::Record;
-pub(super) use recovery::Recovered;
+pub(super) use recovery::{Recovered, time_of};
 use segment::Active;
 
 /// Sizes. Tests shrink them, so that every boundary is met.
@@ -213,6 +213,10 @@ impl Journal {
 
     pub(super) fn checkpoint(&self) -> Checkpoint {
         self.checkpoint.value()
+    }
+
+    pub(super) fn mode(&self) -> SyncMode {
+        self.mode
     }
 
     /// How many segments there are, and the bytes of their records.

@@ -11,13 +11,15 @@ use super::segment::{self, Active, Scan, Tail};
 use super::{Journal, Limits, OpenError, Sealed, SyncMode};
 use crate::buffer::Sequence;
 use crate::buffer::codec::{self, Kind};
-use crate::model::{Op, Timestamp};
+use crate::model::{Message, Op, Timestamp};
 
 /// What a start found.
 #[derive(Debug, Default)]
 pub(in crate::buffer) struct Recovered {
     /// The ops behind the checkpoint, in order, the first one numbered one more than it.
     pub(in crate::buffer) ops: Vec<Arc<Op>>,
+    /// Messages with a client id before the checkpoint, as far as their segment is still there.
+    pub(in crate::buffer) stored: Vec<Arc<Message>>,
     /// The latest time of any message that the journal knows of.
     pub(in crate::buffer) floor: Option<Timestamp>,
     /// The file that holds what was cut off, and why it was.
@@ -80,8 +82,10 @@ impl Read {
         let op = codec::decode(kind, record.body)
             .map_err(|error| format!("record {}: {error}", record.sequence))?;
         self.recovered.floor = self.recovered.floor.max(time_of(&op));
-        if record.sequence > self.after {
-            self.recovered.ops.push(Arc::new(op));
+        match op {
+            op if record.sequence > self.after => self.recovered.ops.push(Arc::new(op)),
+            Op::Send(message) if message.client_id.is_some() => self.recovered.stored.push(message),
+            _ => {}
         }
         Ok(())
     }
@@ -268,8 +272,9 @@ impl Recovery<'_> {
     }
 }
 
-impl From<(fs::OpenError, &std::path::Path)> for OpenError {
-    fn from((error, folder): (fs::OpenError, &std::path::Path)) -> Self {
+impl OpenError {
+    /// Why a folder can't be used.
+    pub(in crate::buffer) fn of(error: fs::OpenError, folder: &std::path::Path) -> Self {
         let folder = folder.to_owned();
         match error {
             fs::OpenError::Locked => Self::Locked { folder },

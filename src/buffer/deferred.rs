@@ -1,0 +1,152 @@
+//! Changes whose message is nowhere yet: it may be on its way through another server's buffer. They
+//! are tried again for a while and hold nothing up but the checkpoint, so that a crash does not lose
+//! them. Pure: given the time, it owns no timer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Sequence;
+use super::overlay::messages_of;
+use crate::model::{Conversation, GroupId, MessageId, Op};
+
+/// How long a message may be on its way. Another server that is alive stores it within a flush
+/// interval; one whose database is away has ours away, too, and the wait begins when it is back.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often one is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// With more than this waiting, the oldest is given up at once.
+const MAX_WAITING: usize = 256;
+
+/// One change that waits.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub(super) sequence: Sequence,
+    pub(super) op: Arc<Op>,
+    since: Instant,
+    next_try: Instant,
+}
+
+/// All changes that wait, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Deferred(VecDeque<Waiting>);
+
+impl Deferred {
+    /// Takes those of a run (with the number of its first op) that are about missing messages.
+    pub(super) fn take(
+        &mut self,
+        first: Sequence,
+        run: &[Arc<Op>],
+        missing: &[MessageId],
+        now: Instant,
+    ) {
+        if missing.is_empty() {
+            return;
+        }
+        let is_change = |op: &Op| matches!(op, Op::Read { .. } | Op::Edit { .. } | Op::Hide { .. });
+        for (sequence, op) in (first..).zip(run) {
+            if is_change(op) && messages_of(op).iter().any(|id| missing.contains(id)) {
+                let op = Arc::clone(op);
+                self.0.push_back(Waiting { sequence, op, since: now, next_try: now + RETRY });
+            }
+        }
+    }
+
+    /// Lets go of changes in a group that is gone with all its messages.
+    pub(super) fn forget_group(&mut self, group: GroupId) {
+        self.0.retain(|waiting| waiting.op.conversation() != Conversation::Group(group));
+    }
+
+    /// The number of the oldest one.
+    pub(super) fn oldest(&self) -> Option<Sequence> {
+        self.0.front().map(|waiting| waiting.sequence)
+    }
+
+    /// When the next one is to be tried again.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        self.0.iter().map(|waiting| waiting.next_try).min()
+    }
+
+    /// Those that are to be tried again; each is put off to its next try.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Waiting> {
+        let due = self.0.iter_mut().filter(|waiting| waiting.next_try <= now);
+        due.map(|waiting| {
+            waiting.next_try = now + RETRY;
+            waiting.clone()
+        })
+        .collect()
+    }
+
+    /// Lets go of one.
+    pub(super) fn remove(&mut self, sequence: Sequence) {
+        self.0.retain(|waiting| waiting.sequence != sequence);
+    }
+
+    /// The oldest one, if it has waited for too long, or too many wait.
+    pub(super) fn given_up(&self, now: Instant) -> Option<Waiting> {
+        let is_over = |oldest: &&Waiting| {
+            now.saturating_duration_since(oldest.since) >= PATIENCE || self.0.len() > MAX_WAITING
+        };
+        self.0.front().filter(is_over).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::testing::{delete, edit, group_text, id_of, read, text};
+
+    fn run(ops: &[Op]) -> Vec<Arc<Op>> {
+        ops.iter().cloned().map(Arc::new).collect()
+    }
+
+    #[test]
+    fn only_changes_of_missing_messages_wait() {
+        let (here, gone) = (text("a"), text("b"));
+        let run = run(&[here.clone(), edit(&here, "x"), edit(&gone, "y"), delete(&gone)]);
+        let mut deferred = Deferred::default();
+        deferred.take(10, &run, &[id_of(&gone)], Instant::now());
+        assert_eq!((deferred.oldest(), deferred.0.len()), (Some(12), 1));
+    }
+
+    #[test]
+    fn one_is_tried_again_each_second_until_it_is_given_up() {
+        let (start, gone) = (Instant::now(), text("a"));
+        let mut deferred = Deferred::default();
+        deferred.take(1, &run(&[edit(&gone, "x")]), &[id_of(&gone)], start);
+        assert!(deferred.due(start).is_empty());
+        let later = start + RETRY;
+        assert_eq!((deferred.due(later).len(), deferred.due(later).len()), (1, 0));
+        assert_eq!(deferred.next_try(), Some(later + RETRY));
+        assert!(deferred.given_up(later).is_none());
+        assert_eq!(deferred.given_up(start + PATIENCE).map(|w| w.sequence), Some(1));
+        deferred.remove(1);
+        assert_eq!((deferred.oldest(), deferred.next_try()), (None, None));
+    }
+
+    #[test]
+    fn too_many_push_the_oldest_out() {
+        let (now, gone) = (Instant::now(), text("a"));
+        let mut deferred = Deferred::default();
+        let edits = run(&vec![edit(&gone, "x"); MAX_WAITING]);
+        deferred.take(1, &edits, &[id_of(&gone)], now);
+        assert!(deferred.given_up(now).is_none());
+        deferred.take(999, &run(&[read(&gone, "bob")]), &[id_of(&gone)], now);
+        assert_eq!(deferred.given_up(now).map(|w| w.sequence), Some(1));
+    }
+
+    #[test]
+    fn what_waits_in_a_group_goes_with_it() {
+        let group = GroupId::mint();
+        let (inside, outside) = (group_text(group, "a"), text("b"));
+        let mut deferred = Deferred::default();
+        let run = run(&[edit(&inside, "x"), edit(&outside, "x")]);
+        deferred.take(1, &run, &[id_of(&inside), id_of(&outside)], Instant::now());
+        deferred.forget_group(group);
+        assert_eq!(deferred.oldest(), Some(2));
+    }
+}
