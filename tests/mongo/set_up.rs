@@ -1,7 +1,7 @@
 //! Indexes, and databases that are not as the store would make them.
 
 use banter::model::Batch;
-use banter::store::mongo::MongoStore;
+use banter::store::mongo::{MongoStore, indexes};
 use banter::store::{Store, StoreError};
 use bson::doc;
 use mongodb::IndexModel;
@@ -69,6 +69,25 @@ async fn an_index_with_our_name_and_other_keys_is_left_alone() {
     let message = direct("ann", "bob", 1);
     store.apply(&inserts([&message])).await.expect("stored");
     assert_eq!(history(&store, between("ann", "bob")).await, [message], "read without the index");
+}
+
+#[tokio::test]
+async fn a_second_index_with_the_keys_of_ours_does_not_stop_reads() {
+    let database = TestDatabase::new();
+    let store = prepared(&database).await;
+    let raw = database.raw().await.collection::<bson::Document>("messages");
+    for (index, keys) in
+        [("second", indexes::DIRECT_ORDER.keys()), ("third", indexes::DIRECT_STATUS.keys())]
+    {
+        let mut sparse = named(index, keys);
+        sparse.options.as_mut().expect("options").sparse = Some(true);
+        raw.create_index(sparse).await.expect("an index");
+    }
+    let message = direct("ann", "bob", 1);
+    store.apply(&inserts([&message])).await.expect("stored");
+
+    assert_eq!(history(&store, between("ann", "bob")).await, [message]);
+    assert_eq!(store.unread(&user("bob"), None).await.expect("an answer").direct, 1);
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ const INDEX_OPTIONS_CONFLICT: i32 = 85;
 const INDEX_KEYS_CONFLICT: i32 = 86;
 /// The server's code for a value it does not take, among them a hint at a missing index.
 const BAD_VALUE: i32 = 2;
+/// The server's code for a hint that two indexes fit.
+const INDEX_NOT_FOUND: i32 = 27;
 /// The server's code for a collection that is not there.
 const NAMESPACE_NOT_FOUND: i32 = 26;
 
@@ -172,10 +174,10 @@ pub(super) fn is_duplicate(error: &Error) -> bool {
     )
 }
 
-/// Whether a query was refused for its hint: the server has no such index (yet). The store's
-/// queries give no other reason for this code.
+/// Whether a query was refused for its hint: the server has no such index (yet), or an operator has
+/// made another one with the same keys. The store's queries give no other reason for these codes.
 pub(super) fn is_missing_hint(error: &Error) -> bool {
-    command_code(error) == Some(BAD_VALUE)
+    matches!(command_code(error), Some(BAD_VALUE | INDEX_NOT_FOUND))
 }
 
 /// Whether an index is there under the same name, but is another one.
