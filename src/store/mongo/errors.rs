@@ -126,6 +126,15 @@ pub(super) fn class_of_write_concern(code: i32) -> Class {
     class_of_code(code).max(Class::Configuration)
 }
 
+/// What the server's code for an upsert by `_id` means: two servers may both try to make the
+/// document, and the second finds it when it tries again.
+pub(super) fn class_of_upsert(code: i32) -> Class {
+    match code {
+        DUPLICATE_KEY => Class::Transient,
+        code => class_of_code(code),
+    }
+}
+
 /// What an error of the driver means.
 pub(super) fn classify(error: Error) -> StoreError {
     class_of(&error).error(error.into())
@@ -180,9 +189,11 @@ pub(super) fn is_missing_hint(error: &Error) -> bool {
     matches!(command_code(error), Some(BAD_VALUE | INDEX_NOT_FOUND))
 }
 
-/// Whether an index is there under the same name, but is another one.
+/// Whether an index can't be made beside what is there: another index of its name or with its
+/// keys, or documents that share a key.
 pub(super) fn is_index_conflict(error: &Error) -> bool {
-    matches!(command_code(error), Some(INDEX_OPTIONS_CONFLICT | INDEX_KEYS_CONFLICT))
+    let in_the_way = [INDEX_OPTIONS_CONFLICT, INDEX_KEYS_CONFLICT, DUPLICATE_KEY];
+    command_code(error).is_some_and(|code| in_the_way.contains(&code))
 }
 
 /// Whether a collection is not there.
@@ -210,6 +221,7 @@ mod tests {
         for permanent in [DUPLICATE_KEY, 121, 10334] {
             assert_eq!(class_of_code(permanent), Class::Permanent, "{permanent}");
         }
+        assert_eq!(class_of_upsert(DUPLICATE_KEY), Class::Transient);
         assert_eq!(class_of_command(10334), Class::Permanent);
         assert_eq!(class_of_command(BAD_VALUE), Class::Configuration);
         assert_eq!(class_of_write_concern(64), Class::Transient);
