@@ -21,6 +21,10 @@ use crate::model::{
 pub use guard::Guard;
 pub use metrics::PoolCollector;
 
+/// How long a store remembers that a message was deleted: far longer than the message's own insert
+/// may be on its way, in the journal or buffer of a server that was down or cut off.
+const TOMBSTONE_LIFE: Duration = Duration::from_hours(30 * 24);
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -124,7 +128,9 @@ pub trait Store: Send + Sync + 'static {
     /// have been written; the same batch is then applied again.
     ///
     /// Batches of several servers may overtake each other, so an insert never brings back what is
-    /// deleted, and an edit never replaces a later one ([`Message::edit`]).
+    /// deleted (for thirty days), and an edit never replaces a later one ([`Message::edit`]). A
+    /// message whose client id its sender has given to another one, stored or deleted, is refused
+    /// for good.
     async fn apply(&self, batch: &Batch) -> Result<Applied>;
 
     /// One message, found by its `_id`, else by the old server's `id`.

@@ -5,7 +5,7 @@ use banter::store::mongo::queries::{self, Count, Find};
 use banter::store::{HistoryQuery, Store};
 use bson::{Bson, Document, doc};
 
-use crate::make::{between, direct, group, in_group, inserts, read, user};
+use crate::make::{between, client, delete, direct, group, in_group, inserts, named, read, user};
 use crate::mongod::TestDatabase;
 use crate::stores::{first_page, prepared};
 
@@ -60,7 +60,7 @@ async fn filled() -> Filled {
     }
     let mut all: Vec<Message> = (0..6_000)
         .map(|at| direct(&name(at % 60), &name((at / 60 + at * 7) % 60), at))
-        .chain((0..300).map(|at| direct("user1", "user2", at)))
+        .chain((0..300).map(|at| named(direct("user1", "user2", at), &at.to_string())))
         .chain((0..300).map(|at| direct("user2", "user1", at)))
         .collect();
     for group in &groups {
@@ -75,6 +75,7 @@ async fn filled() -> Filled {
         ..Batch::default()
     };
     store.apply(&batch).await.expect("stored");
+    delete(&store, &all.iter().step_by(20).collect::<Vec<_>>()).await;
     Filled { database, group, newest: all[all.len() - 1].id, cursor }
 }
 
@@ -152,12 +153,23 @@ async fn unread_counts_come_from_indexes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stubs_are_counted_in_their_index_alone() {
+    let filled = filled().await;
+    let plan = filled.count(&queries::stubs()).await;
+    assert!(plan.iter().any(|stage| stage.ends_with(" message_tombstone")), "{plan:?}");
+    let reads = |stage: &String| ["COLLSCAN", "FETCH"].contains(&stage.as_str());
+    assert!(!plan.iter().any(reads), "documents are read: {plan:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn single_documents_are_looked_up_by_index() {
     let filled = filled().await;
     assert_eq!(filled.find(&queries::message_by_id(filled.newest)).await, ["IDHACK"]);
     assert_eq!(filled.find(&queries::group_by_id(filled.group)).await, ["IDHACK"]);
     let old = MessageRef::from(filled.newest);
     assert_index(&filled.find(&queries::message_by_old_id(&old)).await, "message_id");
+    let by_client_id = queries::sent_as(&user("user1"), &client("7"));
+    assert_index(&filled.find(&by_client_id).await, "message_client_id");
     let ids = vec![filled.newest.0.into(), MessageId::mint().0.into()];
     assert_index(&filled.find(&queries::stored_ids(ids)).await, "_id_");
 }

@@ -11,4 +11,5 @@ mod old_server;
 mod outage;
 mod set_up;
 mod stores;
+mod tombstones;
 mod writes;

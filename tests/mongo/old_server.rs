@@ -1,11 +1,13 @@
 //! A database that the old server has filled is read, and changed, in place.
 
-use banter::model::{Batch, Content, Conversation, GroupId, MessageRef, Status, Target};
+use banter::model::{
+    Batch, Content, Conversation, GroupId, MessageChange, MessageId, MessageRef, Status, Target,
+};
 use banter::store::{HistoryQuery, Store};
 use bson::oid::ObjectId;
-use bson::{DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 
-use crate::make::{between, edit, read, user};
+use crate::make::{between, edit, missing, read, stored, user};
 use crate::mongod::TestDatabase;
 use crate::stores::{first_page, history, prepared};
 
@@ -47,6 +49,33 @@ async fn a_message_is_found_and_changed_by_either_id() {
     let raw = database.raw().await.collection::<Document>("messages");
     let row = raw.find_one(doc! {"_id": id}).await.expect("an answer").expect("a row");
     assert_eq!(row.get_str("unknown").ok(), Some("kept"), "other fields are left alone");
+}
+
+#[tokio::test]
+async fn a_row_whose_lists_are_no_lists_takes_changes() {
+    let database = TestDatabase::new();
+    let store = prepared(&database).await;
+    for odd in [Bson::Null, Bson::from("bob"), doc! {"bob": true}.into()] {
+        let mut row = old_row("1", 5);
+        let id = ObjectId::new();
+        row.extend(doc! {"_id": id, "read_by": &odd, "deleted_for": &odd, "edited_at": &odd});
+        row.remove("status");
+        put(&database, "messages", vec![row]).await;
+        let id = MessageId(id);
+        let all = MessageChange {
+            readers: vec![user("cem"), user("bob")],
+            hidden_for: vec![user("dan")],
+            ..edit(id, "new")
+        };
+
+        assert_eq!(missing(&store, vec![all]).await, [], "{odd}");
+        assert_eq!(missing(&store, vec![read(id, &["eve", "bob"])]).await, [], "{odd}");
+
+        let row = stored(&store, id).await.expect("a message");
+        assert_eq!(row.read_by, ["cem", "bob", "eve"].map(user), "{odd}");
+        assert_eq!((row.deleted_for, row.status), (vec![user("dan")], Status::Read), "{odd}");
+        assert_eq!(row.content, Content::Text("new".to_owned()), "{odd}");
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! Indexes, and databases that are not as the store would make them.
 
+use std::time::Duration;
+
 use banter::model::Batch;
-use banter::store::mongo::MongoStore;
+use banter::store::mongo::{MongoStore, indexes};
 use banter::store::{Store, StoreError};
 use bson::doc;
+use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::make::{between, direct, edit, group, inserts, user};
+use crate::make::{between, direct, edit, group, inserts, sent_as, user};
 use crate::mongod::TestDatabase;
 use crate::stores::{bare, config, history, idle_pool, prepared};
 
@@ -69,6 +72,63 @@ async fn an_index_with_our_name_and_other_keys_is_left_alone() {
     let message = direct("ann", "bob", 1);
     store.apply(&inserts([&message])).await.expect("stored");
     assert_eq!(history(&store, between("ann", "bob")).await, [message], "read without the index");
+}
+
+#[tokio::test]
+async fn stubs_go_after_thirty_days_and_client_ids_are_unique_where_there_is_one() {
+    let database = TestDatabase::new();
+    prepared(&database).await;
+    let raw = database.raw().await.collection::<bson::Document>("messages");
+    let indexes: Vec<_> =
+        raw.list_indexes().await.expect("an answer").try_collect().await.expect("indexes");
+    let options = |name: &str| {
+        let options = indexes.iter().filter_map(|index| index.options.clone());
+        options.into_iter().find(|options| options.name.as_deref() == Some(name)).expect("an index")
+    };
+
+    let tombstone = options("message_tombstone");
+    assert_eq!(tombstone.expire_after, Some(Duration::from_hours(720)));
+    assert_eq!(tombstone.sparse, Some(true));
+    let client_id = options("message_client_id");
+    assert_eq!(client_id.unique, Some(true));
+    let texts = doc! {"client_id": {"$type": "string"}};
+    assert_eq!(client_id.partial_filter_expression, Some(texts));
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_one_index_does_not_stop_the_others() {
+    let database = TestDatabase::new();
+    let raw = database.raw().await.collection::<bson::Document>("messages");
+    let twin = doc! {"from_user_id": "ann", "to_user_id": "bob", "client_id": "1"};
+    let twins = [twin.clone(), twin];
+    raw.insert_many(twins).await.expect("rows");
+    raw.create_index(named("stones", doc! {"tombstone": 1})).await.expect("an index");
+
+    let store = prepared(&database).await;
+
+    let indexes = store.health().await.expect("the store answers").indexes;
+    assert!(!indexes["messages"].contains_key("message_client_id"));
+    assert!(indexes["groups"].contains_key("member_groups"), "the last one is made");
+    assert!(sent_as(&store, "ann", "1").await.is_some(), "found without the index");
+}
+
+#[tokio::test]
+async fn a_second_index_with_the_keys_of_ours_does_not_stop_reads() {
+    let database = TestDatabase::new();
+    let store = prepared(&database).await;
+    let raw = database.raw().await.collection::<bson::Document>("messages");
+    for (index, keys) in
+        [("second", indexes::DIRECT_ORDER.keys()), ("third", indexes::DIRECT_STATUS.keys())]
+    {
+        let mut sparse = named(index, keys);
+        sparse.options.as_mut().expect("options").sparse = Some(true);
+        raw.create_index(sparse).await.expect("an index");
+    }
+    let message = direct("ann", "bob", 1);
+    store.apply(&inserts([&message])).await.expect("stored");
+
+    assert_eq!(history(&store, between("ann", "bob")).await, [message]);
+    assert_eq!(store.unread(&user("bob"), None).await.expect("an answer").direct, 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use bson::{Document, doc};
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::make::{between, deletion, direct, edit, in_group, inserts, read, user};
+use crate::make::{between, deletion, direct, edit, in_group, inserts, named, read, user};
 use crate::mongod::TestDatabase;
 use crate::stores::{history, prepared};
 
@@ -75,6 +75,24 @@ async fn only_a_duplicate_of_the_message_itself_counts_as_stored() {
     let error = store.apply(&inserts([&first, &twin])).await.expect_err("another one has its key");
 
     assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_taken_client_id_does_not_keep_back_the_rest_of_its_batch() {
+    let database = TestDatabase::new();
+    let store = prepared(&database).await;
+    let first = named(direct("ann", "bob", 1), "draft");
+    let twin = named(direct("ann", "bob", 2), "draft");
+    let others = [direct("ann", "bob", 3), named(direct("bob", "ann", 4), "draft")];
+    store.apply(&inserts([&first])).await.expect("stored");
+
+    let batch = inserts([&first, &twin].into_iter().chain(&others));
+    let error = store.apply(&batch).await.expect_err("its client id is taken");
+
+    assert!(matches!(error, StoreError::Permanent(_)), "{error:?}");
+    let rows = history(&store, between("ann", "bob")).await;
+    let [third, fourth] = others;
+    assert_eq!(rows, [fourth, third, first]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

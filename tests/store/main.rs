@@ -29,6 +29,10 @@ macro_rules! conformance {
             changes {
                 a_change_to_a_missing_message_is_ignored_and_never_resurrects_it
                 an_edit_replaces_content_and_says_when
+                an_outdated_edit_is_ignored_and_its_readers_are_added
+                of_edits_made_at_the_same_time_the_last_one_stays
+                what_an_edit_says_is_never_an_expression
+                exactly_the_changes_of_unknown_messages_are_missing
                 readers_are_kept_once_in_order_and_make_the_status_read
                 a_hidden_message_is_gone_for_that_user_alone
                 one_change_may_edit_read_and_hide
@@ -36,6 +40,13 @@ macro_rules! conformance {
                 a_purge_takes_the_messages_of_that_group_alone
                 a_batch_applied_twice_equals_once
                 parts_of_a_batch_apply_in_their_order
+            }
+            client_ids {
+                a_message_is_found_by_sender_and_client_id
+                a_deleted_message_is_still_found_by_its_client_id
+                a_client_id_is_given_once_by_each_sender
+                the_client_id_of_a_deleted_message_stays_taken
+                the_client_ids_of_purged_messages_are_free_again
             }
             groups {
                 a_group_comes_back_as_it_was_stored
@@ -73,6 +84,14 @@ macro_rules! conformance {
                 health_counts_and_names_indexes
                 preparing_again_keeps_what_is_stored
                 the_description_names_the_store
+            }
+            tombstones {
+                an_insert_after_a_deletion_stays_deleted
+                a_deletion_before_the_insert_wins
+                a_message_deleted_twice_is_deleted_once
+                a_change_of_a_deleted_message_is_neither_applied_nor_missing
+                a_deletion_holds_in_its_own_batch_and_when_that_is_repeated
+                a_purge_leaves_no_tombstones_and_takes_none_away
             }
             unread {
                 direct_messages_count_until_read_or_hidden

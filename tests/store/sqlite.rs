@@ -1,13 +1,14 @@
 //! The embedded store: how the suite gets one, and what only a file can go through.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use banter::model::{Batch, Message};
+use banter::model::{Batch, Deletion, Message, Timestamp};
 use banter::store::sqlite::SqliteStore;
 use banter::store::{PoolGauges, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::make::{direct, group, insert, stored, user};
+use crate::make::{between, delete, direct, group, insert, named, page, sent_as, stored, user};
 
 /// An empty store in a folder of its own, which goes with the second value.
 pub(crate) async fn fresh() -> (Arc<dyn Store>, TempDir) {
@@ -68,6 +69,68 @@ async fn a_file_of_a_newer_server_is_refused_and_left_alone() {
 
     assert!(matches!(error, StoreError::Configuration(_)), "{error:?}");
     assert!(error.to_string().contains("layout 1000"), "{error}");
+}
+
+/// The tables, indexes and triggers of a file, as statements.
+fn layout(path: &Path) -> Vec<String> {
+    let file = rusqlite::Connection::open(path).expect("a database");
+    let query = "SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name";
+    let mut statement = file.prepare(query).expect("a schema");
+    let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+    rows.collect::<Result<_, _>>().expect("texts")
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_layout_is_brought_up_to_date_and_keeps_what_is_in_it() {
+    let (folder, new) = (self::folder(), self::folder());
+    let path = folder.path().join("data/banter.db");
+    std::fs::create_dir(folder.path().join("data")).expect("a folder");
+    let first = rusqlite::Connection::open(&path).expect("a database");
+    first.execute_batch(include_str!("layout_1.sql")).expect("the first layout");
+    drop(first);
+
+    let store = open(&folder).await;
+    open(&new).await;
+
+    assert_eq!(layout(&path), layout(&new.path().join("data/banter.db")));
+    let talk = page(&store, between("ann", "bob"), "bob", None, 10).await;
+    assert_eq!(talk.len(), 1);
+    assert_eq!((talk[0].old_id.as_deref(), talk[0].edited_at), (Some("old-1"), Some(Timestamp(7))));
+    assert_eq!((talk[0].deleted_for.clone(), &talk[0].client_id), (vec![user("cem")], &None));
+    let teams = store.groups_of(&user("bob"), 10).await.expect("the store answers");
+    assert_eq!(teams[0].members, ["ann", "bob"].map(user));
+    let unread = store.unread(&user("bob"), None).await.expect("the store answers");
+    assert_eq!((unread.direct, unread.group), (1, 1), "the cursor is there");
+    delete(&store, &[&talk[0]]).await;
+    insert(&store, [&talk[0]]).await;
+    assert_eq!(stored(&store, talk[0].id).await, None);
+    assert_eq!(store.health().await.expect("the store answers").messages_count, 2);
+}
+
+#[tokio::test]
+async fn a_tombstone_goes_when_a_message_is_deleted_thirty_days_later() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let delete_at = async |message: &Message, at: i64| {
+        let deletes = vec![Deletion { id: message.id, at: Timestamp(at) }];
+        store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deletes are taken");
+    };
+    let days = |days: i64| days * 86_400_000;
+    let all = [1, 2, 3].map(|at| named(direct("alice", "bob", at), &at.to_string()));
+    let [old, younger, last] = &all;
+    insert(&store, &all).await;
+    delete_at(old, 5).await;
+    delete_at(younger, 6).await;
+    delete_at(last, days(30) + 6).await;
+
+    insert(&store, [younger, last]).await;
+    let sent = sent_as(&store, "alice", "1").await;
+    insert(&store, [old]).await;
+
+    assert_eq!(sent, None, "forgotten");
+    let talk = page(&store, between("alice", "bob"), "bob", None, 10).await;
+    assert_eq!(talk, std::slice::from_ref(old));
+    assert_eq!(sent_as(&store, "alice", "2").await, Some(younger.id));
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use banter::model::{
-    Batch, Content, ContentType, Conversation, Deletion, Group, GroupId, Message, MessageChange,
-    MessageId, ReadCursor, Status, Target, Timestamp, UserId,
+    Batch, ClientId, Content, ContentType, Conversation, Deletion, Group, GroupId, Message,
+    MessageChange, MessageId, ReadCursor, Status, Target, Timestamp, UserId,
 };
 use banter::store::{HistoryQuery, Store};
 
@@ -39,6 +39,16 @@ pub(crate) fn direct(from: &str, to: &str, at: i64) -> Message {
     message(from, Target::User(user(to)), at)
 }
 
+/// A message that its sender's client has named.
+pub(crate) fn named(message: Message, client_id: &str) -> Message {
+    Message { client_id: Some(client(client_id)), ..message }
+}
+
+/// A client's name for a message.
+pub(crate) fn client(id: &str) -> ClientId {
+    ClientId::parse(id).expect("a client id")
+}
+
 /// A group message, which its sender has read.
 pub(crate) fn in_group(group: GroupId, from: &str, at: i64) -> Message {
     let read_by = vec![user(from)];
@@ -64,7 +74,12 @@ pub(crate) fn change(id: MessageId) -> MessageChange {
 
 /// The change of an edit.
 pub(crate) fn edit(id: MessageId, text: &str) -> MessageChange {
-    MessageChange { edit: Some((Content::Text(text.to_owned()), Timestamp(9))), ..change(id) }
+    edit_at(id, text, 9)
+}
+
+/// The change of an edit that was made then.
+pub(crate) fn edit_at(id: MessageId, text: &str, at: i64) -> MessageChange {
+    MessageChange { edit: Some((Content::Text(text.to_owned()), Timestamp(at))), ..change(id) }
 }
 
 /// The change of one or more readers.
@@ -123,7 +138,25 @@ pub(crate) fn between(a: &str, b: &str) -> Conversation {
     Conversation::direct(user(a), user(b))
 }
 
-/// The deletion of a message.
+/// The deletion of a message, in the second in which it was made: a store forgets deletions that
+/// are long past.
 pub(crate) fn deletion(id: MessageId) -> Deletion {
-    Deletion { id, at: Timestamp(10) }
+    Deletion { id, at: Timestamp(id.0.timestamp().timestamp_millis()) }
+}
+
+/// Deletes messages.
+pub(crate) async fn delete(store: &dyn Store, messages: &[&Message]) {
+    let deletes = messages.iter().map(|message| deletion(message.id)).collect();
+    store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deletes are taken");
+}
+
+/// Applies changes; the messages that were missing.
+pub(crate) async fn missing(store: &dyn Store, changes: Vec<MessageChange>) -> Vec<MessageId> {
+    let batch = Batch { changes, ..Batch::default() };
+    store.apply(&batch).await.expect("changes are taken").missing
+}
+
+/// The message that a user has sent under a client id.
+pub(crate) async fn sent_as(store: &dyn Store, name: &str, client_id: &str) -> Option<MessageId> {
+    store.sent_as(&user(name), &client(client_id)).await.expect("the store answers")
 }

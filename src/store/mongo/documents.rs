@@ -8,7 +8,8 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
 use super::json;
 use crate::model::{
-    Content, ContentType, Group, GroupId, Message, MessageId, Status, Target, Timestamp, UserId,
+    ClientId, Content, ContentType, Group, GroupId, Message, MessageId, Status, Target, Timestamp,
+    UserId,
 };
 
 /// A message as it is stored.
@@ -33,6 +34,9 @@ pub(super) fn from_message(message: &Message) -> Document {
         "read_by": users_to_bson(&message.read_by),
         "deleted_for": users_to_bson(&message.deleted_for),
     };
+    if let Some(client_id) = &message.client_id {
+        document.insert("client_id", client_id.as_str());
+    }
     if let Some(edited_at) = message.edited_at {
         document.insert("edited_at", date(edited_at));
     }
@@ -48,7 +52,7 @@ pub(super) fn to_message(row: &RawDocumentBuf) -> Option<Message> {
     Some(Message {
         id,
         old_id,
-        client_id: None,
+        client_id: row.get_str("client_id").ok().map(ClientId::from_stored),
         target: target(&row)?,
         from: user(row.get("from_user_id")?)?,
         content_type: content_type.and_then(ContentType::parse).unwrap_or_default(),
@@ -64,6 +68,11 @@ pub(super) fn to_message(row: &RawDocumentBuf) -> Option<Message> {
         },
         content: to_content(row.remove("content")),
     })
+}
+
+/// Whether a row is what a deleted message has left behind.
+pub(super) fn is_stub(row: &RawDocumentBuf) -> bool {
+    matches!(row.get("tombstone"), Ok(Some(_)))
 }
 
 /// Whom a row is for. The type decides where there are two targets.
@@ -186,7 +195,7 @@ mod tests {
         Message {
             id: MessageId::mint(),
             old_id: None,
-            client_id: None,
+            client_id: Some(ClientId::from_stored("draft-7")),
             target,
             from: UserId::from_stored("ann"),
             content: Content::Object(json!({"w": 3}).as_object().expect("an object").clone()),
@@ -219,6 +228,15 @@ mod tests {
         assert_eq!(row.get_str("id").ok(), Some(&*row.get_object_id("_id").unwrap().to_hex()));
         assert!(row.get_datetime("timestamp").is_ok() && !row.contains_key("to_user_id"));
         assert_eq!(row.get_str("type").ok(), Some("group"));
+    }
+
+    #[test]
+    fn a_message_without_a_client_id_has_no_field_for_it() {
+        let named = message(Target::User(UserId::from_stored("bob")));
+        let plain = Message { client_id: None, ..named.clone() };
+        let (mut named, plain) = (from_message(&named), from_message(&plain));
+        assert_eq!(named.remove("client_id"), Some(Bson::from("draft-7")));
+        assert_eq!(named, plain);
     }
 
     #[test]

@@ -35,6 +35,8 @@ const INDEX_OPTIONS_CONFLICT: i32 = 85;
 const INDEX_KEYS_CONFLICT: i32 = 86;
 /// The server's code for a value it does not take, among them a hint at a missing index.
 const BAD_VALUE: i32 = 2;
+/// The server's code for a hint that two indexes fit.
+const INDEX_NOT_FOUND: i32 = 27;
 /// The server's code for a collection that is not there.
 const NAMESPACE_NOT_FOUND: i32 = 26;
 
@@ -124,6 +126,15 @@ pub(super) fn class_of_write_concern(code: i32) -> Class {
     class_of_code(code).max(Class::Configuration)
 }
 
+/// What the server's code for an upsert by `_id` means: two servers may both try to make the
+/// document, and the second finds it when it tries again.
+pub(super) fn class_of_upsert(code: i32) -> Class {
+    match code {
+        DUPLICATE_KEY => Class::Transient,
+        code => class_of_code(code),
+    }
+}
+
 /// What an error of the driver means.
 pub(super) fn classify(error: Error) -> StoreError {
     class_of(&error).error(error.into())
@@ -172,15 +183,17 @@ pub(super) fn is_duplicate(error: &Error) -> bool {
     )
 }
 
-/// Whether a query was refused for its hint: the server has no such index (yet). The store's
-/// queries give no other reason for this code.
+/// Whether a query was refused for its hint: the server has no such index (yet), or an operator has
+/// made another one with the same keys. The store's queries give no other reason for these codes.
 pub(super) fn is_missing_hint(error: &Error) -> bool {
-    command_code(error) == Some(BAD_VALUE)
+    matches!(command_code(error), Some(BAD_VALUE | INDEX_NOT_FOUND))
 }
 
-/// Whether an index is there under the same name, but is another one.
+/// Whether an index can't be made beside what is there: another index of its name or with its
+/// keys, or documents that share a key.
 pub(super) fn is_index_conflict(error: &Error) -> bool {
-    matches!(command_code(error), Some(INDEX_OPTIONS_CONFLICT | INDEX_KEYS_CONFLICT))
+    let in_the_way = [INDEX_OPTIONS_CONFLICT, INDEX_KEYS_CONFLICT, DUPLICATE_KEY];
+    command_code(error).is_some_and(|code| in_the_way.contains(&code))
 }
 
 /// Whether a collection is not there.
@@ -208,6 +221,7 @@ mod tests {
         for permanent in [DUPLICATE_KEY, 121, 10334] {
             assert_eq!(class_of_code(permanent), Class::Permanent, "{permanent}");
         }
+        assert_eq!(class_of_upsert(DUPLICATE_KEY), Class::Transient);
         assert_eq!(class_of_command(10334), Class::Permanent);
         assert_eq!(class_of_command(BAD_VALUE), Class::Configuration);
         assert_eq!(class_of_write_concern(64), Class::Transient);

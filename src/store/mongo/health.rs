@@ -19,8 +19,11 @@ impl MongoStore {
         for collection in [&place.messages, &place.groups] {
             of_collections.insert(collection.name().to_owned(), self.index_keys(collection).await?);
         }
+        let documents = self.read(place.messages.estimated_document_count()).await?;
+        let stubs = self.count_stubs().await?;
         Ok(StoreHealth {
-            messages_count: self.read(place.messages.estimated_document_count()).await?,
+            // The two are not of one moment.
+            messages_count: documents.saturating_sub(stubs),
             groups_count: self.read(place.groups.estimated_document_count()).await?,
             indexes: of_collections,
             round_trip,

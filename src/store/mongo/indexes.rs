@@ -1,12 +1,14 @@
 //! The indexes: the old server's, which stay as they are, and those that serve our queries.
 
-use bson::{Bson, Document};
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
 use super::{GROUPS, MESSAGES, MongoStore, errors};
-use crate::store::Result;
+use crate::store::{Result, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +18,20 @@ pub struct Index {
     /// Its name, unless the database has it under another one.
     pub name: &'static str,
     keys: &'static [(&'static str, i32)],
+    kind: Kind,
+}
+
+/// What an index does beside finding documents.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Nothing; every document is in it.
+    Plain,
+    /// It refuses a second document with the same keys. In it are those documents in which this
+    /// field is a text.
+    UniqueWhereText(&'static str),
+    /// It lets a document go this long after the date in its one field. In it are those documents
+    /// that have the field.
+    Expiring(Duration),
 }
 
 impl Index {
@@ -30,7 +46,7 @@ const fn index(
     name: &'static str,
     keys: &'static [(&'static str, i32)],
 ) -> Index {
-    Index { collection, name, keys }
+    Index { collection, name, keys, kind: Kind::Plain }
 }
 
 /// A direct conversation in order, each direction by itself.
@@ -47,6 +63,16 @@ pub const DIRECT_STATUS: Index =
     index(MESSAGES, "direct_status", &[("to_user_id", 1), ("status", 1)]);
 /// Messages by the old server's `id`.
 pub const MESSAGE_ID: Index = index(MESSAGES, "message_id", &[("id", 1)]);
+/// Messages, and stubs of deleted ones, by what their sender's client has named them.
+pub const CLIENT_ID: Index = Index {
+    kind: Kind::UniqueWhereText("client_id"),
+    ..index(MESSAGES, "message_client_id", &[("from_user_id", 1), ("client_id", 1)])
+};
+/// The stubs of deleted messages, which go by themselves when they are old.
+pub const TOMBSTONE: Index = Index {
+    kind: Kind::Expiring(TOMBSTONE_LIFE),
+    ..index(MESSAGES, "message_tombstone", &[("tombstone", 1)])
+};
 /// The groups of a user, newest first.
 pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
@@ -54,7 +80,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 13] = [
+pub const ALL: [Index; 15] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -67,8 +93,41 @@ pub const ALL: [Index; 13] = [
     GROUP_ORDER,
     DIRECT_STATUS,
     MESSAGE_ID,
+    CLIENT_ID,
+    TOMBSTONE,
     MEMBER_GROUPS,
 ];
+
+impl Kind {
+    fn options(self, name: &str) -> IndexOptions {
+        let options = IndexOptions::builder().name(name.to_owned());
+        match self {
+            Self::Plain => options.build(),
+            Self::UniqueWhereText(field) => {
+                options.unique(true).partial_filter_expression(where_text(field)).build()
+            }
+            Self::Expiring(life) => options.sparse(true).expire_after(life).build(),
+        }
+    }
+
+    /// Whether an index with these options does the same. One that leaves documents out, or
+    /// compares texts by another rule, does not. How soon documents go is the operator's choice.
+    fn is_served_with(self, found: &IndexOptions) -> bool {
+        let only = found.partial_filter_expression.as_ref();
+        let kind_fits = match self {
+            Self::Plain => found.sparse != Some(true) && only.is_none(),
+            Self::UniqueWhereText(field) => {
+                found.unique == Some(true) && only == Some(&where_text(field))
+            }
+            Self::Expiring(_) => found.expire_after.is_some() && only.is_none(),
+        };
+        kind_fits && found.collation.is_none()
+    }
+}
+
+fn where_text(field: &str) -> Document {
+    doc! {field: {"$type": "string"}}
+}
 
 impl MongoStore {
     /// Makes the indexes that are not there. One at a time, and without the limit of other calls:
@@ -99,16 +158,11 @@ impl MongoStore {
     }
 }
 
-/// Whether an index serves as the wanted one. One that leaves documents out, or compares texts
-/// by another rule, does not.
+/// Whether one of these indexes serves as the wanted one.
 fn is_there(wanted: &Index, present: &[IndexModel]) -> bool {
-    let plain = |options: &IndexOptions| {
-        options.sparse != Some(true)
-            && options.partial_filter_expression.is_none()
-            && options.collation.is_none()
-    };
     let same = |index: &&IndexModel| {
-        fields(index) == wanted.keys && index.options.as_ref().is_none_or(plain)
+        let options = index.options.clone().unwrap_or_default();
+        fields(index) == wanted.keys && wanted.kind.is_served_with(&options)
     };
     let Some(found) = present.iter().find(same) else {
         return false;
@@ -121,17 +175,17 @@ fn is_there(wanted: &Index, present: &[IndexModel]) -> bool {
 }
 
 async fn make(wanted: &Index, collection: &Collection<bson::RawDocumentBuf>) -> Result<()> {
-    let options = IndexOptions::builder().name(wanted.name.to_owned()).build();
+    let options = wanted.kind.options(wanted.name);
     let model = IndexModel::builder().keys(wanted.keys()).options(options).build();
     match collection.create_index(model).await {
         Ok(_) => Ok(()),
-        // What an operator has made stays; queries find another way, slower perhaps.
+        // What is there stays. Queries find another way, slower perhaps.
         Err(error) if errors::is_index_conflict(&error) => {
             tracing::warn!(
                 collection = wanted.collection,
                 index = wanted.name,
                 %error,
-                "an index of this name with other keys or options is in the way"
+                "an index is not made: another one, or documents that share a key, are in the way"
             );
             Ok(())
         }

@@ -3,7 +3,11 @@
 //! - `messages`: `_id` ObjectId, `id` (equal to `_id` as text; another one in old rows), `content`,
 //!   `type` (`direct`, `group`), `content_type`, `media_url`, `media_metadata`, `from_user_id`,
 //!   `to_user_id` or `group_id` (ObjectId), `timestamp` (Date), `status`, `read_by`,
-//!   `deleted_for`, and `edited_at` (Date) once edited.
+//!   `deleted_for`, `client_id` where its sender's client has named it, and `edited_at` (Date)
+//!   once edited.
+//! - `messages`, too: the stubs of deleted messages, `_id` and `tombstone` (Date of the deletion),
+//!   with `from_user_id` and `client_id` where the message had them. A stub holds its `_id`
+//!   against the message's own insert; it goes by itself ([`indexes::TOMBSTONE`]).
 //! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
 //! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`; ours alone.
 //!
@@ -20,6 +24,7 @@ mod options;
 mod pool;
 pub mod queries;
 mod reads;
+mod statements;
 mod write;
 
 use std::future::IntoFuture;
@@ -164,19 +169,19 @@ impl Store for MongoStore {
 
     async fn apply(&self, batch: &Batch) -> Result<Applied> {
         self.insert(&batch.inserts).await?;
-        self.change(&batch.changes).await?;
-        self.delete(&batch.deletes).await?;
+        let missing = self.change(&batch.changes).await?;
+        self.bury(&batch.deletes).await?;
         self.purge(&batch.purges).await?;
         self.move_cursors(&batch.cursors).await?;
-        Ok(Applied::default())
+        Ok(Applied { missing })
     }
 
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
         self.find_message(id).await
     }
 
-    async fn sent_as(&self, _: &UserId, _: &ClientId) -> Result<Option<MessageId>> {
-        Ok(None)
+    async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
+        self.find_sent_as(user, client_id).await
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

@@ -3,13 +3,16 @@
 //! Each names the index that serves it. The planner would mostly find it alone, but it chooses by
 //! trial, and for a short conversation it may choose an index of the old server and sort in memory.
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 
 use super::indexes::{
-    DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS, MESSAGE_ID,
+    CLIENT_ID, DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
+    MESSAGE_ID, TOMBSTONE,
 };
 use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
-use crate::model::{Conversation, GroupId, MessageId, MessageRef, Position, Unread, UserId};
+use crate::model::{
+    ClientId, Conversation, GroupId, MessageId, MessageRef, Position, Unread, UserId,
+};
 use crate::store::HistoryQuery;
 
 /// A `find`.
@@ -87,7 +90,7 @@ fn newest_first() -> Document {
     doc! {"timestamp": -1, "_id": -1}
 }
 
-/// A message by its `_id`.
+/// A message, or the stub of a deleted one, by its `_id`.
 pub fn message_by_id(id: MessageId) -> Find {
     Find::by_id(MESSAGES, id.0)
 }
@@ -104,7 +107,21 @@ pub fn message_by_old_id(id: &MessageRef) -> Find {
     }
 }
 
-/// Which of these messages are stored; answers their `_id` alone.
+/// The `_id` of the message, or of the stub of a deleted one, that a user has sent under this
+/// client id. The index holds texts alone, and serves a query only if that says so too.
+pub fn sent_as(user: &UserId, client_id: &ClientId) -> Find {
+    let client_id = doc! {"$eq": client_id.as_str(), "$type": "string"};
+    Find {
+        collection: MESSAGES,
+        filter: doc! {"from_user_id": user.as_str(), "client_id": client_id},
+        sort: None,
+        hint: Some(CLIENT_ID.keys()),
+        projection: Some(doc! {"_id": 1}),
+        limit: 1,
+    }
+}
+
+/// Which of these messages are stored, or have left a stub; answers their `_id` alone.
 pub fn stored_ids(ids: Vec<Bson>) -> Find {
     Find {
         collection: MESSAGES,
@@ -217,6 +234,13 @@ fn exact_to() -> Document {
 
 fn counted() -> Document {
     doc! {"$count": "n"}
+}
+
+/// How many stubs of deleted messages there are.
+pub fn stubs() -> Count {
+    let filter = doc! {"tombstone": {"$gte": DateTime::MIN}};
+    let pipeline = vec![doc! {"$match": filter}, counted()];
+    Count { collection: MESSAGES, pipeline, hint: TOMBSTONE.keys() }
 }
 
 /// How far a user has read in these groups.

@@ -8,7 +8,7 @@ use mongodb::options::{AggregateOptions, FindOptions, Hint, ReadPreference, Sele
 
 use super::queries::{self, Count, Find};
 use super::{MongoStore, documents, errors};
-use crate::model::{GroupId, Message, MessageId, MessageRef, Position, Unread, UserId};
+use crate::model::{ClientId, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId};
 use crate::store::{HistoryQuery, Result};
 
 /// Groups whose unread messages are counted at the same time for one user; each takes a connection.
@@ -17,13 +17,34 @@ const GROUPS_AT_ONCE: usize = 4;
 impl MongoStore {
     pub(super) async fn find_message(&self, id: &MessageRef) -> Result<Option<Message>> {
         if let Some(id) = id.as_id() {
-            let rows = self.find(&queries::message_by_id(id)).await?;
+            let mut rows = self.find(&queries::message_by_id(id)).await?;
+            rows.retain(|row| !documents::is_stub(row));
             if let Some(message) = readable(&rows, documents::to_message).pop() {
                 return Ok(Some(message));
             }
         }
         let rows = self.find(&queries::message_by_old_id(id)).await?;
         Ok(readable(&rows, documents::to_message).pop())
+    }
+
+    /// Asks the primary: a message that is taken for a new one would be told twice.
+    pub(super) async fn find_sent_as(
+        &self,
+        user: &UserId,
+        client_id: &ClientId,
+    ) -> Result<Option<MessageId>> {
+        let rows = self.find_on_primary(&queries::sent_as(user, client_id)).await?;
+        Ok(rows.iter().find_map(documents::to_id).map(MessageId))
+    }
+
+    /// Stubs of deleted messages. While their index is not there (yet) they pass for messages: to
+    /// look at every document would take too long.
+    pub(super) async fn count_stubs(&self) -> Result<u64> {
+        let query = queries::stubs();
+        match self.count_by(&query, Some(query.hint.clone())).await? {
+            Err(error) if errors::is_missing_hint(&error) => Ok(0),
+            counted => counted.map_err(errors::classify),
+        }
     }
 
     pub(super) async fn page(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
@@ -58,22 +79,30 @@ impl MongoStore {
         Ok(Unread { direct, group })
     }
 
-    /// Runs a query through its index, or without it while the server does not have it.
+    /// Runs a query where reads go.
     pub(super) async fn find(&self, query: &Find) -> Result<Vec<RawDocumentBuf>> {
-        match self.find_by(query, query.hint.clone(), None).await? {
-            Err(error) if query.hint.is_some() && errors::is_missing_hint(&error) => {
-                self.find_by(query, None, None).await?.map_err(errors::classify)
-            }
-            found => found.map_err(errors::classify),
-        }
+        self.find_on(query, None).await
     }
 
     /// Runs a query where writes go, for an answer that decides what becomes of a write: a
     /// secondary may not have heard of it yet.
     pub(super) async fn find_on_primary(&self, query: &Find) -> Result<Vec<RawDocumentBuf>> {
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-        let found = self.find_by(query, query.hint.clone(), Some(primary)).await?;
-        found.map_err(errors::classify)
+        self.find_on(query, Some(primary)).await
+    }
+
+    /// Runs a query through its index, or without it where the server can't tell which that is.
+    async fn find_on(
+        &self,
+        query: &Find,
+        servers: Option<SelectionCriteria>,
+    ) -> Result<Vec<RawDocumentBuf>> {
+        match self.find_by(query, query.hint.clone(), servers.clone()).await? {
+            Err(error) if query.hint.is_some() && errors::is_missing_hint(&error) => {
+                self.find_by(query, None, servers).await?.map_err(errors::classify)
+            }
+            found => found.map_err(errors::classify),
+        }
     }
 
     async fn find_by(

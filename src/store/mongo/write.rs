@@ -12,8 +12,8 @@ use mongodb::error::{ErrorKind, InsertManyError};
 use serde::Deserialize;
 
 use super::errors::{Class, DUPLICATE_KEY};
-use super::{MESSAGES, MongoStore, Place, READ_CURSORS, documents, errors, queries};
-use crate::model::{Deletion, GroupId, Message, MessageChange, ReadCursor};
+use super::{MESSAGES, MongoStore, Place, READ_CURSORS, documents, errors, queries, statements};
+use crate::model::{Deletion, GroupId, Message, MessageChange, MessageId, ReadCursor};
 use crate::store::{Result, StoreError};
 
 /// Statements of one `update` command; the server takes 100,000.
@@ -21,12 +21,11 @@ const MAX_STATEMENTS: usize = 10_000;
 /// Bytes of one `update` command's statements. The driver sends it as one document, which may have
 /// 16 MiB; the rest is for what surrounds the statements.
 const MAX_STATEMENT_BYTES: usize = 15 << 20;
-/// Ids of one `delete` command: about 200 kB.
-const MAX_DELETE_IDS: usize = 10_000;
 
 impl MongoStore {
-    /// Stores new messages; those that are there already stay as they are. A message that is
-    /// refused does not keep back the others.
+    /// Stores new messages; those that are there already, or have left a stub, stay as they are. A
+    /// message that is refused (its client id is taken, it is too large) does not keep back the
+    /// others.
     pub(super) async fn insert(&self, messages: &[Arc<Message>]) -> Result<()> {
         if messages.is_empty() {
             return Ok(());
@@ -47,8 +46,8 @@ impl MongoStore {
     }
 
     /// What is left of an `insert_many`'s errors once those messages are set aside that are in the
-    /// collection under their `_id`. The driver does not say which index refused a duplicate, so
-    /// the collection is asked.
+    /// collection under their `_id`, themselves or their stub. The driver does not say which index
+    /// refused a duplicate, so the collection is asked.
     async fn judge(&self, messages: &[Arc<Message>], failure: &InsertManyError) -> Result<()> {
         let refused = failure.write_errors.as_deref().unwrap_or_default();
         let id_of = |index: usize| messages.get(index).map(|message| message.id.0);
@@ -57,11 +56,8 @@ impl MongoStore {
             .filter(|error| error.code == DUPLICATE_KEY)
             .filter_map(|error| id_of(error.index).map(Bson::from))
             .collect();
-        let mut stored: HashSet<ObjectId> = HashSet::new();
-        if !duplicates.is_empty() {
-            let rows = self.find_on_primary(&queries::stored_ids(duplicates)).await?;
-            stored.extend(rows.iter().filter_map(documents::to_id));
-        }
+        let stored =
+            if duplicates.is_empty() { HashSet::new() } else { self.known(duplicates).await? };
         let is_stored = |index| id_of(index).is_some_and(|id| stored.contains(&id));
         let report = Report {
             write_errors: refused
@@ -73,46 +69,49 @@ impl MongoStore {
                 .write_concern_error
                 .as_ref()
                 .map(|error| Fault { code: error.code, message: error.message.clone() }),
+            ..Report::default()
         };
         report.verdict(errors::class_of_code)
     }
 
-    /// Changes stored messages; one that is not there is left alone.
-    pub(super) async fn change(&self, changes: &[MessageChange]) -> Result<()> {
-        let statements = changes.iter().filter_map(statement).collect::<Vec<_>>();
-        self.update(MESSAGES, &statements, errors::class_of_code).await
+    /// Which of these ids belong to a stored message or to the stub of a deleted one.
+    async fn known(&self, ids: Vec<Bson>) -> Result<HashSet<ObjectId>> {
+        let rows = self.find_on_primary(&queries::stored_ids(ids)).await?;
+        Ok(rows.iter().filter_map(documents::to_id).collect())
+    }
+
+    /// Changes stored messages; the ids of those that are neither stored nor have left a stub.
+    ///
+    /// The server counts what it has found, and does not say which. A message that comes in
+    /// between its answer and our look has not taken its change, so whatever the look finds is
+    /// changed once more.
+    pub(super) async fn change(&self, changes: &[MessageChange]) -> Result<Vec<MessageId>> {
+        let mut there: Vec<&MessageChange> = changes.iter().collect();
+        let mut missing = Vec::new();
+        loop {
+            let statements: Vec<_> =
+                there.iter().map(|change| statements::change(change)).collect();
+            let found = self.update(MESSAGES, &statements, errors::class_of_code).await?;
+            if found == there.len() {
+                return Ok(missing);
+            }
+            let known = self.known(there.iter().map(|change| change.id.0.into()).collect()).await?;
+            let gone = there.extract_if(.., |change| !known.contains(&change.id.0));
+            missing.extend(gone.map(|change| change.id));
+        }
     }
 
     /// Moves read cursors forward; one that is further stays.
     pub(super) async fn move_cursors(&self, cursors: &[ReadCursor]) -> Result<()> {
-        let statements: Vec<Document> = cursors
-            .iter()
-            .map(|cursor| {
-                let (at, message) = cursor.up_to;
-                // Documents compare field by field, in this order.
-                let position = doc! {"timestamp": documents::date(at), "message_id": message.0};
-                doc! {
-                    "q": {"_id": queries::cursor_id(&cursor.user, cursor.group)},
-                    "u": {"$max": {"position": position}},
-                    "upsert": true,
-                }
-            })
-            .collect();
-        // Two servers may both try to make a cursor: the second finds it when it tries again.
-        let class = |code| match code {
-            DUPLICATE_KEY => Class::Transient,
-            code => errors::class_of_code(code),
-        };
-        self.update(READ_CURSORS, &statements, class).await
+        let statements: Vec<_> = cursors.iter().map(statements::cursor).collect();
+        self.update(READ_CURSORS, &statements, errors::class_of_upsert).await?;
+        Ok(())
     }
 
-    /// Deletes messages for everyone.
-    pub(super) async fn delete(&self, deletions: &[Deletion]) -> Result<()> {
-        let messages_collection = &self.place().await?.messages;
-        for ids in deletions.chunks(MAX_DELETE_IDS) {
-            let ids: Vec<Bson> = ids.iter().map(|deletion| deletion.id.0.into()).collect();
-            self.write(messages_collection.delete_many(doc! {"_id": {"$in": ids}})).await?;
-        }
+    /// Deletes messages for everyone, each with a stub left behind.
+    pub(super) async fn bury(&self, deletions: &[Deletion]) -> Result<()> {
+        let statements: Vec<_> = deletions.iter().map(statements::deletion).collect();
+        self.update(MESSAGES, &statements, errors::class_of_upsert).await?;
         Ok(())
     }
 
@@ -125,26 +124,28 @@ impl MongoStore {
         Ok(())
     }
 
-    /// Sends statements in as few commands as the server takes. All are tried, whatever becomes of
-    /// the others in the same command.
+    /// Sends statements in as few commands as the server takes; how many have found (or made) their
+    /// document. All are tried, whatever becomes of the others in the same command.
     async fn update(
         &self,
         collection: &str,
         statements: &[Document],
         class: impl Fn(i32) -> Class,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         if statements.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let place = self.place().await?;
+        let mut found = 0;
         for part in parts(statements)? {
             let command = command(place, collection, part)?;
             let answer = self.write(place.database.run_raw_command(command)).await?;
             let report: Report = bson::deserialize_from_document(answer)
                 .map_err(|error| StoreError::Transient(error.into()))?;
             report.verdict(&class)?;
+            found += report.n;
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -152,6 +153,8 @@ impl MongoStore {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Report {
+    /// Statements that have found a document, or made one.
+    n: usize,
     write_errors: Vec<Fault>,
     write_concern_error: Option<Fault>,
 }
@@ -179,30 +182,6 @@ impl Report {
             ))),
         }
     }
-}
-
-/// A change as a statement of `update`; none where there is nothing to change.
-fn statement(change: &MessageChange) -> Option<Document> {
-    let mut set = Document::new();
-    let mut add = Document::new();
-    if let Some((content, edited_at)) = &change.edit {
-        set.insert("content", documents::content_to_bson(content));
-        set.insert("edited_at", documents::date(*edited_at));
-    }
-    if !change.readers.is_empty() {
-        set.insert("status", "read");
-        add.insert("read_by", doc! {"$each": documents::users_to_bson(&change.readers)});
-    }
-    if !change.hidden_for.is_empty() {
-        add.insert("deleted_for", doc! {"$each": documents::users_to_bson(&change.hidden_for)});
-    }
-    let mut update = Document::new();
-    for (operator, fields) in [("$set", set), ("$addToSet", add)] {
-        if !fields.is_empty() {
-            update.insert(operator, fields);
-        }
-    }
-    (!update.is_empty()).then(|| doc! {"q": {"_id": change.id.0}, "u": update})
 }
 
 /// Statements in runs that fit one command each.

@@ -4,24 +4,27 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{rows, statements};
 use crate::model::{
-    Batch, Conversation, Message, MessageChange, MessageRef, Position, ReadCursor, UserId,
+    Batch, ClientId, Conversation, Deletion, Message, MessageChange, MessageId, MessageRef,
+    Position, ReadCursor, UserId,
 };
-use crate::store::HistoryQuery;
+use crate::store::{Applied, HistoryQuery, TOMBSTONE_LIFE};
 
-/// Writes a batch, its parts in their order.
-pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+/// Writes a batch, its parts in their order. A message that is refused, because its sender has
+/// given its client id to another one, fails the whole transaction: the caller finds it by trying
+/// parts of the batch, and a batch that is stored whole or not at all is worth that rare search.
+pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Applied> {
     let mut count = 0_i64;
     let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
     for message in &batch.inserts {
         count += rows::insert_message(&mut insert, message)? as i64;
     }
+    let mut missing = Vec::new();
     for change in &batch.changes {
-        apply_change(transaction, change)?;
+        if !apply_change(transaction, change)? {
+            missing.push(change.id);
+        }
     }
-    let mut delete = transaction.prepare_cached(statements::DELETE_MESSAGE)?;
-    for deletion in &batch.deletes {
-        count -= delete.execute([deletion.id.0.bytes()])? as i64;
-    }
+    count -= bury(transaction, &batch.deletes)?;
     for group in &batch.purges {
         let mut purge = transaction.prepare_cached(statements::PURGE_GROUP)?;
         count -= purge.execute([group.0.bytes()])? as i64;
@@ -30,22 +33,23 @@ pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     for cursor in &batch.cursors {
         move_cursor(transaction, cursor)?;
     }
-    add_to_count(transaction, "messages", count)
+    add_to_count(transaction, "messages", count)?;
+    Ok(Applied { missing })
 }
 
-fn apply_change(transaction: &Transaction<'_>, change: &MessageChange) -> rusqlite::Result<()> {
+/// Changes a message; whether it is there, or is known to be deleted.
+fn apply_change(transaction: &Transaction<'_>, change: &MessageChange) -> rusqlite::Result<bool> {
     let id = change.id.0.bytes();
+    let mut lists = transaction.prepare_cached(statements::MESSAGE_LISTS)?;
+    let stored = lists.query_row([id], |row| Ok((rows::users(row, 0)?, rows::users(row, 1)?)));
+    let Some((mut deleted_for, mut read_by)) = stored.optional()? else {
+        return transaction.prepare_cached(statements::IS_DELETED)?.exists([id]);
+    };
     if let Some((content, edited_at)) = &change.edit {
         let content = rows::content_to_json(content)?;
         let mut edit = transaction.prepare_cached(statements::EDIT_MESSAGE)?;
         edit.execute(params![id, content, edited_at.as_millis()])?;
     }
-    if change.readers.is_empty() && change.hidden_for.is_empty() {
-        return Ok(());
-    }
-    let mut lists = transaction.prepare_cached(statements::MESSAGE_LISTS)?;
-    let stored = lists.query_row([id], |row| Ok((rows::users(row, 0)?, rows::users(row, 1)?)));
-    let Some((mut deleted_for, mut read_by)) = stored.optional()? else { return Ok(()) };
     if !change.readers.is_empty() {
         add_missing(&mut read_by, &change.readers);
         let mut read = transaction.prepare_cached(statements::READ_MESSAGE)?;
@@ -56,7 +60,25 @@ fn apply_change(transaction: &Transaction<'_>, change: &MessageChange) -> rusqli
         let mut hide = transaction.prepare_cached(statements::HIDE_MESSAGE)?;
         hide.execute(params![id, rows::users_to_json(&deleted_for)?])?;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Deletes messages, each with a tombstone left behind, and forgets tombstones that are old by
+/// then; rows of `messages` that are gone.
+fn bury(transaction: &Transaction<'_>, deletions: &[Deletion]) -> rusqlite::Result<i64> {
+    let mut bury = transaction.prepare_cached(statements::BURY_MESSAGE)?;
+    let mut delete = transaction.prepare_cached(statements::DELETE_MESSAGE)?;
+    let mut gone = 0;
+    for deletion in deletions {
+        let id = deletion.id.0.bytes();
+        bury.execute(params![id, deletion.at.as_millis()])?;
+        gone += delete.execute([id])? as i64;
+    }
+    if let Some(now) = deletions.iter().map(|deletion| deletion.at.as_millis()).max() {
+        let mut forget = transaction.prepare_cached(statements::FORGET_DELETED)?;
+        forget.execute([now.saturating_sub(TOMBSTONE_LIFE.as_millis() as i64)])?;
+    }
+    Ok(gone)
 }
 
 fn add_missing(users: &mut Vec<UserId>, more: &[UserId]) {
@@ -106,6 +128,17 @@ pub(super) fn find(
     }
     let mut by_old_id = transaction.prepare_cached(statements::MESSAGE_BY_OLD_ID)?;
     by_old_id.query_row([name.as_str()], rows::message).optional()
+}
+
+/// The message that a user has sent under a client id, also when it is deleted.
+pub(super) fn sent_as(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    client_id: &ClientId,
+) -> rusqlite::Result<Option<MessageId>> {
+    let mut statement = transaction.prepare_cached(statements::SENT_AS)?;
+    let params = [user.as_str(), client_id.as_str()];
+    statement.query_row(params, |row| rows::message_id(row, 0)).optional()
 }
 
 /// A page of a conversation.

@@ -74,13 +74,12 @@ impl Store for SqliteStore {
     }
 
     async fn prepare(&self) -> Result<()> {
-        self.writer.run(schema::create).await
+        self.writer.run(schema::lay_out).await
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Applied> {
         let batch = batch.clone();
-        self.writer.run(move |transaction| messages::apply(transaction, &batch)).await?;
-        Ok(Applied::default())
+        self.writer.run(move |transaction| messages::apply(transaction, &batch)).await
     }
 
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
@@ -88,8 +87,9 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| messages::find(transaction, &id)).await
     }
 
-    async fn sent_as(&self, _: &UserId, _: &ClientId) -> Result<Option<MessageId>> {
-        Ok(None)
+    async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
+        let (user, client_id) = (user.clone(), client_id.clone());
+        self.readers.run(move |transaction| messages::sent_as(transaction, &user, &client_id)).await
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

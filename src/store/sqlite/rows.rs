@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::{
-    Content, ContentType, Group, GroupId, JsonObject, Message, MessageId, Status, Target,
+    ClientId, Content, ContentType, Group, GroupId, JsonObject, Message, MessageId, Status, Target,
     Timestamp, UserId,
 };
 
@@ -36,6 +36,7 @@ pub(super) fn insert_message(
         message.media_url,
         message.media_metadata.as_ref().map(to_json).transpose()?,
         content_to_json(&message.content)?,
+        message.client_id.as_ref().map(ClientId::as_str),
     ])
 }
 
@@ -46,10 +47,11 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         None => Target::Group(group_id(row, 4)?),
     };
     let metadata: Option<String> = row.get(12)?;
+    let client_id: Option<String> = row.get(14)?;
     Ok(Message {
-        id: MessageId(object_id(row, 0)?),
+        id: message_id(row, 0)?,
         old_id: row.get(1)?,
-        client_id: None,
+        client_id: client_id.map(|text| ClientId::from_stored(&text)),
         target,
         from: user(row, 2)?,
         content: content(row, 13)?,
@@ -97,6 +99,11 @@ pub(super) fn users(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<UserId
 /// A user's id.
 pub(super) fn user(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
     Ok(UserId::from_stored(row.get_ref(column)?.as_str()?))
+}
+
+/// A message's id.
+pub(super) fn message_id(row: &Row<'_>, column: usize) -> rusqlite::Result<MessageId> {
+    object_id(row, column).map(MessageId)
 }
 
 /// A group's id.

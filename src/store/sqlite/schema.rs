@@ -2,17 +2,20 @@
 //!
 //! Times are milliseconds since 1970. Ids are the 12 bytes of an ObjectId, whose order as blobs is
 //! their order as ids. Wide columns stand last: SQLite reads a row from its start, so whatever
-//! filters a row is found before its content.
+//! filters a row is found before its content. What a later layout has added comes after that; the
+//! indexes that need it hold it.
 
 use rusqlite::{Connection, Transaction};
 
 use crate::store::StoreError;
 
-/// The layout below, as `PRAGMA user_version`; 0 is a file without tables.
-const VERSION: i64 = 1;
+/// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
+/// of these it has seen; 0 is a file without tables. A step that has served is never changed.
+const STEPS: [&str; 2] = [TABLES, TOMBSTONES];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 4] = ["messages", "groups", "group_members", "cursors"];
+pub(super) const COLLECTIONS: [&str; 5] =
+    ["messages", "tombstones", "groups", "group_members", "cursors"];
 
 const TABLES: &str = "
 CREATE TABLE messages (
@@ -75,6 +78,29 @@ CREATE TABLE counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT 
 INSERT INTO counts VALUES ('messages', 0), ('groups', 0);
 ";
 
+/// The trigger makes one rule of two indexes: a client id is taken by a deleted message as well.
+const TOMBSTONES: &str = "
+ALTER TABLE messages ADD COLUMN client_id TEXT;
+CREATE UNIQUE INDEX message_client_id ON messages (from_user, client_id)
+    WHERE client_id IS NOT NULL;
+
+CREATE TABLE tombstones (
+    id BLOB NOT NULL PRIMARY KEY,
+    deleted_at INTEGER NOT NULL,
+    from_user TEXT,
+    client_id TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstone_time ON tombstones (deleted_at);
+CREATE INDEX tombstone_client_id ON tombstones (from_user, client_id)
+    WHERE client_id IS NOT NULL;
+
+CREATE TRIGGER client_id_of_deleted BEFORE INSERT ON messages WHEN EXISTS
+    (SELECT 1 FROM tombstones WHERE from_user = new.from_user AND client_id = new.client_id)
+BEGIN
+    SELECT raise(ABORT, 'a deleted message of this sender has this client_id');
+END;
+";
+
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
@@ -82,20 +108,24 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 /// Refuses a file that a newer server has laid out.
 pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     let found = version(connection).map_err(super::errors::classify)?;
-    if (0..=VERSION).contains(&found) {
+    let known = STEPS.len() as i64;
+    if (0..=known).contains(&found) {
         return Ok(());
     }
     Err(StoreError::Configuration(anyhow::anyhow!(
-        "its file has layout {found} and this server knows layouts up to {VERSION}: \
+        "its file has layout {found} and this server knows layouts up to {known}: \
          start the newer server, or give this one another folder"
     )))
 }
 
-/// Makes the tables of a file that has none.
-pub(super) fn create(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    if version(transaction)? == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
+/// Brings a file to the newest layout.
+pub(super) fn lay_out(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let found = version(transaction)?;
+    for (layout, step) in (1_i64..).zip(STEPS) {
+        if layout > found {
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", layout)?;
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 macro_rules! columns {
     () => {
         "id, old_id, from_user, to_user, group_id, timestamp, status, edited_at, content_type, \
-         deleted_for, read_by, media_url, media_metadata, content"
+         deleted_for, read_by, media_url, media_metadata, content, client_id"
     };
 }
 
@@ -17,14 +17,22 @@ macro_rules! statements {
 }
 
 statements! {
-    /// The values are in the order of the columns of every select.
+    /// The values are in the order of the columns of every select. Looking first makes sure that
+    /// a message that is stored already is no conflict of client ids with itself.
     INSERT_MESSAGE = concat!("INSERT INTO messages (", columns!(), ") \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
-        ON CONFLICT (id) DO NOTHING");
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 \
+        WHERE NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1) \
+        AND NOT EXISTS (SELECT 1 FROM tombstones WHERE id = ?1)");
     MESSAGE_LISTS = "SELECT deleted_for, read_by FROM messages WHERE id = ?1";
-    EDIT_MESSAGE = "UPDATE messages SET content = ?2, edited_at = ?3 WHERE id = ?1";
+    EDIT_MESSAGE = "UPDATE messages SET content = ?2, edited_at = ?3 \
+        WHERE id = ?1 AND (edited_at IS NULL OR edited_at <= ?3)";
     READ_MESSAGE = "UPDATE messages SET read_by = ?2, status = 'read' WHERE id = ?1";
     HIDE_MESSAGE = "UPDATE messages SET deleted_for = ?2 WHERE id = ?1";
+    IS_DELETED = "SELECT 1 FROM tombstones WHERE id = ?1";
+    BURY_MESSAGE = "INSERT INTO tombstones (id, deleted_at, from_user, client_id) \
+        VALUES (?1, ?2, (SELECT from_user FROM messages WHERE id = ?1), \
+        (SELECT client_id FROM messages WHERE id = ?1)) ON CONFLICT (id) DO NOTHING";
+    FORGET_DELETED = "DELETE FROM tombstones WHERE deleted_at < ?1";
     DELETE_MESSAGE = "DELETE FROM messages WHERE id = ?1";
     PURGE_GROUP = "DELETE FROM messages WHERE group_id = ?1";
     PURGE_CURSORS = "DELETE FROM cursors WHERE group_id = ?1";
@@ -36,6 +44,8 @@ statements! {
     MESSAGE_BY_ID = concat!("SELECT ", columns!(), " FROM messages WHERE id = ?1");
     MESSAGE_BY_OLD_ID =
         concat!("SELECT ", columns!(), " FROM messages WHERE old_id = ?1 LIMIT 1");
+    SENT_AS = "SELECT id FROM messages WHERE from_user = ?1 AND client_id = ?2 \
+        UNION ALL SELECT id FROM tombstones WHERE from_user = ?1 AND client_id = ?2";
     DIRECT_HISTORY = concat!("SELECT ", columns!(), " FROM messages \
         WHERE user_low = ?1 AND user_high = ?2 AND to_user IS NOT NULL \
         AND (timestamp, id) < (?3, ?4) \
@@ -104,7 +114,7 @@ mod tests {
     fn empty_tables() -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
         let transaction = connection.transaction().unwrap();
-        super::super::schema::create(&transaction).unwrap();
+        super::super::schema::lay_out(&transaction).unwrap();
         transaction.commit().unwrap();
         connection
     }
@@ -115,6 +125,7 @@ mod tests {
         !step.contains("TEMP B-TREE")
             && (!step.starts_with("SCAN")
                 || step.starts_with("SCAN (subquery")
+                || step == "SCAN CONSTANT ROW"
                 || step.contains(" VIRTUAL TABLE "))
     }
 
@@ -136,6 +147,9 @@ mod tests {
         let connection = empty_tables();
         for (sql, index) in [
             (MESSAGE_BY_OLD_ID, "message_old_id (old_id=?)"),
+            (SENT_AS, "message_client_id (from_user=? AND client_id=?)"),
+            (SENT_AS, "tombstone_client_id (from_user=? AND client_id=?)"),
+            (FORGET_DELETED, "tombstone_time (deleted_at<?)"),
             (
                 DIRECT_HISTORY,
                 "direct_history (user_low=? AND user_high=? AND (timestamp,id)<(?,?))",

@@ -3,22 +3,16 @@
 use std::sync::Arc;
 
 use banter::model::{
-    Batch, Content, Conversation, GroupId, Message, MessageChange, ReadCursor, Status, Timestamp,
+    Batch, Content, Conversation, GroupId, JsonObject, MAX_JSON_DEPTH, Message, MessageChange,
+    ReadCursor, Status, Timestamp, check_object,
 };
 use banter::store::Store;
 use serde_json::json;
 
 use crate::make::{
-    apply_changes, between, change, deletion, direct, group, hide, in_group, insert, page, read,
-    stored, user,
+    apply_changes, between, change, delete, deletion, direct, edit_at, group, hide, in_group,
+    insert, inserts, missing, page, read, stored, user,
 };
-
-fn edit(message: &Message, text: &str, at: i64) -> MessageChange {
-    MessageChange {
-        edit: Some((Content::Text(text.to_owned()), Timestamp(at))),
-        ..change(message.id)
-    }
-}
 
 pub(crate) async fn a_change_to_a_missing_message_is_ignored_and_never_resurrects_it(
     store: Arc<dyn Store>,
@@ -30,7 +24,7 @@ pub(crate) async fn a_change_to_a_missing_message_is_ignored_and_never_resurrect
     store.apply(&deleting).await.expect("a delete is taken");
 
     for message in [&never_there, &deleted] {
-        apply_changes(&*store, vec![edit(message, "late", 3)]).await;
+        apply_changes(&*store, vec![edit_at(message.id, "late", 3)]).await;
         apply_changes(&*store, vec![read(message.id, &["bob"])]).await;
         apply_changes(&*store, vec![hide(message.id, &["bob"])]).await;
     }
@@ -46,7 +40,7 @@ pub(crate) async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>
     let other = direct("alice", "bob", 2);
     insert(&*store, [&message, &other]).await;
 
-    apply_changes(&*store, vec![edit(&message, "new", 5)]).await;
+    apply_changes(&*store, vec![edit_at(message.id, "new", 5)]).await;
 
     let edited = Message {
         content: Content::Text("new".to_owned()),
@@ -64,6 +58,93 @@ pub(crate) async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>
     let edited = Message { content, edited_at: Some(Timestamp(9)), ..edited };
     assert_eq!(stored(&*store, message.id).await, Some(edited));
     assert_eq!(stored(&*store, other.id).await, Some(other));
+}
+
+pub(crate) async fn an_outdated_edit_is_ignored_and_its_readers_are_added(store: Arc<dyn Store>) {
+    let fresh = direct("alice", "bob", 1);
+    let edited = Message { edited_at: Some(Timestamp(20)), ..direct("alice", "bob", 2) };
+    insert(&*store, [&fresh, &edited]).await;
+    apply_changes(&*store, vec![edit_at(fresh.id, "second", 20)]).await;
+
+    let changes = [&fresh, &edited].map(|message| MessageChange {
+        readers: vec![user("bob")],
+        hidden_for: vec![user("carol")],
+        ..edit_at(message.id, "first", 19)
+    });
+    assert_eq!(missing(&*store, changes.to_vec()).await, [], "outdated is not missing");
+
+    let seen = |message: Message| Message {
+        edited_at: Some(Timestamp(20)),
+        status: Status::Read,
+        read_by: vec![user("bob")],
+        deleted_for: vec![user("carol")],
+        ..message
+    };
+    let second = Content::Text("second".to_owned());
+    let expected = Message { content: second, ..seen(fresh.clone()) };
+    assert_eq!(stored(&*store, fresh.id).await, Some(expected));
+    assert_eq!(stored(&*store, edited.id).await, Some(seen(edited.clone())));
+}
+
+pub(crate) async fn of_edits_made_at_the_same_time_the_last_one_stays(store: Arc<dyn Store>) {
+    let message = direct("alice", "bob", 1);
+    insert(&*store, [&message]).await;
+
+    for text in ["one", "two", "one"] {
+        assert_eq!(missing(&*store, vec![edit_at(message.id, text, 7)]).await, []);
+        let row = stored(&*store, message.id).await.expect("the message");
+        assert_eq!(row.content, Content::Text(text.to_owned()));
+        assert_eq!(row.edited_at, Some(Timestamp(7)));
+    }
+}
+
+pub(crate) async fn what_an_edit_says_is_never_an_expression(store: Arc<dyn Store>) {
+    let message = direct("alice", "bob", 1);
+    insert(&*store, [&message]).await;
+    let deepest = (1..MAX_JSON_DEPTH).fold(json!("$id"), |inner, _| json!([inner]));
+    let odd = json!({"a.b": "$from_user_id", "list": ["$$ROOT", {"x": "$id"}], "deep": deepest});
+    let object = odd.as_object().expect("an object").clone();
+    check_object(&object).expect("an object that clients may send");
+
+    for (at, content) in [
+        (5, Content::Text("$$ROOT".to_owned())),
+        (6, Content::Object(object)),
+        (7, Content::Object(JsonObject::new())),
+    ] {
+        let edit = Some((content.clone(), Timestamp(at)));
+        let readers = vec![user("$from_user_id")];
+        apply_changes(&*store, vec![MessageChange { edit, readers, ..change(message.id) }]).await;
+        let row = stored(&*store, message.id).await.expect("the message");
+        assert_eq!((row.content, row.read_by), (content, vec![user("$from_user_id")]));
+    }
+}
+
+pub(crate) async fn exactly_the_changes_of_unknown_messages_are_missing(store: Arc<dyn Store>) {
+    let all: Vec<Message> = (0..8).map(|at| direct("alice", "bob", at)).collect();
+    let [there, too, same_batch, gone, never, late, nothing, also] = &all[..] else {
+        unreachable!("eight")
+    };
+    insert(&*store, [there, too, gone]).await;
+    delete(&*store, &[gone]).await;
+    let changes = vec![
+        read(never.id, &["bob"]),
+        edit_at(there.id, "new", 9),
+        hide(late.id, &["bob"]),
+        read(gone.id, &["bob"]),
+        change(nothing.id),
+        read(same_batch.id, &["bob"]),
+        change(too.id),
+        edit_at(also.id, "new", 9),
+    ];
+    let batch = Batch { changes: changes.clone(), ..inserts([same_batch]) };
+
+    let applied = store.apply(&batch).await.expect("the batch is taken");
+
+    assert_eq!(applied.missing, [never.id, late.id, nothing.id, also.id]);
+    assert_eq!(stored(&*store, there.id).await.expect("a message").edited_at, Some(Timestamp(9)));
+    insert(&*store, [late, nothing]).await;
+    assert_eq!(missing(&*store, changes).await, [never.id, also.id]);
+    assert_eq!(stored(&*store, late.id).await.expect("a message").deleted_for, [user("bob")]);
 }
 
 pub(crate) async fn readers_are_kept_once_in_order_and_make_the_status_read(store: Arc<dyn Store>) {
@@ -97,7 +178,7 @@ pub(crate) async fn one_change_may_edit_read_and_hide(store: Arc<dyn Store>) {
     let all = MessageChange {
         readers: vec![user("bob")],
         hidden_for: vec![user("bob"), user("alice")],
-        ..edit(&message, "new", 7)
+        ..edit_at(message.id, "new", 7)
     };
 
     apply_changes(&*store, vec![all]).await;
@@ -158,7 +239,7 @@ pub(crate) async fn a_batch_applied_twice_equals_once(store: Arc<dyn Store>) {
     let newer = in_group(team.id, "alice", 5);
     let batch = Batch {
         inserts: vec![Arc::new(new.clone()), Arc::new(newer.clone())],
-        changes: vec![MessageChange { readers: vec![user("bob")], ..edit(&old, "edited", 6) }],
+        changes: vec![MessageChange { readers: vec![user("bob")], ..edit_at(old.id, "edited", 6) }],
         deletes: vec![deletion(doomed.id)],
         purges: vec![gone_group],
         cursors: vec![ReadCursor { user: user("bob"), group: team.id, up_to: new.position() }],

@@ -9,7 +9,7 @@ use banter::model::{
 use banter::store::Store;
 use serde_json::{Value, json};
 
-use crate::make::{between, direct, in_group, insert, inserts, page, stored, user};
+use crate::make::{between, client, direct, in_group, insert, inserts, page, stored, user};
 
 fn object(value: Value) -> JsonObject {
     value.as_object().expect("an object").clone()
@@ -33,6 +33,7 @@ pub(crate) async fn every_field_comes_back_as_it_was_stored(store: Arc<dyn Store
     let plain = direct("alice", "bob", 1_700_000_000_123);
     let full = Message {
         old_id: Some("5a0d6c1e-93b4-4a57-9f3c-0b8f5d2f7f11".to_owned()),
+        client_id: Some(client("naïve 漢字 🎈 \"q\" $x")),
         content: Content::Object(all_kinds()),
         content_type: ContentType::Image,
         media_url: Some("/uploads/ä b.png".to_owned()),

@@ -1,10 +1,12 @@
 //! What a store promises, one file per subject.
 
 pub(crate) mod changes;
+pub(crate) mod client_ids;
 pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod messages;
 mod model;
 pub(crate) mod random;
 pub(crate) mod status;
+pub(crate) mod tombstones;
 pub(crate) mod unread;

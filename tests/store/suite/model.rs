@@ -3,30 +3,39 @@
 use std::collections::BTreeMap;
 
 use banter::model::{
-    Batch, Conversation, Deletion, Group, GroupId, Message, MessageChange, MessageId, Status,
-    Target, Timestamp, Unread, UserId,
+    Batch, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageChange, MessageId,
+    Status, Target, Timestamp, Unread, UserId,
 };
-use banter::store::HistoryQuery;
+use banter::store::{Applied, HistoryQuery};
 
 /// What a store holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Model {
     messages: BTreeMap<MessageId, Message>,
+    /// Deleted messages, each with its sender and its client id, where it was there and had one.
+    tombstones: BTreeMap<MessageId, Option<(UserId, ClientId)>>,
     cursors: BTreeMap<(UserId, GroupId), (Timestamp, MessageId)>,
 }
 
 impl Model {
-    pub(crate) fn apply(&mut self, batch: &Batch) {
+    pub(crate) fn apply(&mut self, batch: &Batch) -> Applied {
         for message in &batch.inserts {
-            self.messages.entry(message.id).or_insert_with(|| Message::clone(message));
+            if !self.tombstones.contains_key(&message.id) {
+                self.messages.entry(message.id).or_insert_with(|| Message::clone(message));
+            }
         }
+        let mut missing = Vec::new();
         for change in &batch.changes {
-            if let Some(message) = self.messages.get_mut(&change.id) {
-                apply_change(message, change);
+            match self.messages.get_mut(&change.id) {
+                Some(message) => apply_change(message, change),
+                None if self.tombstones.contains_key(&change.id) => {}
+                None => missing.push(change.id),
             }
         }
         for Deletion { id, .. } in &batch.deletes {
-            self.messages.remove(id);
+            let row = self.messages.remove(id);
+            let name = row.and_then(|row| Some((row.from, row.client_id?)));
+            self.tombstones.entry(*id).or_insert(name);
         }
         for group in &batch.purges {
             self.messages.retain(|_, message| message.target != Target::Group(*group));
@@ -36,6 +45,15 @@ impl Model {
             let place = self.cursors.entry(key).or_insert(cursor.up_to);
             *place = cursor.up_to.max(*place);
         }
+        Applied { missing }
+    }
+
+    pub(crate) fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Option<MessageId> {
+        let mut rows = self.messages.values();
+        let row = rows.find(|row| row.from == *user && row.client_id.as_ref() == Some(client_id));
+        let name = Some((user.clone(), client_id.clone()));
+        let deleted = || self.tombstones.iter().find(|(_, stone)| **stone == name);
+        row.map(|row| row.id).or_else(|| deleted().map(|(id, _)| *id))
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -88,8 +106,7 @@ impl Model {
 
 fn apply_change(message: &mut Message, change: &MessageChange) {
     if let Some((content, edited_at)) = &change.edit {
-        message.content = content.clone();
-        message.edited_at = Some(*edited_at);
+        message.edit(content, *edited_at);
     }
     for reader in &change.readers {
         message.mark_read(reader);

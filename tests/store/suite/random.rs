@@ -14,7 +14,7 @@ use proptest::sample::subsequence;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 use super::model::Model;
-use crate::make::{deletion, direct, group, in_group, stored, user};
+use crate::make::{client, deletion, direct, group, in_group, stored, user};
 
 const USERS: usize = 3;
 const GROUPS: usize = 2;
@@ -27,6 +27,7 @@ struct MessageSketch {
     from: usize,
     to: TargetSketch,
     at: i64,
+    has_client_id: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -59,7 +60,8 @@ fn message_sketch() -> impl Strategy<Value = MessageSketch> {
         (0..USERS).prop_map(TargetSketch::User),
         (0..GROUPS).prop_map(TargetSketch::Group)
     ];
-    (0..USERS, to, 0..5_i64).prop_map(|(from, to, at)| MessageSketch { from, to, at })
+    (0..USERS, to, 0..5_i64, any::<bool>())
+        .prop_map(|(from, to, at, has_client_id)| MessageSketch { from, to, at, has_client_id })
 }
 
 fn change_sketch() -> impl Strategy<Value = ChangeSketch> {
@@ -111,11 +113,16 @@ impl World {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let groups: Vec<Group> =
             (0..GROUPS).map(|number| group("team", &names[number..], 0)).collect();
-        let message = |sketch: &MessageSketch| match sketch.to {
-            TargetSketch::User(to) => direct(names[sketch.from], names[to], sketch.at),
-            TargetSketch::Group(to) => in_group(groups[to].id, names[sketch.from], sketch.at),
+        let message = |(number, sketch): (usize, &MessageSketch)| {
+            let from = names[sketch.from];
+            let message = match sketch.to {
+                TargetSketch::User(to) => direct(from, names[to], sketch.at),
+                TargetSketch::Group(to) => in_group(groups[to].id, from, sketch.at),
+            };
+            let client_id = sketch.has_client_id.then(|| client(&number.to_string()));
+            Message { client_id, ..message }
         };
-        let messages = sketches.iter().map(message).collect();
+        let messages = sketches.iter().enumerate().map(message).collect();
         let users = names.iter().map(|name| user(name)).collect();
         Self { users, groups, messages, purged: BTreeSet::new() }
     }
@@ -171,6 +178,11 @@ impl World {
     async fn compare(&self, store: &dyn Store, model: &Model) {
         for message in &self.messages {
             assert_eq!(stored(store, message.id).await.as_ref(), model.message(message.id));
+            if let Some(client_id) = &message.client_id {
+                let found = store.sent_as(&message.from, client_id).await;
+                let expected = model.sent_as(&message.from, client_id);
+                assert_eq!(found.expect("the store answers"), expected, "{client_id:?}");
+            }
         }
         for user in &self.users {
             let unread = store.unread(user, None).await.expect("the store answers");
@@ -203,9 +215,11 @@ async fn run(store: &dyn Store, messages: &[MessageSketch], batches: &[BatchSket
     }
     for sketch in batches {
         let batch = world.batch(sketch);
-        model.apply(&batch);
+        let mut once = None;
         for _ in 0..sketch.times {
-            store.apply(&batch).await.expect("the batch is taken");
+            let applied = store.apply(&batch).await.expect("the batch is taken");
+            assert_eq!(applied, model.apply(&batch), "{batch:?}");
+            assert_eq!(*once.get_or_insert_with(|| model.clone()), model, "twice equals once");
         }
     }
     world.compare(store, &model).await;

@@ -30,6 +30,12 @@ pub(crate) async fn health_counts_and_names_indexes(store: Arc<dyn Store>) {
             assert!(keys.iter().all(plain), "{name}: {keys:?}");
         }
     }
+    let by_client = [("from_user", 1), ("client_id", 1)];
+    let keys = &health.indexes["messages"]["message_client_id"];
+    let fits = |(key, wanted): (&(String, i32), &(&str, i32))| {
+        key.0.starts_with(wanted.0) && key.1 == wanted.1
+    };
+    assert!(keys.len() == 2 && keys.iter().zip(&by_client).all(fits), "{keys:?}");
     assert!(health.round_trip > std::time::Duration::ZERO);
 
     store.delete_group(teams[0].id).await.expect("the store answers");
