@@ -265,7 +265,7 @@ impl Flusher {
     /// Puts a refused op where a person can find it. If that fails, the op stays in the ring.
     async fn bury(&self, sequence: Sequence, op: &Op, reason: &anyhow::Error) -> Result<()> {
         let text = format!("{reason:#}");
-        let kept = self.dead_letters.keep(sequence, &text, op).await;
+        let kept = self.dead_letters.keep(sequence, &text, self.clock.now(), op).await;
         kept.context("a dead letter can't be written").map_err(StoreError::Transient)?;
         tracing::error!(sequence, error = text, "the store refused an op; it is a dead letter now");
         self.shared.metrics.dead_letters.inc();

@@ -47,6 +47,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::Config;
+pub use self::dead_letter::{DeadLetter, DeadLetters, LetterFile};
 use self::flusher::Flusher;
 pub use self::metrics::Stats;
 use self::metrics::{Depth, Metrics};
