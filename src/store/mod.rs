@@ -6,6 +6,7 @@
 mod guard;
 mod metrics;
 pub mod mongo;
+mod open;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::model::{
 
 pub use guard::Guard;
 pub use metrics::PoolCollector;
+pub use open::open;
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
