@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use banter::buffer::{Buffer, Config, Delivery};
+use banter::buffer::{Buffer, Config, Delivery, Folders};
 use banter::clock::SystemClock;
 use banter::model::{
     Batch, ClientId, Content, ContentType, Conversation, Group, GroupId, Message, MessageId,
@@ -122,7 +122,7 @@ struct Bench {
     buffer: Buffer,
     store: Arc<NullStore>,
     runtime: Runtime,
-    _dead_letters: TempDir,
+    _data: TempDir,
 }
 
 impl Bench {
@@ -133,7 +133,7 @@ impl Bench {
             .build()
             .unwrap();
         let store = Arc::new(NullStore::default());
-        let dead_letters = TempDir::new().unwrap();
+        let data = TempDir::new().unwrap();
         let tasks = Tasks::default();
         let (deliveries, mut told) = mpsc::channel::<Delivery>(4_096);
         let config = Config { buffer_capacity: 200_000, ..Config::default() };
@@ -148,13 +148,13 @@ impl Bench {
                 Arc::<NullStore>::clone(&store),
                 Arc::new(SystemClock),
                 deliveries,
-                dead_letters.path(),
+                Folders::below(data.path()),
                 &tasks,
                 &mut Registry::default(),
             )
             .unwrap()
         });
-        Self { buffer, store, runtime, _dead_letters: dead_letters }
+        Self { buffer, store, runtime, _data: data }
     }
 
     /// Accepts all ops and waits until the last receipt has resolved: receipts resolve in order.

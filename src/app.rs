@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
 use crate::auth::AuthMode;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Folders};
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -22,9 +22,7 @@ use crate::http::{self, HttpMetrics, Monitor};
 use crate::media::MediaStore;
 use crate::realtime::Realtime;
 use crate::shutdown::{Shutdown, Tasks};
-use crate::store::mongo::MongoStore;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Guard, PoolCollector, Store};
+use crate::store::{self, PoolCollector, Store};
 use crate::telemetry::Telemetry;
 
 /// Events that may wait for the fan-out; past that the committer waits, and the buffer fills.
@@ -64,7 +62,7 @@ impl App {
         let tasks = Tasks::default();
         let stopping = CancellationToken::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = open_store(config).await?;
+        let store = store::open(&config.mongo, &config.server.data_dir).await?;
         let media = MediaStore::open(&config.media)
             .with_context(|| format!("UPLOAD_DIR {:?} can't be used", config.media.upload_dir))?;
 
@@ -78,7 +76,7 @@ impl App {
             Arc::clone(&store),
             Arc::clone(&clock),
             deliveries.clone(),
-            &config.server.data_dir,
+            Folders::below(&config.server.data_dir),
             &tasks,
             registry,
         )?;
@@ -178,19 +176,6 @@ async fn phase(waits_for: &'static str, limit: Duration, phase: impl Future<Outp
         let limit_ms = limit.as_millis() as u64;
         tracing::warn!(waits_for, limit_ms, "a phase of stopping took too long; going on");
     }
-}
-
-async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    if config.mongo.mongo_url.is_some() {
-        let store = MongoStore::connect(&config.mongo).await?;
-        return Ok(Arc::new(Guard::new(Arc::new(store))));
-    }
-    let folder = &config.server.data_dir;
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("DATA_DIR {folder:?} can't be made"))?;
-    let store = SqliteStore::open(&folder.join("banter.db"))?;
-    store.prepare().await?;
-    Ok(Arc::new(store))
 }
 
 /// Makes tables or indexes as soon as the store answers; the server does not wait for it.

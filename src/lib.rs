@@ -4,19 +4,21 @@
 //!
 //! ```text
 //! main -> app -> { http, realtime } -> chat -> buffer -> store -> model
+//! main -> commands -> { config, buffer, store }
 //! http, realtime -> wire, auth;   chat -> media, clock
 //! ```
 //!
 //! A line lives where its heaviest knowledge lives: HTTP in [`http`], Socket.IO in [`realtime`],
 //! JSON field names in [`wire`], the write path in [`buffer`], a database in [`store`], and the
-//! rules of a conversation, which know none of these, in [`chat`]. `tests/tidy.rs` holds the
-//! arrows.
+//! rules of a conversation, which know none of these, in [`chat`]. What the program does besides
+//! serving is in [`commands`]. `tests/tidy.rs` holds the arrows.
 
 pub mod app;
 pub mod auth;
 pub mod buffer;
 pub mod chat;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod error;
 pub mod http;

@@ -1,23 +1,42 @@
-//! Reads the settings, starts the server, and turns what happens into an exit code.
+//! Reads the settings, does what the command line asks for (without a command: serves), and turns
+//! what happens into an exit code.
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use banter::commands::{self, Command};
 use banter::config::{Config, ConfigError};
 use banter::telemetry::init_logs;
 
 fn main() -> ExitCode {
-    let loaded = Config::load(std::env::args_os(), std::env::vars_os(), Path::new("."));
-    let config = match loaded {
-        Ok(config) => config,
+    let loaded = Config::load_with(std::env::args_os(), std::env::vars_os(), Path::new("."));
+    let (config, command) = match loaded {
+        Ok(loaded) => loaded,
         Err(answer) => return say(&answer),
     };
-    match init_logs(&config.log).map_err(Into::into).and_then(|()| banter::run(&config)) {
+    if let Err(error) = init_logs(&config.log) {
+        return complain(&error.into());
+    }
+    match command {
+        None => serve(&config),
+        Some(command) => obey(&command, &config),
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    match banter::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn obey(command: &Command, config: &Config) -> ExitCode {
+    match commands::run(command, config, &mut std::io::stdout().lock()) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => complain(&error),
     }
 }
 
@@ -29,4 +48,11 @@ fn say(answer: &ConfigError) -> ExitCode {
         _ => eprint!("{answer}"),
     }
     ExitCode::from(answer.exit_code())
+}
+
+/// Prints why something could not be done to whoever has asked for it.
+#[expect(clippy::print_stderr, reason = "a person waits for the answer, not for a log")]
+fn complain(error: &anyhow::Error) -> ExitCode {
+    eprintln!("banter: {error:#}");
+    ExitCode::FAILURE
 }

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use banter::auth::AuthMode;
+use banter::commands::{Command, dead_letter};
 use banter::config::{Config, ConfigError};
 use clap::CommandFactory;
 use tempfile::TempDir;
@@ -22,9 +23,17 @@ fn dir(files: &[(&str, &str)]) -> TempDir {
     dir
 }
 
-fn load_in(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+type Loaded = (Config, Option<Command>);
+
+fn load_all(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let args = ["banter"].iter().chain(args).map(OsString::from);
-    Config::load(args, env.iter().map(|(name, value)| (name.into(), value.into())), dir)
+    Config::load_with(args, env.iter().map(|(name, value)| (name.into(), value.into())), dir)
+}
+
+fn load_in(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let (config, command) = load_all(dir, args, env)?;
+    assert_eq!(command, None, "without a command the program serves");
+    Ok(config)
 }
 
 fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -202,7 +211,8 @@ fn help_and_version_are_shown_even_when_a_value_is_wrong() {
     assert_eq!(shown("--version"), format!("banter {}\n", env!("CARGO_PKG_VERSION")));
     let help = shown("--help");
     assert_eq!(help, shown("-h"));
-    assert_tells(&help, &["Examples:", "[default: 8001]"]);
+    assert_tells(&help, &["A real-time chat server", "Examples:", "[default: 8001]"]);
+    assert_tells(&help, &["Commands:", "dead-letter"]);
     for setting in settings().keys() {
         assert_tells(&help, &[&format!("[env: {setting}]")]);
     }
@@ -213,6 +223,73 @@ fn an_unknown_flag_is_refused() {
     let error = load(&["--prot", "1"], &[]).expect_err("there is no such flag");
     assert_eq!(error.exit_code(), 2);
     assert_tells(&error.to_string(), &["--prot", "--port"]);
+}
+
+const LIST: Command = Command::DeadLetter(dead_letter::Command::List);
+
+#[test]
+fn a_flag_may_stand_before_and_after_a_command() {
+    let dir = dir(&[("config/default.toml", "data_dir = 'file'\nmongodb_name = 'file'")]);
+    let load = |args: &[&str]| {
+        let (config, command) = load_all(dir.path(), args, &[("UPLOAD_DIR", "env")]).unwrap();
+        assert_eq!(command, Some(LIST), "{args:?}");
+        assert_eq!(config.media.upload_dir, Path::new("env"), "{args:?}");
+        assert_eq!(config.mongo.mongodb_name, "file", "{args:?}");
+        config.server.data_dir.to_str().unwrap().to_owned()
+    };
+    assert_eq!(load(&["dead-letter", "list"]), "file");
+    assert_eq!(load(&["--data-dir", "a", "dead-letter", "list"]), "a");
+    assert_eq!(load(&["dead-letter", "--data-dir", "a", "list"]), "a");
+    assert_eq!(load(&["dead-letter", "list", "--data-dir=a"]), "a");
+    assert_eq!(load(&["--data-dir", "a", "dead-letter", "list", "--data-dir", "b"]), "b");
+    assert_eq!(load(&["--port", "1", "dead-letter", "list", "--data-dir", "a"]), "a");
+}
+
+#[test]
+fn a_wrong_value_beside_a_command_is_refused_as_ever() {
+    for args in [["--port", "x", "dead-letter", "list"], ["dead-letter", "list", "--port", "x"]] {
+        let refused = load_all(dir(&[]).path(), &args, &[]).expect_err("no port");
+        assert_tells(&refused.to_string(), &["PORT is \"x\" (command line)", "0 to 65535"]);
+    }
+    let overridden =
+        load_all(dir(&[]).path(), &["dead-letter", "list", "--port", "1"], &[("PORT", "x")]);
+    assert_eq!(overridden.unwrap().0.server.port, 1);
+}
+
+#[test]
+fn names_of_letters_are_no_flags() {
+    let dir = dir(&[]);
+    let args = ["dead-letter", "retry", "a.json", "--port", "1", "b.json"];
+    let (config, command) = load_all(dir.path(), &args, &[]).unwrap();
+    let names = ["a.json", "b.json"].map(str::to_owned).to_vec();
+    assert_eq!(command, Some(Command::DeadLetter(dead_letter::Command::Retry { names })));
+    assert_eq!(config.server.port, 1);
+}
+
+#[test]
+fn an_unknown_command_is_refused_with_those_that_are_known() {
+    for args in [&["serve"][..], &["dead-letter", "burn"], &["dead-leter", "list"]] {
+        let refused = load_all(dir(&[]).path(), args, &[]).expect_err("no such command");
+        assert_eq!(refused.exit_code(), 2);
+        let told = refused.to_string();
+        assert_tells(&told, &["dead-letter list", "dead-letter retry"]);
+    }
+}
+
+#[test]
+fn the_help_of_a_command_is_its_own() {
+    let help = |args: &[&str]| {
+        let shown = load_all(dir(&[]).path(), args, &[]).expect_err("it is no configuration");
+        assert_eq!(shown.exit_code(), 0);
+        shown.to_string()
+    };
+    let family = help(&["dead-letter", "--help"]);
+    assert_tells(&family, &["list", "retry", "DATA_DIR", "MONGO_URL"]);
+    let retry = help(&["dead-letter", "retry", "--help"]);
+    assert_tells(&retry, &["[NAME]...", "safe while a server runs", "DATA_DIR"]);
+    for help in [family, retry] {
+        assert!(!help.contains("--batch-size") && help.lines().count() < 40, "{help}");
+    }
 }
 
 /// Each setting with its default, where it has one.

@@ -348,7 +348,7 @@ impl Flusher {
         reason: &anyhow::Error,
     ) -> Result<()> {
         let text = format!("{reason:#}");
-        let kept = self.dead_letters.keep(sequence, &text, op).await;
+        let kept = self.dead_letters.keep(sequence, &text, self.clock.now(), op).await;
         kept.context("a dead letter can't be written").map_err(StoreError::Transient)?;
         tracing::error!(sequence, error = text, "the store refused an op; it is a dead letter now");
         self.shared.metrics.dead_letters.inc();

@@ -55,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::committer::Committer;
 pub use self::config::Config;
+pub use self::dead_letter::{DeadLetter, DeadLetters, LetterFile};
 use self::flusher::Flusher;
 pub use self::journal::SyncMode;
 use self::journal::{AppendError, Entry, Journal, Limits, MAX_BODY_BYTES, RealFs, Recovered};
@@ -74,12 +75,6 @@ use crate::store::{self, Store};
 
 /// A sequence number: the place of an op in the order of everything accepted, from 1.
 pub type Sequence = u64;
-
-/// Where the journal is, below `DATA_DIR`.
-const JOURNAL_DIR: &str = "journal";
-
-/// Where dead letters are, below `DATA_DIR`.
-const DEAD_LETTER_DIR: &str = "dead-letter";
 
 /// The longest that [`Buffer::close`] waits for the store.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -147,6 +142,22 @@ impl Receipt {
     /// error is [`Error::Unavailable`]: the op may or may not have been taken.
     pub async fn durable(self) -> Result<Sequence, Error> {
         self.0.await.unwrap_or(Err(Error::Unavailable(None)))
+    }
+}
+
+/// Where a buffer keeps what must outlive the process.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// The journal. Each process has its own.
+    pub journal: PathBuf,
+    /// Ops that the store refused for good; made when the first one comes.
+    pub dead_letters: PathBuf,
+}
+
+impl Folders {
+    /// Those below `DATA_DIR`.
+    pub fn below(data_dir: &Path) -> Self {
+        Self { journal: data_dir.join("journal"), dead_letters: data_dir.join("dead-letter") }
     }
 }
 
@@ -272,9 +283,8 @@ impl Shared {
 }
 
 impl Buffer {
-    /// Opens the journal in `data_dir`, and starts the committer's thread and the flusher's task. What
-    /// the journal holds is in the buffer when this returns. Ops that the store refuses for good are
-    /// written into `data_dir`, too.
+    /// Opens the journal, and starts the committer's thread and the flusher's task. What the journal
+    /// holds is in the buffer when this returns.
     ///
     /// # Errors
     /// The journal can't be opened (its text says why, where, and what to do), or the thread can't be
@@ -284,15 +294,14 @@ impl Buffer {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         deliveries: mpsc::Sender<Delivery>,
-        data_dir: &Path,
+        folders: Folders,
         tasks: &Tasks,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
-        let folder = data_dir.join(JOURNAL_DIR);
-        let fs = RealFs::open(&folder).map_err(|error| journal::OpenError::of(error, &folder))?;
+        let Folders { journal, dead_letters } = folders;
+        let fs = RealFs::open(&journal).map_err(|error| journal::OpenError::of(error, &journal))?;
         let opened = Journal::open(Arc::new(fs), Limits::default(), config.journal_sync)?;
-        say_what_was_found(&opened.0, &opened.1, &folder);
-        let dead_letters = data_dir.join(DEAD_LETTER_DIR);
+        say_what_was_found(&opened.0, &opened.1, &journal);
         let start = Start { config, store, clock, deliveries, dead_letters, tasks, registry };
         Ok(start.on(opened)?)
     }

@@ -1,5 +1,6 @@
 //! Sending.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::gate::Inside;
@@ -36,14 +37,14 @@ impl Chat {
         loop {
             self.gate.load(&*self.store, group).await?;
             let decided = self.gate.enter(|inside| match inside.is_member(group, from) {
-                Some(true) => Ok(self.accept(inside, from, draft)),
-                Some(false) => Ok(Err(not_a_member())),
-                None => Err(draft),
+                Some(true) => ControlFlow::Break(self.accept(inside, from, draft)),
+                Some(false) => ControlFlow::Break(Err(not_a_member())),
+                None => ControlFlow::Continue(draft),
             });
             match decided {
-                Ok(accepted) => return accepted,
+                ControlFlow::Break(accepted) => return accepted,
                 // The group has changed, or fallen out of memory, since it was loaded.
-                Err(undecided) => draft = undecided,
+                ControlFlow::Continue(undecided) => draft = undecided,
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Why the server does not start.
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::setting::Settings;
@@ -30,10 +31,14 @@ impl ConfigError {
     }
 
     /// Reads what clap says of the command line.
-    pub(super) fn of_args(error: &clap::Error, settings: &Settings) -> Self {
+    pub(super) fn of_args(error: &clap::Error, settings: &Settings, command: &Command) -> Self {
         let is_value = match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 return Self::Shown(error.render().to_string());
+            }
+            ErrorKind::InvalidSubcommand => {
+                let known = commands_of(command).join(", ");
+                return Self::Usage(format!("{}\nCommands: {known}\n", error.render()));
             }
             kind => matches!(kind, ErrorKind::ValueValidation | ErrorKind::InvalidValue),
         };
@@ -53,4 +58,18 @@ impl ConfigError {
             None => Self::Usage(error.render().to_string()),
         }
     }
+}
+
+/// The commands that can be asked for, in full: `dead-letter list`.
+fn commands_of(command: &Command) -> Vec<String> {
+    let mut found = Vec::new();
+    for inner in command.get_subcommands() {
+        let name = inner.get_name();
+        if inner.has_subcommands() {
+            found.extend(commands_of(inner).iter().map(|below| format!("{name} {below}")));
+        } else {
+            found.push(name.to_owned());
+        }
+    }
+    found
 }

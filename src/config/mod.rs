@@ -2,7 +2,8 @@
 //!
 //! A setting has one name in three spellings: `BATCH_SIZE` in the environment and in `.env`,
 //! `batch_size` in `config/*.toml`, `--batch-size` on the command line. To add one, add a field to
-//! a section; to add a section, add it to [`Config`].
+//! a section; to add a section, add it to [`Config`]. Commands besides serving are known in
+//! `commands`; the same settings reach each, and their flags may stand before and after it.
 
 mod error;
 mod setting;
@@ -13,7 +14,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
 use crate::{auth, buffer, chat, http, media, realtime, store, telemetry};
 pub use error::ConfigError;
@@ -61,7 +62,10 @@ Examples:
   banter                                  serve this machine on http://127.0.0.1:8001
   PORT=9000 banter                        the same on another port
   banter --host 0.0.0.0 --auth-mode open  serve everybody who can reach this machine
-  BANTER_ENV=production banter            read config/production.toml too";
+  BANTER_ENV=production banter            read config/production.toml too
+  banter dead-letter list                 show the writes that the store refused
+
+Flags may stand before and after a command.";
 
 /// Settings of the server itself.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,13 +101,45 @@ impl Config {
         env: impl IntoIterator<Item = (OsString, OsString)>,
         dir: &Path,
     ) -> Result<Self, ConfigError> {
+        Self::find(Self::command(), args, env, dir).map(|(config, _)| config)
+    }
+
+    /// The same where the command line may ask for one of the commands `C`; `None` when it asks for
+    /// none.
+    ///
+    /// # Errors
+    /// Those of [`Config::load`].
+    pub fn load_with<C: Subcommand>(
+        args: impl IntoIterator<Item = OsString>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        dir: &Path,
+    ) -> Result<(Self, Option<C>), ConfigError> {
+        let plain = Self::command();
+        let about = plain.get_about().cloned().unwrap_or_default();
+        // Augmenting would put the commands' words for themselves in place of the program's, and
+        // make a command required.
+        let command = C::augment_subcommands(plain)
+            .about(about)
+            .subcommand_required(false)
+            .arg_required_else_help(false);
+        let (config, matches) = Self::find(command, args, env, dir)?;
+        let asked = matches.subcommand_name().map(|_| C::from_arg_matches(&matches));
+        Ok((config, asked.transpose().map_err(|e| ConfigError::Usage(e.to_string()))?))
+    }
+
+    fn find(
+        command: Command,
+        args: impl IntoIterator<Item = OsString>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        dir: &Path,
+    ) -> Result<(Self, ArgMatches), ConfigError> {
         let args: Vec<_> = args.into_iter().collect();
         let env: Vec<_> = env.into_iter().collect();
-        let matches = resolve(Self::command(), &args, &env, dir)?;
+        let matches = resolve(command, &args, &env, dir)?;
         let config =
             Self::from_arg_matches(&matches).map_err(|e| ConfigError::Usage(e.to_string()))?;
         config.check().map_err(|wrong| ConfigError::Wrong(vec![wrong]))?;
-        Ok(config)
+        Ok((config, matches))
     }
 
     /// The names of all settings, in the order of `--help`.
@@ -129,7 +165,9 @@ fn resolve(
     let command = setting::prepare(command);
     let parse = |args: &[OsString]| command.clone().try_get_matches_from(args);
 
-    let from_args = parse(args).map_err(|error| ConfigError::of_args(&error, &settings))?;
+    let complain = |error: clap::Error| ConfigError::of_args(&error, &settings, &command);
+
+    let from_args = parse(args).map_err(complain)?;
     let mut given = sources::read(&settings, env, dir).map_err(ConfigError::Wrong)?;
     // What the command line overrides need not even be right.
     given.retain(|name, _| {
@@ -151,7 +189,7 @@ fn resolve(
         return Err(ConfigError::Wrong(wrong));
     }
     all.extend(args.iter().skip(1).cloned());
-    parse(&all).map_err(|error| ConfigError::of_args(&error, &settings))
+    parse(&all).map_err(complain)
 }
 
 #[cfg(test)]

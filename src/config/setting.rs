@@ -92,11 +92,18 @@ pub(super) fn prepare(command: Command) -> Command {
             let words = words(&arg).map(|words| format!(" [one of: {words}]")).unwrap_or_default();
             let help = format!("{help}{words} [env: {}]", variable(flag));
             // A number below 0 is a wrong value, not an unknown flag.
-            arg.help(help).hide_possible_values(true).allow_negative_numbers(true)
+            arg.help(help).hide_possible_values(true).allow_negative_numbers(true).global(true)
         }
         _ => arg,
     };
-    command.mut_args(prepare).next_line_help(true)
+    let command = command.mut_args(prepare).next_line_help(true);
+    let settings: Vec<_> = command.get_arguments().map(|arg| arg.clone().hide(true)).collect();
+    command.mut_subcommands(|inner| take_settings(inner, &settings))
+}
+
+/// Lets settings be given after a subcommand too, whose help does not repeat them all.
+fn take_settings(command: Command, settings: &[Arg]) -> Command {
+    command.args(settings).mut_subcommands(|inner| take_settings(inner, settings))
 }
 
 /// The words that are allowed, where the setting takes no other.

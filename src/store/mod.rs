@@ -6,6 +6,7 @@
 mod guard;
 mod metrics;
 pub mod mongo;
+mod open;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::model::{
 
 pub use guard::Guard;
 pub use metrics::PoolCollector;
+pub use open::open;
 
 /// How long a store remembers that a message was deleted: far longer than the message's own insert
 /// may be on its way, in the journal or buffer of a server that was down or cut off.

@@ -18,14 +18,15 @@ use crate::sio::{Client, Packet, Transport};
 /// How long a start or an end may take; only a failure waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Banter {
+pub(crate) struct Banter {
     child: Child,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     log: Lines<BufReader<ChildStderr>>,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
-fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
+/// The program, at work in a folder.
+pub(crate) fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_banter"));
     command
         .current_dir(folder.path())
@@ -40,7 +41,7 @@ fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
 }
 
 impl Banter {
-    async fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut child = command(&folder, settings).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -3,6 +3,7 @@
 
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
+use futures_util::TryStreamExt;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -83,7 +84,12 @@ async fn an_old_message_is_read_edited_and_deleted_by_either_id() {
     }
     app.flushed().await;
     assert!(app.direct("ann", "bob").await.is_empty());
+    // What keeps a deleted message from coming back says nothing but by whom it was.
     let left = database.raw().await.collection::<Document>("messages");
-    assert_eq!(left.count_documents(doc! {}).await.unwrap(), 0);
+    let left: Vec<Document> = left.find(doc! {}).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(left.len(), ids.len());
+    for row in &left {
+        assert_eq!(row.keys().collect::<Vec<_>>(), ["_id", "tombstone", "from_user_id"], "{row}");
+    }
     app.stop().await;
 }

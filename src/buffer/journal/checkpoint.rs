@@ -90,7 +90,8 @@ impl CheckpointFile {
 }
 
 /// The value of the newest whole slot of a file.
-pub(super) fn read(bytes: &[u8]) -> Option<Checkpoint> {
+#[cfg(test)]
+fn read(bytes: &[u8]) -> Option<Checkpoint> {
     newest(bytes).map(|(_, _, value)| value)
 }
 

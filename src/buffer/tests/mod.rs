@@ -18,7 +18,9 @@ use tokio::time::{Instant, timeout};
 use super::journal::sim::SimFs;
 use super::journal::{Journal, Limits};
 use super::testing::{FakeStore, Mood, id_of, sent, text};
-use super::{Buffer, CLOSE_LIMIT, Config, Delivery, Receipt, Start, entry};
+use super::{
+    Buffer, CLOSE_LIMIT, Config, DeadLetter, DeadLetters, Delivery, Receipt, Start, entry,
+};
 use crate::clock::MockClock;
 use crate::error::ErrorCode;
 use crate::model::{Message, Op, Timestamp};
@@ -90,9 +92,10 @@ impl Bed {
     }
 
     /// The dead letters as they are on disk.
-    fn dead_letters(&self) -> String {
-        let file = self.directory.path().join("dead-letter/dead-letter.ndjson");
-        std::fs::read_to_string(file).unwrap_or_default()
+    fn dead_letters(&self) -> Vec<DeadLetter> {
+        let letters = DeadLetters::new(self.directory.path().join("dead-letter"));
+        let files = letters.list().expect("listed");
+        files.iter().map(|file| file.read().expect("a letter")).collect()
     }
 }
 
