@@ -211,6 +211,11 @@ impl Committer {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     fn publish_size(&self) {
         let (segments, bytes) = self.journal.size();
         self.shared.metrics.journal.size(segments, bytes);

@@ -280,6 +280,25 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Lets go of ops that are safe: stored, or on disk as dead letters.
+    fn release(&self, through: Sequence) {
+        let ops = {
+            let state = &mut *self.lock();
+            let first = state.ring.flushed() + 1;
+            let ops = state.ring.flush(through);
+            for (sequence, op) in (first..).zip(&ops) {
+                state.overlay.remove(sequence, op);
+                if let Op::Send(message) = &**op {
+                    state.recent.remember(message);
+                }
+            }
+            ops
+        };
+        self.flushed.send_replace(through);
+        // Messages may be large and many: they are freed after the lock, and after the waiters.
+        drop(ops);
+    }
 }
 
 impl Buffer {

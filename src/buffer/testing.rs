@@ -121,7 +121,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
 pub(super) struct Model {
     pub(super) messages: BTreeMap<MessageId, Message>,
     /// Deleted messages, which no insert brings back.
-    tombstones: BTreeSet<MessageId>,
+    pub(super) tombstones: BTreeSet<MessageId>,
     cursors: HashMap<(UserId, GroupId), Position>,
 }
 

@@ -59,7 +59,9 @@ impl CheckpointFile {
     pub(super) fn open(fs: &dyn Fs, bytes: &[u8]) -> io::Result<Option<Self>> {
         let Some((slot, generation, value)) = newest(bytes) else { return Ok(None) };
         let mut file = fs.open(FILE_NAME)?;
-        // What was read may have been in the system's memory alone.
+        // What was read may be in the system's memory alone, and after a sync that failed the system
+        // would not bring it to the disk by itself any more.
+        file.write_at(&encode(value, generation), slot * SLOT_BYTES)?;
         file.sync()?;
         Ok(Some(Self { file, value, generation, durable: slot, is_synced: true }))
     }

@@ -122,6 +122,8 @@ impl Recovery<'_> {
     }
 
     fn go_on(&self, earlier: &[Sequence], newest: Sequence) -> Result<Opened, OpenError> {
+        // The names that were read may be in the system's memory alone, as contents may.
+        self.fs.sync_dir().map_err(self.io("sync its folder"))?;
         let oldest = earlier.first().copied().unwrap_or(newest);
         let checkpoint = self.open_checkpoint(oldest)?;
         let value = checkpoint.value();
