@@ -17,7 +17,8 @@ pub(in crate::buffer) trait Fs: Send + Sync + 'static {
     /// A whole file of at most `limit` bytes; a longer one is an error, and is not read.
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>>;
 
-    /// A new, empty file; one of that name is replaced.
+    /// A new, empty file. One of that name loses the name, and is not written to: after a crash it may
+    /// have another one as well.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
     /// A file that is there, to be changed.
@@ -124,7 +125,10 @@ impl Fs for RealFs {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(File::create(self.file(name))?))
+        match self.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => Ok(Box::new(File::create_new(self.file(name))?)),
+        }
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
@@ -181,6 +185,19 @@ mod tests {
         // Sparse: a terabyte that nobody has.
         file.set_len(1 << 40).unwrap();
         assert_eq!(fs.read("a", 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_new_file_leaves_an_old_one_of_its_name_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let fs = RealFs::open(folder.path()).unwrap();
+        fs.create("a").unwrap().write_at(b"1", 0).unwrap();
+        std::fs::hard_link(folder.path().join("a"), folder.path().join("b")).unwrap();
+        fs.create("a").unwrap().write_at(b"2", 0).unwrap();
+        assert_eq!(
+            (fs.read("a", 9).unwrap(), fs.read("b", 9).unwrap()),
+            (b"2".into(), b"1".into())
+        );
     }
 
     #[test]

@@ -238,20 +238,10 @@ impl Fs for SimFs {
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.call()?;
-        let id = match state.names.get(name) {
-            Some(id) => {
-                let id = *id;
-                state.files.get_mut(&id).expect("a name has a file").set_len(0);
-                id
-            }
-            None => {
-                let id = state.next_file;
-                state.next_file += 1;
-                state.files.insert(id, SimFile::default());
-                state.names.insert(name.to_owned(), id);
-                id
-            }
-        };
+        let id = state.next_file;
+        state.next_file += 1;
+        state.files.insert(id, SimFile::default());
+        state.names.insert(name.to_owned(), id);
         Ok(Box::new(OpenFile { disk: self.clone(), id }))
     }
 

@@ -7,6 +7,7 @@
 mod model;
 mod outage;
 mod reading;
+mod simulation;
 
 use std::sync::Arc;
 use std::time::Duration;
