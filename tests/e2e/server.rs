@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -15,6 +16,12 @@ use crate::suite::root;
 
 /// Longer than a start or a stop takes on a busy machine: only a server that hangs meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longer than it takes until everything is stored; only a failure waits.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the server is asked how far it is.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Lines of the server's output that are kept for a failure.
 const LOG_LINES: usize = 200;
@@ -98,6 +105,27 @@ impl Server {
     /// The last lines of its output.
     pub(crate) fn log_tail(&self) -> String {
         tail(&self.log)
+    }
+
+    /// Waits until everything accepted is stored.
+    pub(crate) async fn drained(&self) {
+        self.buffer_until("does not drain", |stats| stats["current_buffer_size"] == 0).await;
+    }
+
+    async fn buffer_until(&self, what: &str, is_reached: impl Fn(&Value) -> bool) {
+        let url = format!("{}/health/message-buffer", self.url);
+        let mut health = Value::Null;
+        let reached = async {
+            loop {
+                health = reqwest::get(&url).await.unwrap().json().await.unwrap();
+                if is_reached(&health["stats"]) {
+                    return;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let reached = tokio::time::timeout(DRAIN_PATIENCE, reached).await;
+        assert!(reached.is_ok(), "the buffer {what}: {health}; it said:\n{}", self.log_tail());
     }
 
     /// Asks it to stop.
