@@ -26,6 +26,9 @@ pub(crate) struct Counts {
     pub(crate) refused: usize,
     /// Messages that have come to those who read.
     pub(crate) received: usize,
+    /// Sends that a connection was lost over, where the load counts them.
+    #[serde(default)]
+    pub(crate) interrupted: usize,
 }
 
 /// A running load; it ends with this value.
@@ -38,9 +41,10 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts a program beside the suites against a server.
-    pub(crate) fn start(program: &str, server: &Server) -> Self {
+    pub(crate) fn start(program: &str, server: &Server, settings: &[(&str, &str)]) -> Self {
         let mut child = node_program(program)
             .env("BANTER_URL", server.url())
+            .envs(settings.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -51,13 +55,13 @@ impl Load {
     }
 
     /// What it has done up to now.
-    async fn counts(&mut self) -> Counts {
+    pub(crate) async fn counts(&mut self) -> Counts {
         self.questions.write_all(b"\n").await.expect("the load has crashed");
         answer(&mut self.answers).await
     }
 
     /// Lets it run until its counts are as they should be.
-    async fn until(&mut self, what: &str, is: impl Fn(Counts) -> bool) -> Counts {
+    pub(crate) async fn until(&mut self, what: &str, is: impl Fn(Counts) -> bool) -> Counts {
         let start = tokio::time::Instant::now();
         loop {
             let now = self.counts().await;

@@ -5,12 +5,16 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod crash;
 mod load;
 #[path = "../support/mongod.rs"]
 mod mongod;
 mod outage;
 mod server;
+mod stored;
 mod suite;
+mod trial;
+mod verdict;
 
 use server::{Server, Store};
 use suite::Suite;

@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bson::{Document, doc};
-use futures_util::TryStreamExt;
-use mongodb::Client;
 use serde::Deserialize;
 
 use crate::load::Load;
 use crate::mongod::Mongod;
 use crate::server::{Server, Store};
-
-const DATABASE: &str = "chatapp";
+use crate::stored;
 
 /// How long MongoDB is away.
 const OUTAGE: Duration = Duration::from_secs(20);
@@ -31,14 +27,11 @@ async fn goes_on_for(load: &mut Load, time: Duration) {
     assert_eq!(load.goes_on_for(time, 1).await.refused, 0, "a message was refused");
 }
 
-/// How often each content is stored, as the database itself says.
-async fn stored(url: &str) -> BTreeMap<String, usize> {
-    let client = Client::with_uri_str(url).await.unwrap();
-    let messages = client.database(DATABASE).collection::<Document>("messages");
-    let mut rows = messages.find(doc! {}).await.unwrap();
+/// How often each content is stored.
+async fn stored(server: &Server) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    while let Some(row) = rows.try_next().await.unwrap() {
-        *counts.entry(row.get_str("content").unwrap().to_owned()).or_default() += 1;
+    for row in stored::messages(server).await {
+        *counts.entry(row.content).or_default() += 1;
     }
     counts
 }
@@ -47,9 +40,10 @@ async fn stored(url: &str) -> BTreeMap<String, usize> {
 async fn clients_do_not_notice_that_mongodb_is_killed_and_all_is_stored_once() {
     let mut mongod = Mongod::start().await;
     let url = mongod.url();
-    let settings = [("MONGO_URL", url.as_str()), ("MONGODB_NAME", DATABASE), ("BREAKER_OPEN", "2")];
+    let settings =
+        [("MONGO_URL", url.as_str()), ("MONGODB_NAME", "chatapp"), ("BREAKER_OPEN", "2")];
     let mut server = Server::start_with(Store::Mongodb, &settings).await;
-    let mut load = Load::start("load.mjs", &server);
+    let mut load = Load::start("load.mjs", &server, &[]);
 
     goes_on_for(&mut load, Duration::from_secs(2)).await;
     mongod.kill();
@@ -67,7 +61,7 @@ async fn clients_do_not_notice_that_mongodb_is_killed_and_all_is_stored_once() {
     accepted.sort();
     received.sort();
     assert_eq!(received, accepted, "what was accepted and what arrived differ");
-    let mut stored = stored(&url).await;
+    let mut stored = stored(&server).await;
     for content in &accepted {
         assert_eq!(stored.remove(content), Some(1), "{content} is not stored exactly once");
     }
