@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod crash;
+mod full_disk;
 mod load;
 #[path = "../support/mongod.rs"]
 mod mongod;
