@@ -21,6 +21,7 @@ mod letters;
 mod old_server;
 mod order;
 mod reading;
+mod repeating;
 mod sending;
 mod slow;
 mod stopping;
