@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("buffer", &["clock", "error", "model", "shutdown", "store"]),
     ("chat", &["buffer", "clock", "error", "media", "model", "store"]),
     ("clock", &["model"]),
-    ("commands", &["buffer", "clock", "config", "store"]),
+    ("commands", &["buffer", "clock", "config", "shutdown", "store"]),
     ("config", &["auth", "buffer", "chat", "http", "media", "realtime", "store", "telemetry"]),
     ("error", &["model", "store"]),
     (

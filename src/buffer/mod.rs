@@ -57,8 +57,11 @@ use self::committer::Committer;
 pub use self::config::Config;
 pub use self::dead_letter::{DeadLetter, DeadLetters, LetterFile};
 use self::flusher::Flusher;
-pub use self::journal::SyncMode;
 use self::journal::{AppendError, Entry, Journal, Limits, MAX_BODY_BYTES, RealFs, Recovered};
+pub use self::journal::{
+    CheckpointReport, Inspection, Part, RecordReport, Repair, RepairError, Repaired, SegmentReport,
+    SegmentState, SyncMode, repair,
+};
 pub use self::metrics::Stats;
 use self::metrics::{Depth, Metrics};
 pub use self::overlay::Pending;
@@ -408,6 +411,13 @@ impl Buffer {
     /// The figures.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
+    }
+
+    /// How many ops a start would find in the journal if this process ended now: those that are not
+    /// stored, and all behind a change that waits for its message.
+    pub fn unsettled(&self) -> u64 {
+        let state = self.shared.lock();
+        state.ring.accepted() - state.storable()
     }
 
     /// From now on `accept` answers `Unavailable`.

@@ -1,5 +1,8 @@
 //! The journal on a simulated disk, with segments so short that each boundary is met.
 
+mod inspecting;
+mod repairing;
+
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
