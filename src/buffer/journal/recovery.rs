@@ -132,6 +132,9 @@ impl Recovery<'_> {
     }
 
     fn go_on(&self, earlier: &[Sequence], newest: Sequence) -> Result<Opened, OpenError> {
+        // The last process may have ended because it could not wait for this: what is seen may be in
+        // the system's memory alone, the name of the segment in which this start goes on, too.
+        self.fs.sync_dir().map_err(self.io("sync its folder"))?;
         let oldest = earlier.first().copied().unwrap_or(newest);
         let checkpoint = self.open_checkpoint(oldest)?;
         let value = checkpoint.value();
