@@ -151,7 +151,7 @@ impl Drain<'_> {
             }
             was_away = is_away;
             let done = self.total.saturating_sub(left);
-            if done > last && said_at.elapsed() >= SAY {
+            if done > last && left > 0 && said_at.elapsed() >= SAY {
                 writeln!(out, "{done} of {} stored", self.total)?;
                 (last, said_at) = (done, Instant::now());
             }
@@ -180,7 +180,12 @@ impl Drain<'_> {
         writeln!(out, "{stored} of {total} stored; the journal is empty")?;
         if dead_letters > 0 {
             let letters = counted(dead_letters, "dead letter");
-            writeln!(out, "{letters} in {}: see banter dead-letter --help", folder.display())?;
+            let data_dir = folder.parent().unwrap_or(Path::new("")).display();
+            writeln!(
+                out,
+                "{letters} in {}: see banter dead-letter list --data-dir {data_dir}",
+                folder.display()
+            )?;
         }
         Ok(Outcome::Done)
     }

@@ -52,7 +52,7 @@ pub enum Command {
     /// Mend a journal on which no server starts: save what is whole, keep the old files
     ///
     /// Operations that are whole and not stored yet go into a fresh journal, also those behind
-    /// damage. The old files are moved into damaged-<time>/ inside the folder; nothing is deleted.
+    /// damage. The old files are moved into damaged-TIME/ inside the folder; nothing is deleted.
     /// What is lost is told by its numbers. Where a server would start, nothing is changed.
     ///
     /// A repair that was interrupted is completed by the next one; until then no server starts.

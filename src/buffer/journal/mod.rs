@@ -33,6 +33,7 @@ mod inspect;
 mod record;
 mod recovery;
 mod repair;
+mod salvage;
 mod segment;
 #[cfg(test)]
 pub(super) mod sim;
