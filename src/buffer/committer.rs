@@ -15,7 +15,8 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::time::Instant;
 
 use super::journal::{AppendError, Checkpoint, Journal, time_of};
-use super::{Delivery, Disk, Sequence, Shared, State};
+use super::shared::{Shared, State};
+use super::{Delivery, Disk, Sequence};
 use crate::model::Timestamp;
 use crate::shutdown::Tasks;
 

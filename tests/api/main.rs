@@ -17,6 +17,7 @@ mod groups;
 mod health;
 mod history;
 mod hostile;
+mod journal;
 mod letters;
 mod old_server;
 mod order;

@@ -14,6 +14,9 @@ use crate::model::Timestamp;
 pub(super) const FILE_NAME: &str = "checkpoint";
 pub(super) const FILE_BYTES: u64 = 2 * SLOT_BYTES;
 const TEMPORARY: &str = "checkpoint.tmp";
+
+/// What is wrong with a file from which nothing can be read.
+pub(super) const NOT_WHOLE: &str = "neither of its two values is whole";
 const SLOT_BYTES: u64 = 4_096;
 const MAGIC: &[u8; 8] = b"BANTERC1";
 const VALUE_BYTES: usize = 32;
@@ -92,8 +95,7 @@ impl CheckpointFile {
 }
 
 /// The value of the newest whole slot of a file.
-#[cfg(test)]
-fn read(bytes: &[u8]) -> Option<Checkpoint> {
+pub(super) fn read(bytes: &[u8]) -> Option<Checkpoint> {
     newest(bytes).map(|(_, _, value)| value)
 }
 
@@ -124,7 +126,7 @@ fn decode(slot: &[u8]) -> Option<(u64, Checkpoint)> {
         return None;
     }
     let number = |at: usize| Some(u64::from_le_bytes(*fields.get(at..)?.first_chunk()?));
-    let (generation, sequence) = (number(0)?, number(8)?);
+    let (generation, sequence) = (number(0)?, number(8).filter(|n| *n <= super::MAX_SEQUENCE)?);
     let floor = Timestamp(number(16)?.cast_signed());
     Some((generation, Checkpoint { sequence, floor }))
 }

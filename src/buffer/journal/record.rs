@@ -103,6 +103,9 @@ fn parse(salt: u64, bytes: &[u8]) -> Result<Record<'_>, &'static str> {
         return Err("the checksum of a record's body is wrong");
     }
     let sequence = u64::from(u32_at(header, 12)) << 32 | u64::from(u32_at(header, 8));
+    if sequence > super::MAX_SEQUENCE {
+        return Err("a record's number is none of a journal");
+    }
     Ok(Record { sequence, kind, synced_before: flags == SYNCED_BEFORE, body })
 }
 

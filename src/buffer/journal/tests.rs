@@ -1,5 +1,8 @@
 //! The journal on a simulated disk, with segments so short that each boundary is met.
 
+mod inspecting;
+mod repairing;
+
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
@@ -263,6 +266,28 @@ fn what_is_read_after_a_failed_sync_is_on_the_disk_before_the_start_goes_on() {
         drop(journal);
         fs.reboot();
         assert_eq!(open(&fs).1, [1, 2, 3], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_segment_whose_name_may_not_be_on_the_disk_is_brought_there_before_the_start_goes_on() {
+    for n in 0..12 {
+        for seed in 0..50 {
+            let fs = SimFs::new(seed);
+            let (mut journal, _) = open(&fs);
+            journal.append(&entries(1..=8)).unwrap();
+            // One of the calls that begin the next segment.
+            fs.break_call(n, Fault::Fails);
+            let _ = journal.append(&entries([9]));
+            drop(journal);
+            fs.mend_disk();
+            // The process starts anew without a reboot.
+            let (mut journal, read) = open(&fs);
+            journal.append(&entries([10])).unwrap();
+            drop(journal);
+            fs.reboot();
+            assert_eq!(open(&fs).1, [read, vec![10]].concat(), "call {n}, seed {seed}");
+        }
     }
 }
 

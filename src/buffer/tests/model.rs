@@ -16,10 +16,11 @@ use crate::buffer::committer::Committer;
 use crate::buffer::fold::{Attempt, fold};
 use crate::buffer::journal::sim::{Fault, SimFs};
 use crate::buffer::journal::{Journal, Limits, OpenError};
+use crate::buffer::shared::Shared;
 use crate::buffer::testing::{
     FakeStore, Model, Mood, delete, edit, hide, id_of, named, read, sent,
 };
-use crate::buffer::{Buffer, Config, Disk, Receipt, Sequence, Shared};
+use crate::buffer::{Buffer, Config, Disk, Receipt, Sequence};
 use crate::model::{ClientId, Message, MessageId, Op};
 
 /// So short that a few ops fill a segment, and a few groups a disk.
