@@ -66,6 +66,10 @@ impl CheckpointFile {
         // would not bring it to the disk by itself any more.
         file.write_at(&encode(value, generation), slot * SLOT_BYTES)?;
         file.sync()?;
+        // The other slot may hold parts of a value that a crash has torn. With parts of the next one
+        // they could make a whole.
+        file.write_at(&[0; SLOT_BYTES as usize], (1 - slot) * SLOT_BYTES)?;
+        file.sync()?;
         Ok(Some(Self { file, value, generation, durable: slot, is_synced: true }))
     }
 
