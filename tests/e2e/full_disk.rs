@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 use std::{fs, io};
 
 use crate::load::Counts;
@@ -18,6 +19,9 @@ const FILLER_BYTES: usize = DISK_BYTES * 3 / 4;
 /// Refused sends after which the disk counts as full: more than the load has devices, so that each
 /// has tried again.
 const REFUSALS: usize = 50;
+
+/// How long what must come may take; only a failure waits.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A disk in memory, mounted on a folder; it is unmounted with this value.
 struct Disk {
@@ -112,6 +116,24 @@ async fn is_refused(trial: &mut Trial, disk: &Disk) {
     assert!(free < DISK_BYTES / 8, "sends are refused while {free} bytes are free");
 }
 
+/// Waits until health says that nothing is accepted.
+async fn is_told(server: &Server) {
+    let told = async {
+        loop {
+            let url = server.url();
+            let ready = reqwest::get(format!("{url}/health/ready")).await.unwrap().status();
+            let buffer = reqwest::get(format!("{url}/health/message-buffer")).await.unwrap();
+            let buffer: serde_json::Value = buffer.json().await.unwrap();
+            let is_full = buffer["stats"]["journal_disk"] == "full";
+            if ready == 503 && is_full && buffer["status"] == "unhealthy" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("health tells that the disk is full");
+}
+
 /// What was said since MongoDB is frozen can be read, by who has said it and by who marks it as read.
 async fn can_be_read(server: &Server) {
     let get = async |path: &str| {
@@ -136,6 +158,7 @@ async fn a_full_disk_refuses_senders_until_there_is_room_again_and_loses_nothing
 
     mongod.freeze();
     is_refused(&mut trial, &disk).await;
+    is_told(&trial.server).await;
     can_be_read(&trial.server).await;
     // What is stored leaves the disk by itself.
     mongod.thaw();
@@ -147,6 +170,7 @@ async fn a_full_disk_refuses_senders_until_there_is_room_again_and_loses_nothing
     trial.goes_on().await;
     disk.fill();
     is_refused(&mut trial, &disk).await;
+    is_told(&trial.server).await;
     can_be_read(&trial.server).await;
     disk.make_room();
     trial.goes_on().await;
