@@ -404,3 +404,35 @@ fn whichever_call_fails_or_is_the_last_before_a_crash_nothing_acknowledged_is_lo
         }
     }
 }
+
+#[test]
+fn in_other_modes_a_crash_takes_the_newest_and_the_journal_goes_on() {
+    for mode in [SyncMode::Interval, SyncMode::Os] {
+        let calls = {
+            let fs = SimFs::new(0);
+            run(&fs, mode, &mut Done::default()).unwrap();
+            fs.calls()
+        };
+        let mut lost = 0;
+        for n in 0..calls {
+            for seed in 0..20 {
+                let fs = SimFs::new(seed);
+                let mut done = Done::default();
+                fs.break_call(n, Fault::Crash);
+                let _ = run(&fs, mode, &mut done);
+                fs.reboot();
+                let (mut journal, read, _) = open_as(&fs, mode)
+                    .unwrap_or_else(|error| panic!("{mode} {n}, seed {seed}: {error}"));
+                let checkpoint = journal.checkpoint().sequence;
+                assert!(checkpoint <= done.stored && journal.last() <= done.attempted);
+                assert_eq!(read, (checkpoint + 1..=journal.last()).collect::<Vec<_>>());
+                lost += done.acknowledged.saturating_sub(journal.last());
+                let next = journal.last() + 1;
+                journal.append(&entries([next])).unwrap();
+                drop(journal);
+                assert_eq!(open_as(&fs, mode).unwrap().0.last(), next);
+            }
+        }
+        assert!(lost > 0, "{mode}: the disk has forgotten nothing, so this has tested nothing");
+    }
+}
