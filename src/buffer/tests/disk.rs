@@ -85,6 +85,8 @@ async fn a_name_is_known_over_a_restart_pending_and_stored() {
     let before = bed(&fs, Mood::Fast);
     before.commit(std::slice::from_ref(&stored)).await;
     before.flush().await;
+    let id = sent(&stored).client_id.clone().expect("it has one");
+    assert!(before.buffer.sent_as(&user("alice"), &id).is_some(), "stored lately");
     before.store.set(Mood::Stuck);
     before.commit(std::slice::from_ref(&pending)).await;
     kill(before).await;
