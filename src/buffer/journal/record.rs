@@ -125,7 +125,7 @@ pub(in crate::buffer) fn find(
 }
 
 /// The checksum of a header, whatever stands in the checksum's own place.
-fn header_checksum(salt: u64, header: &[u8]) -> u32 {
+pub(super) fn header_checksum(salt: u64, header: &[u8]) -> u32 {
     let salted = crc32c::crc32c(&salt.to_le_bytes());
     crc32c::crc32c_append(crc32c::crc32c_append(salted, &header[..4]), &header[8..HEADER_BYTES])
 }

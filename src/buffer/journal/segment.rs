@@ -9,7 +9,6 @@
 use std::io;
 
 use super::super::Sequence;
-use super::Limits;
 use super::fs::{self, DiskFile, Fs};
 use super::record::{self, Found, Record};
 
@@ -20,6 +19,34 @@ const TEMPORARY: &str = "segment.tmp";
 
 /// The kind of the record that ends a segment; its number is the first of the next segment.
 pub(super) const SEAL: u8 = 255;
+
+/// Sizes. Tests shrink them, so that every boundary is met.
+#[derive(Debug, Clone)]
+pub(in crate::buffer) struct Limits {
+    /// A segment that would grow beyond this is followed by another one: long enough to be rare, short
+    /// enough to be read into memory and to give its room back soon.
+    pub(in crate::buffer) segment_bytes: u64,
+    /// Zeros are written ahead in steps of this: a sync is nearly twice as fast where it need not
+    /// write a new length, and once in a mebibyte it may.
+    pub(in crate::buffer) reserve_step: u64,
+    /// So much is always reserved behind the records: when the disk is full, giving it back is what
+    /// makes room for the next segment, and so for the removal of this one.
+    pub(in crate::buffer) min_reserve: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, reserve_step: 1 << 20, min_reserve: 64 << 10 }
+    }
+}
+
+impl Limits {
+    /// No segment is longer than this: a last group may go beyond the usual length.
+    pub(super) fn longest_segment(&self) -> u64 {
+        let longest_record = (record::HEADER_BYTES + record::MAX_BODY_BYTES) as u64;
+        2 * self.segment_bytes + longest_record + 2 * self.reserve_step + self.min_reserve
+    }
+}
 
 /// The name of the segment that starts with this number.
 pub(super) fn name(first: Sequence) -> String {
@@ -32,7 +59,8 @@ pub(super) fn first_of(name: &str) -> Option<Sequence> {
     number.parse().ok().filter(|first| self::name(*first) == name)
 }
 
-fn encode_header(first: Sequence, salt: u64) -> Vec<u8> {
+/// The bytes before the first record.
+pub(super) fn encode_header(first: Sequence, salt: u64) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&first.to_le_bytes());
     bytes.extend_from_slice(&salt.to_le_bytes());
