@@ -17,6 +17,9 @@ const MAGIC: &[u8; 8] = b"BANTERJ1";
 const SUFFIX: &str = ".segment";
 const TEMPORARY: &str = "segment.tmp";
 
+/// What is written ahead, a piece at a time: a fresh mebibyte of zeros costs more than writing it.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 /// The kind of the record that ends a segment; its number is the first of the next segment.
 pub(super) const SEAL: u8 = 255;
 
@@ -228,12 +231,16 @@ impl Active {
 
     /// Makes the file longer with zeros; after an error it is as long as before.
     pub(super) fn reserve(&mut self, length: u64) -> io::Result<()> {
-        let zeros = vec![0; length.saturating_sub(self.reserved) as usize];
-        if let Err(error) = self.file.write_at(&zeros, self.reserved) {
-            self.file.set_len(self.reserved)?;
-            return Err(error);
+        let mut written = self.reserved;
+        while written < length {
+            let zeros = &ZEROS[..ZEROS.len().min((length - written) as usize)];
+            if let Err(error) = self.file.write_at(zeros, written) {
+                self.file.set_len(self.reserved)?;
+                return Err(error);
+            }
+            written += zeros.len() as u64;
         }
-        self.reserved = self.reserved.max(length);
+        self.reserved = written;
         Ok(())
     }
 
