@@ -36,7 +36,7 @@ audit: ## Check the dependencies against published advisories (needs their datab
 	@tests/real/fetch deny
 	$(DENY) check
 
-bench: ## Measure the write buffer and the wire's encoding (a minute, after its build).
+bench: ## Measure the write buffer, its journal and the wire's encoding (two minutes, after its build).
 	$(CARGO) bench --locked
 
 real: ## Fetch what the tests drive: MongoDB, the JavaScript and Python clients, Chromium.
