@@ -5,7 +5,7 @@ SECONDS := 60
 DENY := PATH="$$PWD/target/real/cargo/bin:$$PATH" cargo-deny --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help test fuzz check deny audit bench real
+.PHONY: help test fuzz check deny audit bench soak real
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ audit: ## Check the dependencies against published advisories (needs their datab
 
 bench: ## Measure the write buffer, its journal and the wire's encoding (two minutes, after its build).
 	$(CARGO) bench --locked
+
+soak: ## Play more seeds of the write buffer's simulation: make soak SEEDS=100000 [FROM=0].
+	SOAK_SEEDS=$(or $(SEEDS),20000) SOAK_FROM=$(or $(FROM),1000) SOAK_CASES=$(or $(SEEDS),20000) \
+		$(CARGO) test --locked --release --lib -- --nocapture buffer::tests::simulation buffer::tests::model
 
 real: ## Fetch what the tests drive: MongoDB, the JavaScript and Python clients, Chromium.
 	@tests/real/fetch mongod python js chromium

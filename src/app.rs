@@ -162,7 +162,11 @@ impl App {
         phase("the flush to the store", FLUSH, async {
             let left = self.buffer.close().await;
             if left > 0 {
-                tracing::error!(left, "stopped with operations that the store has not got");
+                tracing::warn!(
+                    left,
+                    "stopped before the store has got everything; the journal has it, and the next \
+                     start brings it there"
+                );
             }
         })
         .await;

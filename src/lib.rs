@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main -> app -> { http, realtime } -> chat -> buffer -> store -> model
-//! main -> commands -> { config, buffer, store }
+//! main -> commands -> { config, buffer, store, shutdown }
 //! http, realtime -> wire, auth;   chat -> media, clock
 //! ```
 //!

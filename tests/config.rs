@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use banter::auth::AuthMode;
-use banter::commands::{Command, dead_letter};
+use banter::commands::{Command, dead_letter, journal};
 use banter::config::{Config, ConfigError};
 use clap::CommandFactory;
 use tempfile::TempDir;
@@ -212,7 +212,7 @@ fn help_and_version_are_shown_even_when_a_value_is_wrong() {
     let help = shown("--help");
     assert_eq!(help, shown("-h"));
     assert_tells(&help, &["A real-time chat server", "Examples:", "[default: 8001]"]);
-    assert_tells(&help, &["Commands:", "dead-letter"]);
+    assert_tells(&help, &["Commands:", "dead-letter", "journal"]);
     for setting in settings().keys() {
         assert_tells(&help, &[&format!("[env: {setting}]")]);
     }
@@ -267,12 +267,26 @@ fn names_of_letters_are_no_flags() {
 }
 
 #[test]
+fn the_folder_of_a_journal_need_not_be_named() {
+    let load = |args: &[&str]| load_all(dir(&[]).path(), args, &[]).unwrap().1;
+    let inspect = |dir: Option<&str>, records| {
+        let dir = dir.map(Into::into);
+        Some(Command::Journal(journal::Command::Inspect { dir, records }))
+    };
+    assert_eq!(load(&["journal", "inspect"]), inspect(None, false));
+    assert_eq!(load(&["journal", "inspect", "a", "--records"]), inspect(Some("a"), true));
+    assert_eq!(load(&["journal", "inspect", "--port", "1", "a"]), inspect(Some("a"), false));
+    let drain = load_all(dir(&[]).path(), &["journal", "drain"], &[]);
+    assert_eq!(drain.expect_err("another's journal is named").exit_code(), 2);
+}
+
+#[test]
 fn an_unknown_command_is_refused_with_those_that_are_known() {
     for args in [&["serve"][..], &["dead-letter", "burn"], &["dead-leter", "list"]] {
         let refused = load_all(dir(&[]).path(), args, &[]).expect_err("no such command");
         assert_eq!(refused.exit_code(), 2);
         let told = refused.to_string();
-        assert_tells(&told, &["dead-letter list", "dead-letter retry"]);
+        assert_tells(&told, &["dead-letter list", "dead-letter retry", "journal inspect"]);
     }
 }
 

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("buffer", &["clock", "error", "model", "shutdown", "store"]),
     ("chat", &["buffer", "clock", "error", "media", "model", "store"]),
     ("clock", &["model"]),
-    ("commands", &["buffer", "clock", "config", "store"]),
+    ("commands", &["buffer", "clock", "config", "shutdown", "store"]),
     ("config", &["auth", "buffer", "chat", "http", "media", "realtime", "store", "telemetry"]),
     ("error", &["model", "store"]),
     (
@@ -96,7 +96,7 @@ fn sources() -> Vec<Source> {
     let is_test_code = |path: &str| path.ends_with("/testing.rs") || path.contains("/tests");
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
         let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
         Source { path, lines: code.lines().map(str::to_owned).collect() }
     };

@@ -222,6 +222,7 @@ async fn the_document_explains_the_metrics_that_exist() {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let code = types.map(|(name, kind)| match kind {
         "counter" => format!("{name}_total"),
+        "info" => format!("{name}_info"),
         _ => name.to_owned(),
     });
     expect_same("metrics", &Document::read().names("Metrics", "| `"), &code.collect());

@@ -15,7 +15,8 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::time::Instant;
 
 use super::journal::{AppendError, Checkpoint, Journal, time_of};
-use super::{Delivery, Disk, Sequence, Shared, State};
+use super::shared::{Shared, State};
+use super::{Delivery, Disk, Sequence};
 use crate::model::Timestamp;
 use crate::shutdown::Tasks;
 
@@ -209,6 +210,11 @@ impl Committer {
                  again; what was acknowledged is safe"
             ),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     fn publish_size(&self) {

@@ -196,14 +196,7 @@ impl DeadLetter {
     /// The id of what the op concerns: a message (of several that were read the first), or the
     /// group of a purge.
     pub fn concerns(&self) -> String {
-        match &self.op {
-            Op::Send(message) => message.id.to_string(),
-            Op::Read { messages, up_to, .. } => messages.first().unwrap_or(&up_to.1).to_string(),
-            Op::Edit { message, .. } | Op::Delete { message, .. } | Op::Hide { message, .. } => {
-                message.to_string()
-            }
-            Op::PurgeGroup(group) => group.to_string(),
-        }
+        concerns(&self.op)
     }
 
     /// The op as a batch of its own.
@@ -236,11 +229,24 @@ impl DeadLetter {
     }
 }
 
+/// See [`DeadLetter::concerns`].
+pub(super) fn concerns(op: &Op) -> String {
+    match op {
+        Op::Send(message) => message.id.to_string(),
+        Op::Read { messages, up_to, .. } => messages.first().unwrap_or(&up_to.1).to_string(),
+        Op::Edit { message, .. } | Op::Delete { message, .. } | Op::Hide { message, .. } => {
+            message.to_string()
+        }
+        Op::PurgeGroup(group) => group.to_string(),
+    }
+}
+
 fn no_letter(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, error)
 }
 
-fn date(at: Timestamp) -> jiff::Timestamp {
+/// A time as people read it.
+pub(super) fn date(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default()
 }
 

@@ -26,7 +26,8 @@ use super::breaker::Breaker;
 use super::dead_letter::DeadLetters;
 use super::deferred::Deferred;
 use super::fold::{Attempt, fold};
-use super::{Config, Sequence, Shared};
+use super::shared::Shared;
+use super::{Config, Sequence};
 use crate::clock::Clock;
 use crate::model::{Batch, MessageId, Op};
 use crate::store::{Applied, Result, Store, StoreError};
@@ -198,7 +199,7 @@ impl Flusher {
             match self.apply(&batch, ops).await {
                 Ok(applied) => {
                     self.defer(first, &run.ops[done..done + ops], &applied.missing);
-                    self.release(last);
+                    self.shared.release(last);
                     done += ops;
                 }
                 Err(StoreError::Permanent(reason)) if ops == 1 => {
@@ -315,29 +316,10 @@ impl Flusher {
         outcome
     }
 
-    /// Lets go of ops that are safe: stored, or on disk as dead letters.
-    fn release(&self, through: Sequence) {
-        let ops = {
-            let state = &mut *self.shared.lock();
-            let first = state.ring.flushed() + 1;
-            let ops = state.ring.flush(through);
-            for (sequence, op) in (first..).zip(&ops) {
-                state.overlay.remove(sequence, op);
-                if let Op::Send(message) = &**op {
-                    state.recent.remember(message);
-                }
-            }
-            ops
-        };
-        self.shared.flushed.send_replace(through);
-        // Messages may be large and many: they are freed after the lock, and after the waiters.
-        drop(ops);
-    }
-
     /// Puts a refused op where a person can find it. If that fails, the op stays in the ring.
     async fn bury(&self, sequence: Sequence, op: &Op, reason: &anyhow::Error) -> Result<()> {
         self.write_letter(sequence, op, reason).await?;
-        self.release(sequence);
+        self.shared.release(sequence);
         Ok(())
     }
 

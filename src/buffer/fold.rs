@@ -47,8 +47,12 @@ impl Folding {
             Op::Send(message) => return self.send(message),
             Op::Delete { message, at, .. } => {
                 // The delete stays even where the insert is dropped: an earlier attempt that
-                // seemed to fail may have inserted it.
-                self.inserts.remove(message);
+                // seemed to fail may have inserted it. With a client id the insert stays, too: what
+                // the delete leaves behind must say that the id is taken.
+                let insert = self.inserts.get(message);
+                if insert.is_none_or(|insert| insert.client_id.is_none()) {
+                    self.inserts.remove(message);
+                }
                 self.changes.remove(message);
                 self.deletes.entry(*message, *at);
             }
@@ -155,6 +159,10 @@ impl<K: Eq + Hash, V> InOrder<K, V> {
         self.entries.contains_key(key)
     }
 
+    fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|(_, value)| value)
+    }
+
     fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.remove(key).map(|(_, value)| value)
     }
@@ -177,7 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::buffer::testing::{Model, delete, edit, ops, read, text};
+    use crate::buffer::testing::{Model, delete, edit, named, ops, read, text};
 
     fn fold_all(mut run: &[Arc<Op>], attempt: Attempt) -> Vec<Batch> {
         let mut batches = Vec::new();
@@ -209,6 +217,13 @@ mod tests {
         let sent = text("a");
         let batch = only(&[sent.clone(), edit(&sent, "b"), delete(&sent)], Attempt::First);
         assert_eq!((batch.deletes.len(), batch.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_deleted_insert_with_a_client_id_stays_so_that_the_id_is_known() {
+        let sent = named("a", "c-1");
+        let batch = only(&[sent.clone(), edit(&sent, "b"), delete(&sent)], Attempt::First);
+        assert_eq!((batch.inserts.len(), batch.deletes.len(), batch.len()), (1, 1, 2));
     }
 
     #[test]

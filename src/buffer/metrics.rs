@@ -14,7 +14,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
 use super::breaker::{CLOSED, Observed};
-use super::{Disk, Shared, SyncMode};
+use super::shared::Shared;
+use super::{Disk, SyncMode};
 use crate::model::Timestamp;
 
 /// What `/health/message-buffer` tells. Counts are since the start.

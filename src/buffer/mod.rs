@@ -33,6 +33,7 @@ mod committer;
 mod config;
 mod dead_letter;
 mod deferred;
+mod delivery;
 mod flusher;
 mod fold;
 mod journal;
@@ -40,6 +41,8 @@ mod metrics;
 mod overlay;
 mod recent;
 mod ring;
+mod shared;
+mod start;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -47,26 +50,27 @@ mod tests;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 
-use self::committer::Committer;
 pub use self::config::Config;
 pub use self::dead_letter::{DeadLetter, DeadLetters, LetterFile};
-use self::flusher::Flusher;
-pub use self::journal::SyncMode;
-use self::journal::{AppendError, Entry, Journal, Limits, MAX_BODY_BYTES, RealFs, Recovered};
+pub use self::delivery::{Delivery, Receipt};
+pub use self::journal::{
+    CheckpointReport, Inspection, Part, RecordReport, Repair, RepairError, Repaired, SegmentReport,
+    SegmentState, SyncMode, repair,
+};
+use self::journal::{Entry, Journal, Limits, MAX_BODY_BYTES, RealFs};
 pub use self::metrics::Stats;
-use self::metrics::{Depth, Metrics};
 pub use self::overlay::Pending;
-use self::overlay::{Overlay, PendingMessage};
-use self::recent::Recent;
-use self::ring::Ring;
+use self::overlay::PendingMessage;
+pub use self::shared::Disk;
+use self::shared::Shared;
+use self::start::Start;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::{
@@ -80,72 +84,6 @@ pub type Sequence = u64;
 
 /// The longest that [`Buffer::close`] waits for the store.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
-
-/// A committed op's event on its way to the sockets, and whom to tell once it is there. The
-/// committer sends these in sequence order; the fan-out emits `dispatch`, then calls
-/// [`Delivery::done`].
-#[derive(Debug)]
-pub struct Delivery {
-    /// What to tell whom.
-    pub dispatch: Option<Dispatch>,
-    receipt: Option<oneshot::Sender<Result<Sequence, Error>>>,
-    /// Those who came for the same op later.
-    followers: Vec<oneshot::Sender<Result<Sequence, Error>>>,
-    sequence: Sequence,
-}
-
-impl Delivery {
-    /// A dispatch that does not come from the buffer (a notification).
-    pub fn of(dispatch: Dispatch) -> Self {
-        Self { dispatch: Some(dispatch), receipt: None, followers: Vec::new(), sequence: 0 }
-    }
-
-    fn new(dispatch: Option<Dispatch>, sequence: Sequence) -> (Self, Receipt) {
-        let (promise, receipt) = oneshot::channel();
-        let (receipt_of, followers) = (Some(promise), Vec::new());
-        (Self { dispatch, receipt: receipt_of, followers, sequence }, Receipt(receipt))
-    }
-
-    #[cfg(test)]
-    fn for_tests(sequence: Sequence) -> Self {
-        Self::new(None, sequence).0
-    }
-
-    /// One more receipt for the same op.
-    fn follow(&mut self) -> Receipt {
-        let (promise, receipt) = oneshot::channel();
-        self.followers.push(promise);
-        Receipt(receipt)
-    }
-
-    /// The event is with the sockets: resolves the receipts.
-    pub fn done(self) {
-        for receipt in self.receipt.into_iter().chain(self.followers) {
-            // Who accepted the op may have stopped waiting: its connection has ended.
-            let _ = receipt.send(Ok(self.sequence));
-        }
-    }
-
-    /// The op was not made durable.
-    fn refuse(self) {
-        for receipt in self.receipt.into_iter().chain(self.followers) {
-            let _ = receipt.send(Err(Error::Unavailable(None)));
-        }
-    }
-}
-
-/// The promise of an accepted op.
-#[derive(Debug)]
-#[must_use = "an op is durable only once its receipt resolves"]
-pub struct Receipt(oneshot::Receiver<Result<Sequence, Error>>);
-
-impl Receipt {
-    /// Waits until the op is durable and its event was handed to the sockets; its number. An
-    /// error is [`Error::Unavailable`]: the op may or may not have been taken.
-    pub async fn durable(self) -> Result<Sequence, Error> {
-        self.0.await.unwrap_or(Err(Error::Unavailable(None)))
-    }
-}
 
 /// Where a buffer keeps what must outlive the process.
 #[derive(Debug, Clone)]
@@ -163,125 +101,12 @@ impl Folders {
     }
 }
 
-/// How the journal's disk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disk {
-    /// Ops are accepted.
-    Works,
-    /// There is no room: ops are refused until there is.
-    Full,
-    /// It has failed: ops are refused until the process starts anew.
-    Failed,
-}
-
-impl Disk {
-    /// Its name in figures.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Works => "ok",
-            Self::Full => "full",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn after(error: &AppendError) -> Self {
-        match error {
-            AppendError::Full(_) => Self::Full,
-            AppendError::Failed(_) => Self::Failed,
-        }
-    }
-}
-
 /// A handle to the write buffer; cheap to clone.
 #[derive(Clone)]
 pub struct Buffer {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     floor: Timestamp,
-}
-
-/// What the handle, the committer and the flusher share.
-struct Shared {
-    state: Mutex<State>,
-    /// Wakes the committer: there is something to commit, or nothing will come any more.
-    accepted: Condvar,
-    /// Wakes the flusher: there is something to store.
-    committed: Notify,
-    /// The newest op that was handed to the fan-out.
-    delivered: watch::Sender<Sequence>,
-    /// The newest op that is stored, with all before it.
-    flushed: watch::Sender<Sequence>,
-    /// Tells the flusher to store what it can, and end.
-    closing: CancellationToken,
-    /// Tells the flusher to end now.
-    abandoned: CancellationToken,
-    /// The flusher has ended.
-    ended: CancellationToken,
-    /// The committer has ended, and with it the journal.
-    closed: CancellationToken,
-    mode: SyncMode,
-    metrics: Metrics,
-}
-
-struct State {
-    ring: Ring,
-    overlay: Overlay,
-    recent: Recent,
-    /// The oldest op that is flushed and waits for its message nevertheless.
-    deferred: Option<Sequence>,
-    disk: Disk,
-    last_flush: Option<Timestamp>,
-    refusing: bool,
-    /// The committer ends once it has committed what is there.
-    stopping: bool,
-}
-
-impl State {
-    /// Up to where a start after a crash need not go back.
-    fn storable(&self) -> Sequence {
-        let flushed = self.ring.flushed();
-        self.deferred.map_or(flushed, |deferred| flushed.min(deferred - 1))
-    }
-}
-
-impl Shared {
-    fn new(config: &Config, checkpoint: Sequence, recovered: &Recovered) -> Self {
-        let ring = Ring::new(config.buffer_capacity, config.buffer_bytes);
-        let (mut overlay, mut recent) = (Overlay::default(), Recent::default());
-        for (sequence, op) in (checkpoint + 1..).zip(&recovered.ops) {
-            overlay.insert(sequence, op);
-        }
-        recovered.stored.iter().for_each(|message| recent.remember(message));
-        let committed = checkpoint + recovered.ops.len() as Sequence;
-        Self {
-            state: Mutex::new(State {
-                ring: ring.recovered(checkpoint, &recovered.ops, Instant::now()),
-                overlay,
-                recent,
-                deferred: None,
-                disk: Disk::Works,
-                last_flush: None,
-                refusing: false,
-                stopping: false,
-            }),
-            accepted: Condvar::new(),
-            committed: Notify::new(),
-            delivered: watch::Sender::new(committed),
-            flushed: watch::Sender::new(checkpoint),
-            closing: CancellationToken::new(),
-            abandoned: CancellationToken::new(),
-            ended: CancellationToken::new(),
-            closed: CancellationToken::new(),
-            mode: config.journal_sync,
-            metrics: Metrics::new(config.journal_sync),
-        }
-    }
-
-    /// A panic under the lock is a broken invariant, and the part in which it happens stops the
-    /// server. The lock stays usable meanwhile: stopping needs it.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Buffer {
@@ -303,7 +128,7 @@ impl Buffer {
         let Folders { journal, dead_letters } = folders;
         let fs = RealFs::open(&journal).map_err(|error| journal::OpenError::of(error, &journal))?;
         let opened = Journal::open(Arc::new(fs), Limits::default(), config.journal_sync)?;
-        say_what_was_found(&opened.0, &opened.1, &journal);
+        start::say_what_was_found(&opened.0, &opened.1, &journal);
         let start = Start { config, store, clock, deliveries, dead_letters, tasks, registry };
         Ok(start.on(opened)?)
     }
@@ -412,6 +237,13 @@ impl Buffer {
         self.shared.stats()
     }
 
+    /// How many ops a start would find in the journal if this process ended now: those that are not
+    /// stored, and all behind a change that waits for its message.
+    pub fn unsettled(&self) -> u64 {
+        let state = self.shared.lock();
+        state.ring.accepted() - state.storable()
+    }
+
     /// From now on `accept` answers `Unavailable`.
     pub fn refuse(&self) {
         self.shared.lock().refusing = true;
@@ -446,38 +278,6 @@ impl Buffer {
     }
 }
 
-/// What a buffer is started with.
-struct Start<'a> {
-    config: &'a Config,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    deliveries: mpsc::Sender<Delivery>,
-    dead_letters: PathBuf,
-    tasks: &'a Tasks,
-    registry: &'a mut Registry,
-}
-
-impl Start<'_> {
-    /// Starts on a journal, with what was in it.
-    fn on(self, (journal, recovered): (Journal, Recovered)) -> std::io::Result<Buffer> {
-        let Self { config, store, clock, deliveries, dead_letters, tasks, registry } = self;
-        let floor = recovered.floor.unwrap_or(Timestamp(0));
-        let checkpoint = journal.checkpoint().sequence;
-        let shared = Arc::new(Shared::new(config, checkpoint, &recovered));
-        shared.metrics.register(registry);
-        registry.register_collector(Box::new(Depth(Arc::clone(&shared))));
-        let flusher =
-            Flusher::new(config, Arc::clone(&shared), Arc::clone(&store), clock, dead_letters);
-        committer::start(
-            Committer::new(Arc::clone(&shared), journal, floor),
-            deliveries,
-            tasks.clone(),
-        )?;
-        tasks.spawn_worker("flusher", flusher.run());
-        Ok(Buffer { shared, store, floor })
-    }
-}
-
 /// An op as the journal writes it.
 fn entry(op: &Op) -> Result<Entry, Error> {
     let body = codec::encode(op)
@@ -486,17 +286,4 @@ fn entry(op: &Op) -> Result<Entry, Error> {
         return Err(Error::TooLarge("this is too large to be stored".into()));
     }
     Ok(Entry { kind: codec::Kind::of(op).code(), body })
-}
-
-fn say_what_was_found(journal: &Journal, recovered: &Recovered, folder: &Path) {
-    let (mode, unstored) = (journal.mode(), recovered.ops.len());
-    if let Some((file, reason)) = &recovered.torn {
-        tracing::warn!(
-            ?folder,
-            file,
-            reason,
-            "the journal's last record was cut short by a crash; it was never acknowledged, and is              kept in this file"
-        );
-    }
-    tracing::info!(?folder, journal_sync = %mode, unstored, "the journal is open");
 }

@@ -37,6 +37,12 @@ pub(super) fn named(words: &str, client_id: &str) -> Op {
     Op::Send(Arc::new(Message { client_id, ..sent(&text(words)).clone() }))
 }
 
+/// A direct message to bob.
+pub(super) fn named_by(from: &str, words: &str, client_id: &str, timestamp: Timestamp) -> Op {
+    let named = named(words, client_id);
+    Op::Send(Arc::new(Message { from: user(from), timestamp, ..sent(&named).clone() }))
+}
+
 /// A message from alice to a group.
 pub(super) fn group_text(group: GroupId, text: &str) -> Op {
     send(Target::Group(group), text)
@@ -121,7 +127,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
 pub(super) struct Model {
     pub(super) messages: BTreeMap<MessageId, Message>,
     /// Deleted messages, which no insert brings back.
-    tombstones: BTreeSet<MessageId>,
+    pub(super) tombstones: BTreeSet<MessageId>,
     cursors: HashMap<(UserId, GroupId), Position>,
 }
 

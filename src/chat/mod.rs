@@ -28,6 +28,7 @@ use crate::model::{
 };
 use crate::store::Store;
 
+use dedup::Looks;
 use gate::Gate;
 use locks::Locks;
 
@@ -60,6 +61,7 @@ pub struct Chat {
     locks: Locks,
     /// So do sends of one user under one client id.
     sends: Locks,
+    looks: Looks,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -102,8 +104,8 @@ impl Chat {
         deliveries: mpsc::Sender<Delivery>,
     ) -> Self {
         let gate = Gate::new(buffer.floor());
-        let (locks, sends) = (Locks::default(), Locks::default());
-        Self { config, store, buffer, media, clock, deliveries, gate, locks, sends }
+        let (locks, sends, looks) = (Locks::default(), Locks::default(), Looks::default());
+        Self { config, store, buffer, media, clock, deliveries, gate, locks, sends, looks }
     }
 
     fn now(&self) -> Timestamp {

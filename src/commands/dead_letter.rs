@@ -64,7 +64,12 @@ pub async fn run(
                 return Ok(Outcome::Done);
             }
             let store = store::open(&config.mongo, &config.server.data_dir).await?;
-            writeln!(out, "trying {} on {}", counted(files.len(), "letter"), store.describe())?;
+            writeln!(
+                out,
+                "trying {} on {}",
+                counted(files.len() as u64, "letter"),
+                store.describe()
+            )?;
             let outcome = retry(&files, &*store, &SystemClock, out).await;
             store.close().await;
             outcome

@@ -4,6 +4,8 @@
 //! [`run`]; settings reach it as they reach the server.
 
 pub mod dead_letter;
+mod drain;
+pub mod journal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,6 +18,9 @@ pub enum Command {
     /// Look at the writes that the store refused, or try them again
     #[command(subcommand, after_help = dead_letter::AFTER_HELP)]
     DeadLetter(dead_letter::Command),
+    /// Look at a journal, mend one, or store what a dead server has left in its own
+    #[command(subcommand, after_help = journal::AFTER_HELP)]
+    Journal(journal::Command),
 }
 
 /// How a command ended that could do its work.
@@ -45,6 +50,7 @@ pub fn run(command: &Command, config: &Config, out: &mut dyn Write) -> anyhow::R
     runtime.block_on(async {
         match command {
             Command::DeadLetter(command) => dead_letter::run(command, config, out).await,
+            Command::Journal(command) => journal::run(command, config, out).await,
         }
     })
 }
@@ -60,7 +66,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// `1 letter`, `2 letters`.
-fn counted(count: usize, noun: &str) -> String {
+fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

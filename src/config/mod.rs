@@ -64,6 +64,7 @@ Examples:
   banter --host 0.0.0.0 --auth-mode open  serve everybody who can reach this machine
   BANTER_ENV=production banter            read config/production.toml too
   banter dead-letter list                 show the writes that the store refused
+  banter journal inspect                  show what is not stored yet, and whether it is whole
 
 Flags may stand before and after a command.";
 

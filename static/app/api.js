@@ -1,7 +1,9 @@
 // The server's HTTP routes, and its socket with promises for acknowledgements.
 /* global io */
 
-const ACK_TIMEOUT_MS = 20_000;
+// What is not acknowledged in time, or was under way when the connection broke, is sent again.
+const ACK_TIMEOUT_MS = 10_000;
+const RETRIES = 12;
 
 // The text of an error answer: `{detail: "..."}` or `{detail: [{loc, msg}]}`.
 function reason(body, status) {
@@ -38,15 +40,22 @@ export function upload(file) {
   return request("POST", "/upload/", { body });
 }
 
+// A name for a message: sent again under it, it is the same message. (`crypto.randomUUID` is missing
+// on pages that came over plain HTTP.)
+export function clientId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 // Connects as a user. `on` maps the names of events to what handles them.
 export function connect(user, on) {
-  const socket = io({ auth: { user_id: user } });
+  const socket = io({ auth: { user_id: user }, retries: RETRIES, ackTimeout: ACK_TIMEOUT_MS });
   for (const [event, handle] of Object.entries(on)) socket.on(event, handle);
   return {
     close: () => socket.close(),
     // Sends an event; resolves with its acknowledgement, rejects when it is refused.
     async ask(event, payload) {
-      const ack = await socket.timeout(ACK_TIMEOUT_MS).emitWithAck(event, payload);
+      const ack = await socket.emitWithAck(event, payload);
       if (!ack.ok) throw new Error(ack.error.message);
       return ack;
     },

@@ -235,7 +235,7 @@ async function attach(file) {
 async function send() {
   const text = find("text").value;
   if (!open || !connected || (!text.trim() && !attached)) return;
-  const message = { to: open.id, type: open.type, content: text };
+  const message = { to: open.id, type: open.type, content: text, client_id: api.clientId() };
   if (attached) {
     const { saved, name } = attached;
     message.content_type = saved.content_type;

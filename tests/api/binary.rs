@@ -42,7 +42,11 @@ pub(crate) fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
 
 impl Banter {
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), settings).await
+    }
+
+    /// Starts in a folder that another one may have left behind.
+    pub(crate) async fn start_in(folder: TempDir, settings: &[(&str, &str)]) -> Self {
         let mut child = command(&folder, settings).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let addr = Self::line_with(&mut log, "listening on http://").await;
@@ -61,6 +65,21 @@ impl Banter {
             panic!("the program ended without saying {text:?}");
         };
         tokio::time::timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("no {text:?}"))
+    }
+
+    /// Ends at once, as in a crash (SIGKILL); what it leaves behind.
+    pub(crate) async fn kill(mut self) -> TempDir {
+        self.child.kill().await.expect("it runs");
+        self.folder
+    }
+
+    /// Stops it in an orderly way; what it leaves behind.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.terminate().await;
+        // Nobody reads the log meanwhile, and it must not fill the pipe.
+        while let Ok(Some(_)) = self.log.next_line().await {}
+        self.ends_well().await;
+        self.folder
     }
 
     async fn terminate(&self) {

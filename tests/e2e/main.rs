@@ -5,11 +5,17 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod crash;
+mod full_disk;
+mod load;
 #[path = "../support/mongod.rs"]
 mod mongod;
 mod outage;
 mod server;
+mod stored;
 mod suite;
+mod trial;
+mod verdict;
 
 use server::{Server, Store};
 use suite::Suite;

@@ -9,11 +9,15 @@ use std::io;
 
 use super::super::Sequence;
 use super::fs::{DiskFile, Fs};
+use super::record::MAX_SEQUENCE;
 use crate::model::Timestamp;
 
 pub(super) const FILE_NAME: &str = "checkpoint";
 pub(super) const FILE_BYTES: u64 = 2 * SLOT_BYTES;
 const TEMPORARY: &str = "checkpoint.tmp";
+
+/// What is wrong with a file from which nothing can be read.
+pub(super) const NOT_WHOLE: &str = "neither of its two values is whole";
 const SLOT_BYTES: u64 = 4_096;
 const MAGIC: &[u8; 8] = b"BANTERC1";
 const VALUE_BYTES: usize = 32;
@@ -59,7 +63,13 @@ impl CheckpointFile {
     pub(super) fn open(fs: &dyn Fs, bytes: &[u8]) -> io::Result<Option<Self>> {
         let Some((slot, generation, value)) = newest(bytes) else { return Ok(None) };
         let mut file = fs.open(FILE_NAME)?;
-        // What was read may have been in the system's memory alone.
+        // What was read may be in the system's memory alone, and after a sync that failed the system
+        // would not bring it to the disk by itself any more.
+        file.write_at(&encode(value, generation), slot * SLOT_BYTES)?;
+        file.sync()?;
+        // The other slot may hold parts of a value that a crash has torn. With parts of the next one
+        // they could make a whole.
+        file.write_at(&[0; SLOT_BYTES as usize], (1 - slot) * SLOT_BYTES)?;
         file.sync()?;
         Ok(Some(Self { file, value, generation, durable: slot, is_synced: true }))
     }
@@ -90,8 +100,7 @@ impl CheckpointFile {
 }
 
 /// The value of the newest whole slot of a file.
-#[cfg(test)]
-fn read(bytes: &[u8]) -> Option<Checkpoint> {
+pub(super) fn read(bytes: &[u8]) -> Option<Checkpoint> {
     newest(bytes).map(|(_, _, value)| value)
 }
 
@@ -122,7 +131,7 @@ fn decode(slot: &[u8]) -> Option<(u64, Checkpoint)> {
         return None;
     }
     let number = |at: usize| Some(u64::from_le_bytes(*fields.get(at..)?.first_chunk()?));
-    let (generation, sequence) = (number(0)?, number(8)?);
+    let (generation, sequence) = (number(0)?, number(8).filter(|n| *n <= MAX_SEQUENCE)?);
     let floor = Timestamp(number(16)?.cast_signed());
     Some((generation, Checkpoint { sequence, floor }))
 }

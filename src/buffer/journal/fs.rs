@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// One folder of files.
 pub(in crate::buffer) trait Fs: Send + Sync + 'static {
@@ -17,7 +19,8 @@ pub(in crate::buffer) trait Fs: Send + Sync + 'static {
     /// A whole file of at most `limit` bytes; a longer one is an error, and is not read.
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>>;
 
-    /// A new, empty file; one of that name is replaced.
+    /// A new, empty file. One of that name loses the name, and is not written to: after a crash it may
+    /// have another one as well.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
     /// A file that is there, to be changed.
@@ -31,6 +34,10 @@ pub(in crate::buffer) trait Fs: Send + Sync + 'static {
 
     /// Waits until the names of all files are on the disk.
     fn sync_dir(&self) -> io::Result<()>;
+
+    /// Moves a file into a folder inside this one, which is made where it is not there, under a name
+    /// that nothing there has. Durable when it returns; at any time the file has one of the two names.
+    fn set_aside(&self, name: &str, folder: &str, to: &str) -> io::Result<()>;
 }
 
 /// A file that is open for writing.
@@ -51,11 +58,12 @@ pub(in crate::buffer) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// A folder of the machine, held by this process alone for as long as this value lives.
+/// A folder of the machine.
 #[derive(Debug)]
 pub(in crate::buffer) struct RealFs {
     folder: PathBuf,
-    _lock: File,
+    /// Held for as long as this value lives.
+    _lock: Option<File>,
 }
 
 /// Why a folder can't be used.
@@ -71,8 +79,14 @@ pub(in crate::buffer) enum OpenError {
 
 const LOCK_FILE: &str = "lock";
 
+/// A lock is tried for this long in all: [`RealFs::is_locked`] takes it for an instant, and a process
+/// that was killed lets go of it a little later than its successor may start.
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 impl RealFs {
-    /// Makes the folder where it is not there, and locks it.
+    /// Makes the folder where it is not there, and locks it: it is this process's alone for as long as
+    /// the value lives.
     pub(in crate::buffer) fn open(folder: &Path) -> Result<Self, OpenError> {
         fs::create_dir_all(folder)?;
         let lock = OpenOptions::new()
@@ -80,10 +94,32 @@ impl RealFs {
             .truncate(false)
             .write(true)
             .open(folder.join(LOCK_FILE))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+        for _ in 0..LOCK_ATTEMPTS {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { folder: folder.to_owned(), _lock: Some(lock) }),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+        Err(OpenError::Locked)
+    }
+
+    /// A folder that is only looked at, whoever has it: for [`ReadOnly`](super::views::ReadOnly).
+    pub(super) fn unlocked(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), _lock: None }
+    }
+
+    /// Whether somebody holds a folder. Nothing is changed; where nobody does, the lock is shared for
+    /// an instant.
+    pub(super) fn is_locked(folder: &Path) -> io::Result<bool> {
+        let lock = match File::open(folder.join(LOCK_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            lock => lock?,
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
@@ -124,7 +160,10 @@ impl Fs for RealFs {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(File::create(self.file(name))?))
+        match self.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(Box::new(File::create_new(self.file(name))?)),
+        }
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
@@ -141,6 +180,20 @@ impl Fs for RealFs {
 
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
+    }
+
+    fn set_aside(&self, name: &str, folder: &str, to: &str) -> io::Result<()> {
+        let folder = self.file(folder);
+        fs::create_dir_all(&folder)?;
+        self.sync_dir()?;
+        let to = folder.join(to);
+        if to.try_exists()? {
+            let text = format!("{} is there already", to.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        fs::rename(self.file(name), to)?;
+        File::open(&folder)?.sync_all()?;
+        self.sync_dir()
     }
 }
 
@@ -167,8 +220,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = RealFs::open(folder.path()).unwrap();
         assert!(matches!(RealFs::open(folder.path()), Err(OpenError::Locked)));
+        assert!(RealFs::is_locked(folder.path()).unwrap());
         drop(held);
+        assert!(!RealFs::is_locked(folder.path()).unwrap());
         RealFs::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn looking_at_a_folder_makes_no_file_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!RealFs::is_locked(folder.path()).unwrap());
+        assert!(RealFs::unlocked(folder.path()).list().unwrap().is_empty());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_set_aside_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let fs = RealFs::open(folder.path()).unwrap();
+        for name in ["a", "b"] {
+            fs.create(name).unwrap().write_at(name.as_bytes(), 0).unwrap();
+        }
+        fs.set_aside("a", "aside", "x").unwrap();
+        let refused = fs.set_aside("b", "aside", "x").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs.read("aside/x", 9).unwrap(), b"a");
+        assert_eq!((fs.read("b", 9).unwrap(), fs.read("a", 9).is_err()), (b"b".to_vec(), true));
     }
 
     #[test]
@@ -181,6 +258,19 @@ mod tests {
         // Sparse: a terabyte that nobody has.
         file.set_len(1 << 40).unwrap();
         assert_eq!(fs.read("a", 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_new_file_leaves_an_old_one_of_its_name_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let fs = RealFs::open(folder.path()).unwrap();
+        fs.create("a").unwrap().write_at(b"1", 0).unwrap();
+        std::fs::hard_link(folder.path().join("a"), folder.path().join("b")).unwrap();
+        fs.create("a").unwrap().write_at(b"2", 0).unwrap();
+        assert_eq!(
+            (fs.read("a", 9).unwrap(), fs.read("b", 9).unwrap()),
+            (b"2".into(), b"1".into())
+        );
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! A full disk refuses records and damages none; the checkpoint can be moved all the same.
 //!
 //! **On disk.** A folder with segments (`segment.rs`) of records (`record.rs`), the `checkpoint`
-//! (`checkpoint.rs`), a `lock`, and what was cut off after crashes (`torn-...`). The number of a
-//! segment's first record is its name, and each segment goes on where the one before it ends.
+//! (`checkpoint.rs`), a `lock`, what was cut off after crashes (`torn-...`), and folders with what was
+//! there before a repair (`damaged-...`, `repair.rs`). The number of a segment's first record is its
+//! name, and each segment goes on where the one before it ends.
 //!
 //! ```text
 //! 00000000000000000001.segment   [header][1][2][3] ... [41][seal 42]
@@ -28,13 +29,17 @@
 
 mod checkpoint;
 mod fs;
+mod inspect;
 mod record;
 mod recovery;
+mod repair;
+mod salvage;
 mod segment;
 #[cfg(test)]
 pub(super) mod sim;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -50,8 +55,10 @@ use super::Sequence;
 pub(super) use checkpoint::Checkpoint;
 use checkpoint::CheckpointFile;
 pub(super) use fs::{Fs, RealFs};
+pub use inspect::{CheckpointReport, Inspection, Part, RecordReport, SegmentReport, SegmentState};
 pub(super) use record::{MAX_BODY_BYTES, Record};
 pub(super) use recovery::{Recovered, time_of};
+pub use repair::{Repair, RepairError, Repaired, repair};
 use segment::Active;
 pub(super) use segment::Limits;
 
@@ -123,6 +130,12 @@ pub(super) enum OpenError {
          may be in there: restore the file, or go on without it with `banter journal repair`"
     )]
     Missing { folder: PathBuf, first: Sequence, last: Sequence },
+    /// Somebody has begun to mend it.
+    #[error(
+        "a repair of the journal in {folder:?} was interrupted: run `banter journal repair` again, \
+         which completes it and loses nothing"
+    )]
+    HalfRepaired { folder: PathBuf },
 }
 
 /// Why records were not written.

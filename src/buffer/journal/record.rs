@@ -24,6 +24,10 @@ pub(in crate::buffer) const HEADER_BYTES: usize = 24;
 /// The largest body. A MongoDB document, and one statement that updates it, may have 16 MiB.
 pub(in crate::buffer) const MAX_BODY_BYTES: usize = 15 << 20;
 
+/// No number comes near this one: a file that says otherwise is not ours, and sums with the numbers
+/// that are stay far from their limit.
+pub(super) const MAX_SEQUENCE: Sequence = 1 << 62;
+
 const SYNCED_BEFORE: u8 = 1;
 
 /// A record as it stands in a segment.
@@ -103,6 +107,9 @@ fn parse(salt: u64, bytes: &[u8]) -> Result<Record<'_>, &'static str> {
         return Err("the checksum of a record's body is wrong");
     }
     let sequence = u64::from(u32_at(header, 12)) << 32 | u64::from(u32_at(header, 8));
+    if sequence > MAX_SEQUENCE {
+        return Err("a record's number is none of a journal");
+    }
     Ok(Record { sequence, kind, synced_before: flags == SYNCED_BEFORE, body })
 }
 

@@ -8,7 +8,7 @@ use super::checkpoint::{self, Checkpoint, CheckpointFile};
 use super::fs::{self, Fs};
 use super::record::Record;
 use super::segment::{self, Active, Scan, Tail};
-use super::{Journal, Limits, OpenError, Sealed, SyncMode};
+use super::{Journal, Limits, OpenError, Sealed, SyncMode, repair};
 use crate::buffer::Sequence;
 use crate::buffer::codec::{self, Kind};
 use crate::model::{Message, Op, Timestamp};
@@ -34,6 +34,7 @@ impl Journal {
         mode: SyncMode,
     ) -> Result<(Self, Recovered), OpenError> {
         let recovery = Recovery { fs: &*fs, limits: &limits };
+        recovery.expect_no_repair()?;
         let firsts = recovery.segments()?;
         let (checkpoint, sealed, active, recovered) = match firsts.split_last() {
             None => recovery.begin()?,
@@ -73,14 +74,7 @@ struct Read {
 impl Read {
     /// Takes a record's op; why it is none otherwise.
     fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
-        let kind = Kind::from_code(record.kind).ok_or_else(|| {
-            format!(
-                "record {} is of kind {}, which only a newer version knows",
-                record.sequence, record.kind
-            )
-        })?;
-        let op = codec::decode(kind, record.body)
-            .map_err(|error| format!("record {}: {error}", record.sequence))?;
+        let op = op_of(record)?;
         self.recovered.floor = self.recovered.floor.max(time_of(&op));
         match op {
             op if record.sequence > self.after => self.recovered.ops.push(Arc::new(op)),
@@ -89,6 +83,15 @@ impl Read {
         }
         Ok(())
     }
+}
+
+/// A record's op; why it is none otherwise.
+pub(super) fn op_of(record: &Record<'_>) -> Result<Op, String> {
+    let Record { sequence, kind, .. } = *record;
+    let known = Kind::from_code(kind).ok_or_else(|| {
+        format!("record {sequence} is of kind {kind}, which only a newer version knows")
+    })?;
+    codec::decode(known, record.body).map_err(|error| format!("record {sequence}: {error}"))
 }
 
 /// The time of a new message.
@@ -100,12 +103,19 @@ pub(in crate::buffer) fn time_of(op: &Op) -> Option<Timestamp> {
 }
 
 impl Recovery<'_> {
+    /// Between the old journal and the mended one, a folder holds parts of both.
+    fn expect_no_repair(&self) -> Result<(), OpenError> {
+        let names = self.fs.list().map_err(self.io("list its files"))?;
+        if repair::is_under_way(&names) {
+            return Err(OpenError::HalfRepaired { folder: self.folder() });
+        }
+        Ok(())
+    }
+
     /// The numbers with which segments begin, in order.
     fn segments(&self) -> Result<Vec<Sequence>, OpenError> {
         let names = self.fs.list().map_err(self.io("list its files"))?;
-        let mut firsts: Vec<_> = names.iter().filter_map(|name| segment::first_of(name)).collect();
-        firsts.sort_unstable();
-        Ok(firsts)
+        Ok(segment::firsts_of(&names))
     }
 
     /// A journal in a folder without segments. The first segment is made before the checkpoint, so
@@ -122,6 +132,8 @@ impl Recovery<'_> {
     }
 
     fn go_on(&self, earlier: &[Sequence], newest: Sequence) -> Result<Opened, OpenError> {
+        // The names that were read may be in the system's memory alone, as contents may.
+        self.fs.sync_dir().map_err(self.io("sync its folder"))?;
         let oldest = earlier.first().copied().unwrap_or(newest);
         let checkpoint = self.open_checkpoint(oldest)?;
         let value = checkpoint.value();
@@ -164,7 +176,7 @@ impl Recovery<'_> {
             }
             Tail::Torn(reason) => Err(damaged(reason)),
             _ if scan.last + 1 < next => Err(self.missing(scan.last + 1, next - 1)),
-            _ => Err(damaged("its last records are also in the segment that follows")),
+            _ => Err(damaged(segment::OVERLAPS)),
         }
     }
 
@@ -245,7 +257,7 @@ impl Recovery<'_> {
         let bytes = self.fs.read(checkpoint::FILE_NAME, checkpoint::FILE_BYTES);
         let bytes = bytes.map_err(self.io("read its checkpoint"))?;
         let file = CheckpointFile::open(self.fs, &bytes).map_err(self.io("open its checkpoint"))?;
-        let reason = "neither of its two values is whole".to_owned();
+        let reason = checkpoint::NOT_WHOLE.to_owned();
         file.ok_or_else(|| self.damaged(checkpoint::FILE_NAME, 0, reason))
     }
 

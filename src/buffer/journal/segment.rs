@@ -20,6 +20,9 @@ const TEMPORARY: &str = "segment.tmp";
 /// What is written ahead, a piece at a time: a fresh mebibyte of zeros costs more than writing it.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
+/// What is wrong with a segment that reaches into the one behind it.
+pub(super) const OVERLAPS: &str = "its last records are also in the segment that follows";
+
 /// The kind of the record that ends a segment; its number is the first of the next segment.
 pub(super) const SEAL: u8 = 255;
 
@@ -59,7 +62,16 @@ pub(super) fn name(first: Sequence) -> String {
 /// The number that a file's name gives, where it is a segment's.
 pub(super) fn first_of(name: &str) -> Option<Sequence> {
     let number = name.strip_suffix(SUFFIX)?;
-    number.parse().ok().filter(|first| self::name(*first) == name)
+    let is_ours =
+        |first: &Sequence| (1..=record::MAX_SEQUENCE).contains(first) && self::name(*first) == name;
+    number.parse().ok().filter(is_ours)
+}
+
+/// The numbers with which the segments among these files begin, in order.
+pub(super) fn firsts_of(names: &[String]) -> Vec<Sequence> {
+    let mut firsts: Vec<_> = names.iter().filter_map(|name| first_of(name)).collect();
+    firsts.sort_unstable();
+    firsts
 }
 
 /// The bytes before the first record.
@@ -151,6 +163,20 @@ pub(super) fn records_behind(
         at = start + record.len();
         Some((start, record))
     })
+}
+
+/// All whole records of a segment, also those behind damage, and its seal; with their places.
+///
+/// # Errors
+/// What is wrong with its header. Without the salt in there, nothing tells a record from a text that
+/// looks like one.
+pub(super) fn whole_records(
+    bytes: &[u8],
+    first: Sequence,
+) -> Result<impl Iterator<Item = (usize, Record<'_>)>, &'static str> {
+    let salt = salt(bytes, first)?;
+    let records = records_behind(salt, &bytes[HEADER_BYTES..], 1);
+    Ok(records.map(|(at, record)| (HEADER_BYTES + at, record)))
 }
 
 /// The segment that is written to.

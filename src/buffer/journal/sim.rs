@@ -7,7 +7,8 @@
 //!   again: readers see the data until the crash, and the next sync succeeds.
 //! - The disk may be full.
 //!
-//! It does not change what was synced, and does not mix up files.
+//! It does not change what was synced, and does not mix up files. A file that was renamed has one of
+//! its two names after a crash, or both: that much every file system with a journal promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -89,6 +90,11 @@ impl SimFs {
         state.fault = Some((state.calls + n, fault));
     }
 
+    /// No call goes wrong any more.
+    pub(in crate::buffer) fn mend_disk(&self) {
+        self.state().fault = None;
+    }
+
     /// How many bytes fit on the disk.
     pub(in crate::buffer) fn set_capacity(&self, bytes: usize) {
         self.state().capacity = bytes;
@@ -115,6 +121,12 @@ impl SimFs {
             let survivor = if state.random.random() { seen } else { durable };
             if let Some(file) = survivor {
                 after.insert(name, file);
+            }
+        }
+        for (name, file) in &state.durable_names {
+            let was_renamed = names.values().any(|seen| seen == file);
+            if was_renamed && !after.values().any(|kept| kept == file) {
+                after.insert(name.clone(), *file);
             }
         }
         for file in state.files.values_mut() {
@@ -223,7 +235,9 @@ impl Fs for SimFs {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.call()?.names.keys().cloned().collect())
+        let state = self.call()?;
+        // What was set aside is in a folder of its own.
+        Ok(state.names.keys().filter(|name| !name.contains('/')).cloned().collect())
     }
 
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
@@ -238,20 +252,10 @@ impl Fs for SimFs {
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.call()?;
-        let id = match state.names.get(name) {
-            Some(id) => {
-                let id = *id;
-                state.files.get_mut(&id).expect("a name has a file").set_len(0);
-                id
-            }
-            None => {
-                let id = state.next_file;
-                state.next_file += 1;
-                state.files.insert(id, SimFile::default());
-                state.names.insert(name.to_owned(), id);
-                id
-            }
-        };
+        let id = state.next_file;
+        state.next_file += 1;
+        state.files.insert(id, SimFile::default());
+        state.names.insert(name.to_owned(), id);
         Ok(Box::new(OpenFile { disk: self.clone(), id }))
     }
 
@@ -275,6 +279,23 @@ impl Fs for SimFs {
         let mut state = self.call()?;
         state.durable_names = state.names.clone();
         Ok(())
+    }
+
+    fn set_aside(&self, name: &str, folder: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let fails = state.begin_call()?;
+        if fails && state.random.random() {
+            return Err(failure());
+        }
+        let to = format!("{folder}/{to}");
+        if state.names.contains_key(&to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let id = state.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.clone(), id);
+        state.durable_names.remove(name);
+        state.durable_names.insert(to, id);
+        if fails { Err(failure()) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! The journal on a simulated disk, with segments so short that each boundary is met.
 
+mod inspecting;
+mod repairing;
+
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
@@ -267,6 +270,28 @@ fn what_is_read_after_a_failed_sync_is_on_the_disk_before_the_start_goes_on() {
 }
 
 #[test]
+fn a_segment_whose_name_may_not_be_on_the_disk_is_brought_there_before_the_start_goes_on() {
+    for n in 0..12 {
+        for seed in 0..50 {
+            let fs = SimFs::new(seed);
+            let (mut journal, _) = open(&fs);
+            journal.append(&entries(1..=8)).unwrap();
+            // One of the calls that begin the next segment.
+            fs.break_call(n, Fault::Fails);
+            let _ = journal.append(&entries([9]));
+            drop(journal);
+            fs.mend_disk();
+            // The process starts anew without a reboot.
+            let (mut journal, read) = open(&fs);
+            journal.append(&entries([10])).unwrap();
+            drop(journal);
+            fs.reboot();
+            assert_eq!(open(&fs).1, [read, vec![10]].concat(), "call {n}, seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_damages_nothing_and_takes_again_when_there_is_room() {
     for room in 0..300 {
         let fs = holding(1..=20);
@@ -377,5 +402,37 @@ fn whichever_call_fails_or_is_the_last_before_a_crash_nothing_acknowledged_is_lo
                 assert_eq!(open(&fs).0.last(), done.acknowledged);
             }
         }
+    }
+}
+
+#[test]
+fn in_other_modes_a_crash_takes_the_newest_and_the_journal_goes_on() {
+    for mode in [SyncMode::Interval, SyncMode::Os] {
+        let calls = {
+            let fs = SimFs::new(0);
+            run(&fs, mode, &mut Done::default()).unwrap();
+            fs.calls()
+        };
+        let mut lost = 0;
+        for n in 0..calls {
+            for seed in 0..20 {
+                let fs = SimFs::new(seed);
+                let mut done = Done::default();
+                fs.break_call(n, Fault::Crash);
+                let _ = run(&fs, mode, &mut done);
+                fs.reboot();
+                let (mut journal, read, _) = open_as(&fs, mode)
+                    .unwrap_or_else(|error| panic!("{mode} {n}, seed {seed}: {error}"));
+                let checkpoint = journal.checkpoint().sequence;
+                assert!(checkpoint <= done.stored && journal.last() <= done.attempted);
+                assert_eq!(read, (checkpoint + 1..=journal.last()).collect::<Vec<_>>());
+                lost += done.acknowledged.saturating_sub(journal.last());
+                let next = journal.last() + 1;
+                journal.append(&entries([next])).unwrap();
+                drop(journal);
+                assert_eq!(open_as(&fs, mode).unwrap().0.last(), next);
+            }
+        }
+        assert!(lost > 0, "{mode}: the disk has forgotten nothing, so this has tested nothing");
     }
 }

@@ -4,8 +4,11 @@
 //! paused, everything accepted is committed first: the committer is a real thread, which paused
 //! time does not wait for.
 
+mod disk;
+mod model;
 mod outage;
 mod reading;
+mod simulation;
 
 use std::sync::Arc;
 use std::time::Duration;

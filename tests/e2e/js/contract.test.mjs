@@ -696,8 +696,12 @@ describe("health", () => {
       "total_messages", "successful_flushes", "failed_flushes", "retry_count", "circuit_breaker_trips",
       "current_buffer_size", "current_batch_size", "failure_count",
     ];
-    const ours = ["oldest_unflushed_ms", "buffer_bytes", "dead_letters"];
-    keys(stats, [...old, ...ours, "last_flush", "circuit_breaker_status", "write_concern"].join(" "));
+    const ours = [
+      "oldest_unflushed_ms", "buffer_bytes", "dead_letters", "journal_segments", "journal_bytes",
+    ];
+    const words = ["last_flush", "circuit_breaker_status", "write_concern", "journal_sync", "journal_disk"];
+    keys(stats, [...old, ...ours, ...words].join(" "));
+    assert.deepEqual([stats.journal_sync, stats.journal_disk], ["always", "ok"]);
     assert.equal(stats.write_concern, need("STORE") === "mongodb" ? "majority" : "disk");
     for (const name of [...old, ...ours]) assert.ok(Number.isInteger(stats[name]), name);
     assert.equal(stats.circuit_breaker_status, "closed");

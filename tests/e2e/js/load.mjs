@@ -1,6 +1,6 @@
 // Users who send without a pause, each message after the last one's acknowledgement, until stdin
-// ends. Prints a line of JSON each 250 ms, `{accepted, refused, received}` as counts, and at the end
-// one with the contents themselves.
+// ends. The last line has the contents themselves.
+import { answerQuestions, print } from "./questions.mjs";
 import { User, fresh } from "./support.mjs";
 
 const SENDERS = 4;
@@ -25,13 +25,14 @@ async function send(name) {
   }
 }
 
-const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-const counts = () => ({ accepted: accepted.length, refused: refused.length, received: received.length });
-const ticking = setInterval(() => print(counts()), 250);
-process.stdin.resume().on("end", () => (stopping = true));
-
-await Promise.all(Array.from({ length: SENDERS }, (_, n) => send(`sender${n}`)));
-clearInterval(ticking);
+const sending = Promise.all(Array.from({ length: SENDERS }, (_, n) => send(`sender${n}`)));
+await answerQuestions(() => ({
+  accepted: accepted.length,
+  refused: refused.length,
+  received: received.length,
+}));
+stopping = true;
+await sending;
 await reader.rest();
-print({ end: { accepted, refused, received: received.slice(0, -1) } });
+print({ accepted, refused, received: received.slice(0, -1) });
 User.closeAll();

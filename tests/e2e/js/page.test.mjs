@@ -123,6 +123,9 @@ test("what is unread is told, and what the server refuses is shown", async () =>
   await page.locator(".toast", { hasText: "unread" }).waitFor();
   await openDirect(page, alice.id);
   await message(page, "while you were away").waitFor();
+  await say(page, "back again");
+  const { client_id } = await alice.next("message", { content: "back again" });
+  assert.match(client_id, /^[0-9a-f]{32}$/);
 
   const bytes = Buffer.from("not a picture");
   await page.locator("#file").setInputFiles({ name: "x.png", mimeType: "image/png", buffer: bytes });

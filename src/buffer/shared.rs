@@ -1,0 +1,147 @@
+//! What the handle, the committer and the flusher share: one lock, and what wakes whom.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::journal::{AppendError, Recovered};
+use super::metrics::Metrics;
+use super::overlay::Overlay;
+use super::recent::Recent;
+use super::ring::Ring;
+use super::{Config, Sequence, SyncMode};
+use crate::model::{Op, Timestamp};
+
+/// How the journal's disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// Ops are accepted.
+    Works,
+    /// There is no room: ops are refused until there is.
+    Full,
+    /// It has failed: ops are refused until the process starts anew.
+    Failed,
+}
+
+impl Disk {
+    /// Its name in figures.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Works => "ok",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub(super) fn after(error: &AppendError) -> Self {
+        match error {
+            AppendError::Full(_) => Self::Full,
+            AppendError::Failed(_) => Self::Failed,
+        }
+    }
+}
+
+/// What the handle, the committer and the flusher share.
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    /// Wakes the committer: there is something to commit, or nothing will come any more.
+    pub(super) accepted: Condvar,
+    /// Wakes the flusher: there is something to store.
+    pub(super) committed: Notify,
+    /// The newest op that was handed to the fan-out.
+    pub(super) delivered: watch::Sender<Sequence>,
+    /// The newest op that is stored, with all before it.
+    pub(super) flushed: watch::Sender<Sequence>,
+    /// Tells the flusher to store what it can, and end.
+    pub(super) closing: CancellationToken,
+    /// Tells the flusher to end now.
+    pub(super) abandoned: CancellationToken,
+    /// The flusher has ended.
+    pub(super) ended: CancellationToken,
+    /// The committer has ended, and with it the journal.
+    pub(super) closed: CancellationToken,
+    pub(super) mode: SyncMode,
+    pub(super) metrics: Metrics,
+}
+
+pub(super) struct State {
+    pub(super) ring: Ring,
+    pub(super) overlay: Overlay,
+    pub(super) recent: Recent,
+    /// The oldest op that is flushed and waits for its message nevertheless.
+    pub(super) deferred: Option<Sequence>,
+    pub(super) disk: Disk,
+    pub(super) last_flush: Option<Timestamp>,
+    pub(super) refusing: bool,
+    /// The committer ends once it has committed what is there.
+    pub(super) stopping: bool,
+}
+
+impl State {
+    /// Up to where a start after a crash need not go back.
+    pub(super) fn storable(&self) -> Sequence {
+        let flushed = self.ring.flushed();
+        self.deferred.map_or(flushed, |deferred| flushed.min(deferred - 1))
+    }
+}
+
+impl Shared {
+    pub(super) fn new(config: &Config, checkpoint: Sequence, recovered: &Recovered) -> Self {
+        let ring = Ring::new(config.buffer_capacity, config.buffer_bytes);
+        let (mut overlay, mut recent) = (Overlay::default(), Recent::default());
+        for (sequence, op) in (checkpoint + 1..).zip(&recovered.ops) {
+            overlay.insert(sequence, op);
+        }
+        recovered.stored.iter().for_each(|message| recent.remember(message));
+        let committed = checkpoint + recovered.ops.len() as Sequence;
+        Self {
+            state: Mutex::new(State {
+                ring: ring.recovered(checkpoint, &recovered.ops, Instant::now()),
+                overlay,
+                recent,
+                deferred: None,
+                disk: Disk::Works,
+                last_flush: None,
+                refusing: false,
+                stopping: false,
+            }),
+            accepted: Condvar::new(),
+            committed: Notify::new(),
+            delivered: watch::Sender::new(committed),
+            flushed: watch::Sender::new(checkpoint),
+            closing: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            mode: config.journal_sync,
+            metrics: Metrics::new(config.journal_sync),
+        }
+    }
+
+    /// A panic under the lock is a broken invariant, and the part in which it happens stops the
+    /// server. The lock stays usable meanwhile: stopping needs it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of ops that are safe: stored, or on disk as dead letters.
+    pub(super) fn release(&self, through: Sequence) {
+        let ops = {
+            let state = &mut *self.lock();
+            let first = state.ring.flushed() + 1;
+            let ops = state.ring.flush(through);
+            for (sequence, op) in (first..).zip(&ops) {
+                state.overlay.remove(sequence, op);
+                if let Op::Send(message) = &**op {
+                    state.recent.remember(message);
+                }
+            }
+            ops
+        };
+        self.flushed.send_replace(through);
+        // Messages may be large and many: they are freed after the lock, and after the waiters.
+        drop(ops);
+    }
+}
