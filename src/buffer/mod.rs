@@ -25,6 +25,8 @@
 //! - The lock is never held across an await, a disk or a notification.
 
 mod batch;
+#[doc(hidden)]
+pub mod bench;
 mod breaker;
 mod codec;
 mod committer;

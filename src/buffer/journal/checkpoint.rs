@@ -9,6 +9,7 @@ use std::io;
 
 use super::super::Sequence;
 use super::fs::{DiskFile, Fs};
+use super::record::MAX_SEQUENCE;
 use crate::model::Timestamp;
 
 pub(super) const FILE_NAME: &str = "checkpoint";
@@ -130,7 +131,7 @@ fn decode(slot: &[u8]) -> Option<(u64, Checkpoint)> {
         return None;
     }
     let number = |at: usize| Some(u64::from_le_bytes(*fields.get(at..)?.first_chunk()?));
-    let (generation, sequence) = (number(0)?, number(8).filter(|n| *n <= super::MAX_SEQUENCE)?);
+    let (generation, sequence) = (number(0)?, number(8).filter(|n| *n <= MAX_SEQUENCE)?);
     let floor = Timestamp(number(16)?.cast_signed());
     Some((generation, Checkpoint { sequence, floor }))
 }

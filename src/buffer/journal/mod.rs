@@ -56,43 +56,11 @@ pub(super) use checkpoint::Checkpoint;
 use checkpoint::CheckpointFile;
 pub(super) use fs::{Fs, RealFs};
 pub use inspect::{CheckpointReport, Inspection, Part, RecordReport, SegmentReport, SegmentState};
-pub(super) use record::MAX_BODY_BYTES;
-use record::Record;
+pub(super) use record::{MAX_BODY_BYTES, Record};
 pub(super) use recovery::{Recovered, time_of};
 pub use repair::{Repair, RepairError, Repaired, repair};
 use segment::Active;
-
-/// No number comes near this one: a file that says otherwise is not ours, and sums with the numbers
-/// that are stay far from their limit.
-const MAX_SEQUENCE: Sequence = 1 << 62;
-
-/// Sizes. Tests shrink them, so that every boundary is met.
-#[derive(Debug, Clone)]
-pub(super) struct Limits {
-    /// A segment that would grow beyond this is followed by another one: long enough to be rare, short
-    /// enough to be read into memory and to give its room back soon.
-    pub(super) segment_bytes: u64,
-    /// Zeros are written ahead in steps of this: a sync is nearly twice as fast where it need not
-    /// write a new length, and once in a mebibyte it may.
-    pub(super) reserve_step: u64,
-    /// So much is always reserved behind the records: when the disk is full, giving it back is what
-    /// makes room for the next segment, and so for the removal of this one.
-    pub(super) min_reserve: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { segment_bytes: 64 << 20, reserve_step: 1 << 20, min_reserve: 64 << 10 }
-    }
-}
-
-impl Limits {
-    /// No segment is longer than this: a last group may go beyond the usual length.
-    fn longest_segment(&self) -> u64 {
-        let longest_record = (record::HEADER_BYTES + MAX_BODY_BYTES) as u64;
-        2 * self.segment_bytes + longest_record + 2 * self.reserve_step + self.min_reserve
-    }
-}
+pub(super) use segment::Limits;
 
 /// When records are brought from the system's memory to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

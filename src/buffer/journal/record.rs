@@ -24,6 +24,10 @@ pub(in crate::buffer) const HEADER_BYTES: usize = 24;
 /// The largest body. A MongoDB document, and one statement that updates it, may have 16 MiB.
 pub(in crate::buffer) const MAX_BODY_BYTES: usize = 15 << 20;
 
+/// No number comes near this one: a file that says otherwise is not ours, and sums with the numbers
+/// that are stay far from their limit.
+pub(super) const MAX_SEQUENCE: Sequence = 1 << 62;
+
 const SYNCED_BEFORE: u8 = 1;
 
 /// A record as it stands in a segment.
@@ -103,7 +107,7 @@ fn parse(salt: u64, bytes: &[u8]) -> Result<Record<'_>, &'static str> {
         return Err("the checksum of a record's body is wrong");
     }
     let sequence = u64::from(u32_at(header, 12)) << 32 | u64::from(u32_at(header, 8));
-    if sequence > super::MAX_SEQUENCE {
+    if sequence > MAX_SEQUENCE {
         return Err("a record's number is none of a journal");
     }
     Ok(Record { sequence, kind, synced_before: flags == SYNCED_BEFORE, body })
@@ -128,7 +132,7 @@ pub(in crate::buffer) fn find(
 }
 
 /// The checksum of a header, whatever stands in the checksum's own place.
-fn header_checksum(salt: u64, header: &[u8]) -> u32 {
+pub(super) fn header_checksum(salt: u64, header: &[u8]) -> u32 {
     let salted = crc32c::crc32c(&salt.to_le_bytes());
     crc32c::crc32c_append(crc32c::crc32c_append(salted, &header[..4]), &header[8..HEADER_BYTES])
 }

@@ -9,7 +9,6 @@
 use std::io;
 
 use super::super::Sequence;
-use super::Limits;
 use super::fs::{self, DiskFile, Fs};
 use super::record::{self, Found, Record};
 
@@ -18,11 +17,42 @@ const MAGIC: &[u8; 8] = b"BANTERJ1";
 const SUFFIX: &str = ".segment";
 const TEMPORARY: &str = "segment.tmp";
 
+/// What is written ahead, a piece at a time: a fresh mebibyte of zeros costs more than writing it.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 /// What is wrong with a segment that reaches into the one behind it.
 pub(super) const OVERLAPS: &str = "its last records are also in the segment that follows";
 
 /// The kind of the record that ends a segment; its number is the first of the next segment.
 pub(super) const SEAL: u8 = 255;
+
+/// Sizes. Tests shrink them, so that every boundary is met.
+#[derive(Debug, Clone)]
+pub(in crate::buffer) struct Limits {
+    /// A segment that would grow beyond this is followed by another one: long enough to be rare, short
+    /// enough to be read into memory and to give its room back soon.
+    pub(in crate::buffer) segment_bytes: u64,
+    /// Zeros are written ahead in steps of this: a sync is nearly twice as fast where it need not
+    /// write a new length, and once in a mebibyte it may.
+    pub(in crate::buffer) reserve_step: u64,
+    /// So much is always reserved behind the records: when the disk is full, giving it back is what
+    /// makes room for the next segment, and so for the removal of this one.
+    pub(in crate::buffer) min_reserve: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, reserve_step: 1 << 20, min_reserve: 64 << 10 }
+    }
+}
+
+impl Limits {
+    /// No segment is longer than this: a last group may go beyond the usual length.
+    pub(super) fn longest_segment(&self) -> u64 {
+        let longest_record = (record::HEADER_BYTES + record::MAX_BODY_BYTES) as u64;
+        2 * self.segment_bytes + longest_record + 2 * self.reserve_step + self.min_reserve
+    }
+}
 
 /// The name of the segment that starts with this number.
 pub(super) fn name(first: Sequence) -> String {
@@ -33,7 +63,7 @@ pub(super) fn name(first: Sequence) -> String {
 pub(super) fn first_of(name: &str) -> Option<Sequence> {
     let number = name.strip_suffix(SUFFIX)?;
     let is_ours =
-        |first: &Sequence| (1..=super::MAX_SEQUENCE).contains(first) && self::name(*first) == name;
+        |first: &Sequence| (1..=record::MAX_SEQUENCE).contains(first) && self::name(*first) == name;
     number.parse().ok().filter(is_ours)
 }
 
@@ -44,7 +74,8 @@ pub(super) fn firsts_of(names: &[String]) -> Vec<Sequence> {
     firsts
 }
 
-fn encode_header(first: Sequence, salt: u64) -> Vec<u8> {
+/// The bytes before the first record.
+pub(super) fn encode_header(first: Sequence, salt: u64) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&first.to_le_bytes());
     bytes.extend_from_slice(&salt.to_le_bytes());
@@ -226,12 +257,16 @@ impl Active {
 
     /// Makes the file longer with zeros; after an error it is as long as before.
     pub(super) fn reserve(&mut self, length: u64) -> io::Result<()> {
-        let zeros = vec![0; length.saturating_sub(self.reserved) as usize];
-        if let Err(error) = self.file.write_at(&zeros, self.reserved) {
-            self.file.set_len(self.reserved)?;
-            return Err(error);
+        let mut written = self.reserved;
+        while written < length {
+            let zeros = &ZEROS[..ZEROS.len().min((length - written) as usize)];
+            if let Err(error) = self.file.write_at(zeros, written) {
+                self.file.set_len(self.reserved)?;
+                return Err(error);
+            }
+            written += zeros.len() as u64;
         }
-        self.reserved = self.reserved.max(length);
+        self.reserved = written;
         Ok(())
     }
 

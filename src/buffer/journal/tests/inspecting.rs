@@ -147,7 +147,7 @@ fn a_file_that_is_no_segment_is_told_whatever_it_is() {
 
 #[test]
 fn names_with_numbers_that_no_journal_has_are_not_ours() {
-    for name in [0, MAX_SEQUENCE + 1, u64::MAX].map(segment::name) {
+    for name in [0, record::MAX_SEQUENCE + 1, u64::MAX].map(segment::name) {
         assert_eq!(segment::first_of(&name), None, "{name}");
     }
 }

@@ -1,0 +1,182 @@
+//! What the benches of the write buffer share: a store that costs nothing, and a buffer over it.
+#![allow(dead_code, reason = "each bench uses the part it needs")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
+use banter::clock::SystemClock;
+use banter::model::{
+    Batch, ClientId, Content, ContentType, Group, GroupId, Message, MessageId, MessageRef, Op,
+    Position, Status, Target, Timestamp, Unread, UserId,
+};
+use banter::shutdown::Tasks;
+use banter::store::{
+    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+};
+use prometheus_client::registry::Registry;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+/// An empty folder on the disk that holds `target/`: a system's temporary folder may be memory.
+pub(crate) fn folder() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A store that keeps nothing: it confirms every batch at once, or, while it is stuck, none.
+#[derive(Default)]
+pub(crate) struct NullStore {
+    pub(crate) is_stuck: AtomicBool,
+}
+
+#[async_trait]
+impl Store for NullStore {
+    async fn apply(&self, batch: &Batch) -> Result<Applied> {
+        std::hint::black_box(batch);
+        if self.is_stuck.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        Ok(Applied::default())
+    }
+
+    fn describe(&self) -> String {
+        "nothing".to_owned()
+    }
+
+    fn write_concern(&self) -> String {
+        "nothing".to_owned()
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn message(&self, _: &MessageRef) -> Result<Option<Message>> {
+        Ok(None)
+    }
+
+    async fn sent_as(&self, _: &UserId, _: &ClientId) -> Result<Option<MessageId>> {
+        Ok(None)
+    }
+
+    async fn history(&self, _: &HistoryQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
+        Ok(Unread::default())
+    }
+
+    async fn create_group(&self, _: &Group) -> Result<()> {
+        Ok(())
+    }
+
+    async fn group(&self, _: GroupId) -> Result<Option<Group>> {
+        Ok(None)
+    }
+
+    async fn groups_of(&self, _: &UserId, _: usize) -> Result<Vec<Group>> {
+        Ok(Vec::new())
+    }
+
+    async fn search_groups(&self, _: &str, _: usize) -> Result<Vec<Group>> {
+        Ok(Vec::new())
+    }
+
+    async fn add_member(&self, _: GroupId, _: &UserId) -> Result<MembershipChange> {
+        Ok(MembershipChange::NoGroup)
+    }
+
+    async fn remove_member(&self, _: GroupId, _: &UserId) -> Result<MembershipChange> {
+        Ok(MembershipChange::NoGroup)
+    }
+
+    async fn delete_group(&self, _: GroupId) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn health(&self) -> Result<StoreHealth> {
+        Err(StoreError::Permanent(anyhow::anyhow!("nothing to ask")))
+    }
+
+    fn pool(&self) -> Option<PoolGauges> {
+        None
+    }
+
+    async fn close(&self) {}
+}
+
+/// A buffer over a [`NullStore`], with a fan-out that only says that it is done.
+pub(crate) struct Bench {
+    pub(crate) buffer: Buffer,
+    pub(crate) store: Arc<NullStore>,
+    pub(crate) runtime: Runtime,
+    _data: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn start(journal_sync: SyncMode) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let store = Arc::new(NullStore::default());
+        let data = folder();
+        let tasks = Tasks::default();
+        let (deliveries, mut told) = mpsc::channel::<Delivery>(4_096);
+        let config = Config { buffer_capacity: 200_000, journal_sync, ..Config::default() };
+        let buffer = runtime.block_on(async {
+            tasks.spawn_worker("fan-out", async move {
+                while let Some(delivery) = told.recv().await {
+                    delivery.done();
+                }
+            });
+            Buffer::start(
+                &config,
+                Arc::<NullStore>::clone(&store),
+                Arc::new(SystemClock),
+                deliveries,
+                Folders::below(data.path()),
+                &tasks,
+                &mut Registry::default(),
+            )
+            .unwrap()
+        });
+        Self { buffer, store, runtime, _data: data }
+    }
+}
+
+pub(crate) fn ann() -> UserId {
+    UserId::parse("ann").unwrap()
+}
+
+pub(crate) fn bob() -> UserId {
+    UserId::parse("bob").unwrap()
+}
+
+/// New messages from one user to another.
+pub(crate) fn sends(count: usize) -> Vec<Op> {
+    let (ann, bob) = (ann(), bob());
+    let send = |n: usize| {
+        Op::Send(Arc::new(Message {
+            id: MessageId::mint(),
+            old_id: None,
+            client_id: None,
+            target: Target::User(bob.clone()),
+            from: ann.clone(),
+            content: Content::Text("A message of ordinary length.".to_owned()),
+            content_type: ContentType::Text,
+            media_url: None,
+            media_metadata: None,
+            timestamp: Timestamp(1_769_860_800_000 + n as i64),
+            status: Status::Sent,
+            read_by: Vec::new(),
+            deleted_for: Vec::new(),
+            edited_at: None,
+        }))
+    };
+    (0..count).map(send).collect()
+}
