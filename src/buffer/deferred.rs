@@ -12,8 +12,8 @@ use super::Sequence;
 use super::overlay::messages_of;
 use crate::model::{Conversation, GroupId, MessageId, Op};
 
-/// How long a message may be on its way. Another server that is alive stores it within a flush
-/// interval; one whose database is away has ours away, too, and the wait begins when it is back.
+/// How long a message may be on its way while the store answers. Another server that is alive stores
+/// it within a flush interval of that.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often one is tried again.
@@ -81,6 +81,11 @@ impl Deferred {
         .collect()
     }
 
+    /// The store does not answer: everybody's wait begins anew, because nobody's message can come.
+    pub(super) fn wait_anew(&mut self, now: Instant) {
+        self.0.iter_mut().for_each(|waiting| waiting.since = now);
+    }
+
     /// Lets go of one.
     pub(super) fn remove(&mut self, sequence: Sequence) {
         self.0.retain(|waiting| waiting.sequence != sequence);
@@ -126,6 +131,17 @@ mod tests {
         assert_eq!(deferred.given_up(start + PATIENCE).map(|w| w.sequence), Some(1));
         deferred.remove(1);
         assert_eq!((deferred.oldest(), deferred.next_try()), (None, None));
+    }
+
+    #[test]
+    fn no_patience_is_lost_while_the_store_is_away() {
+        let (start, gone) = (Instant::now(), text("a"));
+        let mut deferred = Deferred::default();
+        deferred.take(1, &run(&[edit(&gone, "x")]), &[id_of(&gone)], start);
+        let back = start + 10 * PATIENCE;
+        deferred.wait_anew(back);
+        assert!(deferred.given_up(back + PATIENCE / 2).is_none());
+        assert!(deferred.given_up(back + PATIENCE).is_some());
     }
 
     #[test]

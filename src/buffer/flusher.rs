@@ -346,6 +346,7 @@ impl Flusher {
             tracing::warn!(%error, "the store takes no writes; they wait in the buffer");
         }
         self.away = true;
+        self.deferred.wait_anew(Instant::now());
     }
 
     fn note_back(&mut self) {
