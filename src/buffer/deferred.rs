@@ -81,7 +81,7 @@ impl Deferred {
         .collect()
     }
 
-    /// The store does not answer: everybody's wait begins anew, because nobody's message can come.
+    /// Everybody's wait begins anew: while the store was away, nobody's message could come.
     pub(super) fn wait_anew(&mut self, now: Instant) {
         self.0.iter_mut().for_each(|waiting| waiting.since = now);
     }

@@ -229,6 +229,10 @@ impl Flusher {
 
     /// Tries deferred changes again, and gives up those that have waited for too long.
     async fn retry_deferred(&mut self) -> Result<()> {
+        if self.away {
+            // It may be back just now.
+            self.deferred.wait_anew(Instant::now());
+        }
         for waiting in self.deferred.due(Instant::now()) {
             let (batch, ops) = fold(slice::from_ref(&waiting.op), Attempt::Again);
             match self.apply(&batch, ops).await {
@@ -346,7 +350,6 @@ impl Flusher {
             tracing::warn!(%error, "the store takes no writes; they wait in the buffer");
         }
         self.away = true;
-        self.deferred.wait_anew(Instant::now());
     }
 
     fn note_back(&mut self) {
