@@ -1,10 +1,10 @@
 //! What the write buffer costs, with a store that costs nothing.
 //!
-//! Measured: everything from `accept` to the receipt and to the store's confirmation (ring, overlay,
-//! committer's thread, the journal's writes, hand-over to a fan-out that only answers, folding into
-//! batches), and the read of a history page while many ops are pending. Not measured: a database, the
-//! wait for a disk (`JOURNAL_SYNC=os`; `benches/journal.rs` measures that), sockets, JSON. So these
-//! figures are a ceiling, and no promise of a server's speed.
+//! Measured: everything from `accept` to the receipt and to the store's confirmation (ring,
+//! overlay, committer's thread, the journal's writes, hand-over to a fan-out that only answers,
+//! folding into batches), and the read of a history page while many ops are pending. Not measured:
+//! a database, the wait for a disk (`JOURNAL_SYNC=os`; `benches/journal.rs` measures that),
+//! sockets, JSON. So these figures are a ceiling, and no promise of a server's speed.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can't go on fails")]
 
@@ -38,9 +38,9 @@ fn make_stored(bench: &Bench) {
     assert!(bench.runtime.block_on(bench.buffer.flushed(PATIENCE)), "all is stored");
 }
 
-/// One burst of so many messages on an idle buffer: accepted, durable, stored. Making the messages is
-/// left out. For one message alone this is mostly threads that wake each other; for many, the short
-/// wait of an adaptive batch for more is in it.
+/// One burst of so many messages on an idle buffer: accepted, durable, stored. Making the messages
+/// is left out. For one message alone this is mostly threads that wake each other; for many, the
+/// short wait of an adaptive batch for more is in it.
 fn write(criterion: &mut Criterion) {
     let bench = Bench::start(SyncMode::Os);
     let mut group = criterion.benchmark_group("accept_to_stored");

@@ -2,13 +2,13 @@
 //! an acknowledgement takes.
 //!
 //! Measured on the disk that holds `target/`. **Groups**: `append` (records are framed, written and
-//! synced) and `write_all` + `sync_data` of as many bytes into a file that grows, in turns: a disk's
-//! mood changes from second to second, so that one measured after the other says little. Encoding the
-//! ops is in neither. **Acknowledgements**: from the instant at which a message is due to the instant
-//! at which its receipt has resolved, with a store that confirms at once. Messages are due at a
-//! steady rate whether or not earlier ones are through, and one that is sent late counts from when it
-//! was due: a stall is in the figures of all that it held up. The clock of whoever sends and waits is
-//! in there, too (some 0.1 ms). Not measured: a database, sockets, JSON.
+//! synced) and `write_all` + `sync_data` of as many bytes into a file that grows, in turns: a
+//! disk's mood changes from second to second, so that one measured after the other says little.
+//! Encoding the ops is in neither. **Acknowledgements**: from the instant at which a message is due
+//! to the instant at which its receipt has resolved, with a store that confirms at once. Messages
+//! are due at a steady rate whether or not earlier ones are through, and one that is sent late
+//! counts from when it was due: a stall is in the figures of all that it held up. The clock of
+//! whoever sends and waits is in there, too (some 0.1 ms). Not measured: a database, sockets, JSON.
 
 #![expect(clippy::print_stdout, reason = "the figures")]
 #![expect(clippy::unwrap_used, reason = "a measurement that can't go on fails")]

@@ -2,8 +2,9 @@
 //! for it.
 //!
 //! Measured: our own decoding and encoding, checks included, each message encoded once as in the
-//! fan-out, whatever the number of its readers. Not measured: what the Socket.IO library does around
-//! it (packet framing, WebSocket, the copy per socket), allocation by other threads, the network.
+//! fan-out, whatever the number of its readers. Not measured: what the Socket.IO library does
+//! around it (packet framing, WebSocket, the copy per socket), allocation by other threads, the
+//! network.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can't go on fails")]
 

@@ -1,4 +1,5 @@
-//! Ops as they are written down: BSON in the journal, JSON in dead letters, field by field the same.
+//! Ops as they are written down: BSON in the journal, JSON in dead letters, field by field the
+//! same.
 //!
 //! Times are milliseconds since 1970, ids are ObjectIds. A field that is not there reads as `None`
 //! or empty, so that a later server can add fields and read what an earlier one wrote.

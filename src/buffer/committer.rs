@@ -1,8 +1,8 @@
 //! The committer: makes accepted ops durable, a whole group at a time, and hands them on.
 //!
 //! It has a thread of its own: it waits for a disk, and a full fan-out holds it back. While it
-//! commits one group the next one gathers, so groups grow with the load by themselves. The journal is
-//! its alone: it also moves the checkpoint on behind the flusher.
+//! commits one group the next one gathers, so groups grow with the load by themselves. The journal
+//! is its alone: it also moves the checkpoint on behind the flusher.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,8 +20,8 @@ use super::{Delivery, Disk, Sequence};
 use crate::model::Timestamp;
 use crate::shutdown::Tasks;
 
-/// A group has so many ops at the most: the cost of a sync is spread thin by then, and whoever waits
-/// for this group waits for all of it.
+/// A group has so many ops at the most: the cost of a sync is spread thin by then, and whoever
+/// waits for this group waits for all of it.
 const MAX_GROUP_OPS: usize = 8_192;
 
 /// And about so many bytes.
@@ -110,8 +110,8 @@ impl Committer {
         behind.into_iter().chain(sync).min().unwrap_or(Duration::MAX)
     }
 
-    /// Makes the next group durable, where there is one; what the fan-out is to be told, in order. A
-    /// group that can't be written is taken back, with all that was accepted behind it, and its
+    /// Makes the next group durable, where there is one; what the fan-out is to be told, in order.
+    /// A group that can't be written is taken back, with all that was accepted behind it, and its
     /// callers are told.
     pub(super) fn commit(&mut self) -> Option<Vec<Delivery>> {
         let group = self.shared.lock().ring.take_group(MAX_GROUP_OPS, MAX_GROUP_BYTES);

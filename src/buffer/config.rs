@@ -21,7 +21,8 @@ pub struct Config {
           value_parser = |text: &str| seconds(text, 60.0))]
     pub flush_interval: Duration,
 
-    /// Times that a failed batch is sent again before the store is left alone for a while (0 to 100)
+    /// Times that a failed batch is sent again before the store is left alone for a while (0 to
+    /// 100)
     #[arg(long, value_name = "TIMES", default_value_t = Self::MAX_RETRIES,
           value_parser = clap::value_parser!(u32).range(0..=100))]
     pub max_retries: u32,

@@ -1,5 +1,5 @@
-//! Dead letters: ops that the store will never take, kept on disk for a person to look at, and to be
-//! tried again once the cause is mended.
+//! Dead letters: ops that the store will never take, kept on disk for a person to look at, and to
+//! be tried again once the cause is mended.
 //!
 //! A file each, `<sequence, 20 digits>-<id of what the op concerns>.json`:
 //!
@@ -17,9 +17,9 @@
 //! it.
 //!
 //! The files are also what lets `banter dead-letter retry` run beside a server. The server only
-//! adds letters; a retry takes away, or replaces, only files that it has read. Should both bring the
-//! same op to the store (the server's after a crash), it is stored once, as every op applied twice
-//! is.
+//! adds letters; a retry takes away, or replaces, only files that it has read. Should both bring
+//! the same op to the store (the server's after a crash), it is stored once, as every op applied
+//! twice is.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -75,8 +75,8 @@ impl DeadLetters {
     }
 
     /// Writes one op down. When it returns `Ok`, the letter survives a crash; after an error there
-    /// is none, as far as the disk still obeys. The same op under the same number again replaces its
-    /// letter.
+    /// is none, as far as the disk still obeys. The same op under the same number again replaces
+    /// its letter.
     pub(super) async fn keep(
         &self,
         sequence: Sequence,

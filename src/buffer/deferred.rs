@@ -1,6 +1,6 @@
 //! Changes whose message is nowhere yet: it may be on its way through another server's buffer. They
-//! are tried again for a while and hold nothing up but the checkpoint, so that a crash does not lose
-//! them. Pure: given the time, it owns no timer.
+//! are tried again for a while and hold nothing up but the checkpoint, so that a crash does not
+//! lose them. Pure: given the time, it owns no timer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::Sequence;
 use super::overlay::messages_of;
 use crate::model::{Conversation, GroupId, MessageId, Op};
 
-/// How long a message may be on its way while the store answers. Another server that is alive stores
-/// it within a flush interval of that.
+/// How long a message may be on its way while the store answers. Another server that is alive
+/// stores it within a flush interval of that.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often one is tried again.

@@ -6,7 +6,8 @@
 //! - **Away** (transient): the same batch is sent again after a jittered pause, up to `MAX_RETRIES`
 //!   times. Then the run is given up, and a new one begins where it began. When the breaker opens,
 //!   the next one is its probe.
-//! - **Wrongly set up** (configuration): nothing but an operator can help. The breaker opens at once.
+//! - **Wrongly set up** (configuration): nothing but an operator can help. The breaker opens at
+//!   once.
 //! - **Refused** (permanent): the run is bisected until the refused op stands alone; that becomes
 //!   a dead letter, and the rest goes on.
 //! - **Missing** (a change whose message is not there): see `deferred.rs`.

@@ -14,8 +14,8 @@
 //!   written is taken back from `accepted`, and its callers are told so.
 //! - Nothing is broadcast or acknowledged before it is committed: on the disk, as `JOURNAL_SYNC`
 //!   says. Deliveries leave in sequence order, so receipts resolve in it, too.
-//! - A record leaves the journal only when the store has confirmed its op and all before it, or their
-//!   dead letters are on disk.
+//! - A record leaves the journal only when the store has confirmed its op and all before it, or
+//!   their dead letters are on disk.
 //! - An op and its overlay entry appear in one step and disappear in one step, the latter only
 //!   after the store has confirmed the op, or after its dead letter is on disk. Every reader
 //!   therefore finds an op in the overlay, in the store, or in both.
@@ -110,12 +110,11 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Opens the journal, and starts the committer's thread and the flusher's task. What the journal
-    /// holds is in the buffer when this returns.
+    /// Opens the journal, and starts the committer's thread and the flusher's task. What the
+    /// journal holds is in the buffer when this returns.
     ///
-    /// # Errors
-    /// The journal can't be opened (its text says why, where, and what to do), or the thread can't be
-    /// started.
+    /// # Errors The journal can't be opened (its text says why, where, and what to do), or the
+    /// thread can't be started.
     pub fn start(
         config: &Config,
         store: Arc<dyn Store>,
@@ -141,9 +140,9 @@ impl Buffer {
 
     /// Takes an op and the event that goes out when it is durable. Never waits.
     ///
-    /// # Errors
-    /// [`Error::BufferFull`] at the limit, [`Error::Unavailable`] once stopping and while the journal
-    /// can't be written, [`Error::TooLarge`] and [`Error::Invalid`] for what no store could take.
+    /// # Errors [`Error::BufferFull`] at the limit, [`Error::Unavailable`] once stopping and while
+    /// the journal can't be written, [`Error::TooLarge`] and [`Error::Invalid`] for what no store
+    /// could take.
     pub fn accept(&self, op: Op, event: Option<Dispatch>) -> Result<Receipt, Error> {
         let entry = entry(&op)?;
         let bytes = op.weight() + entry.body.len();
@@ -258,9 +257,10 @@ impl Buffer {
         let _ = delivered.wait_for(|n| *n >= self.shared.lock().ring.accepted()).await;
     }
 
-    /// Stops the flusher once all is stored, at the latest after 10 s, and then the committer. With the
-    /// store away it stops after a last attempt, with the breaker open at once. Call after `refuse` and
-    /// `drained`. The answer is the number of ops that are not stored: the journal has them.
+    /// Stops the flusher once all is stored, at the latest after 10 s, and then the committer. With
+    /// the store away it stops after a last attempt, with the breaker open at once. Call after
+    /// `refuse` and `drained`. The answer is the number of ops that are not stored: the journal has
+    /// them.
     pub async fn close(&self) -> usize {
         {
             let mut state = self.shared.lock();

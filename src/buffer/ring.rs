@@ -95,7 +95,8 @@ impl Ring {
         self.slots.push_back(Slot { op, entry, delivery, bytes, accepted_at: now });
     }
 
-    /// The entries of the next group to commit, at the most `max_ops` and about `max_bytes` of them.
+    /// The entries of the next group to commit, at the most `max_ops` and about `max_bytes` of
+    /// them.
     pub(super) fn take_group(&mut self, max_ops: usize, max_bytes: usize) -> Vec<Entry> {
         let held = self.accepted - self.flushed;
         assert_eq!(self.slots.len() as Sequence, held, "each number has its slot");

@@ -19,8 +19,8 @@ impl Chat {
         self.check_size(content.weight())?;
         let (_alone, message) = self.hold(id).await?;
         check_sender(&message, user, "You can only edit your own messages")?;
-        // Stores keep the later of two edits, so this one must be later than the last, also when the
-        // clock has stepped back.
+        // Stores keep the later of two edits, so this one must be later than the last, also when
+        // the clock has stepped back.
         let after = message.edited_at.map(|last| Timestamp(last.as_millis().saturating_add(1)));
         let edited_at = after.map_or(self.now(), |after| after.max(self.now()));
         let event = Event::Edited { message: message.id, content: content.clone(), edited_at };

@@ -12,8 +12,8 @@ use crate::model::{ClientId, Message, UserId};
 use crate::store::StoreError;
 
 /// How long a send waits to hear whether it is a repeated one. A store that takes longer is in
-/// trouble, and a dead database must not hold up who sends something new; its unique index still keeps
-/// the message from being stored twice.
+/// trouble, and a dead database must not hold up who sends something new; its unique index still
+/// keeps the message from being stored twice.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long nobody looks after somebody has waited in vain: as long as the store's own calls may
@@ -35,8 +35,8 @@ impl Looks {
 }
 
 impl Chat {
-    /// The message that a user has sent under this client id: in the buffer, lately stored, or in the
-    /// store. While the store does not answer, only the first two are looked at.
+    /// The message that a user has sent under this client id: in the buffer, lately stored, or in
+    /// the store. While the store does not answer, only the first two are looked at.
     pub(super) async fn sent_before(
         &self,
         user: &UserId,

@@ -20,8 +20,8 @@ pub(super) struct Stamp {
 const COUNTER_END: u32 = 1 << 24;
 
 impl Stamp {
-    /// Starts with a random process part and the counter at zero, after `floor`: what another process
-    /// has stamped there may have a larger id.
+    /// Starts with a random process part and the counter at zero, after `floor`: what another
+    /// process has stamped there may have a larger id.
     pub(super) fn after(floor: Timestamp) -> Self {
         let last = Timestamp(floor.as_millis().saturating_add(1));
         Self { process: rand::random(), last, counter: 0 }

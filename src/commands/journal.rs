@@ -66,8 +66,8 @@ pub enum Command {
     },
     /// Store what a journal holds that no server uses
     ///
-    /// For a server that will not come back, or not soon: its operations are brought to the store as
-    /// it would have done. What the store refuses for good becomes a dead letter in the folder
+    /// For a server that will not come back, or not soon: its operations are brought to the store
+    /// as it would have done. What the store refuses for good becomes a dead letter in the folder
     /// dead-letter beside the journal. While the store is away it is tried again and again.
     ///
     /// It can be stopped (Ctrl-C) and run again: what is stored already is stored once. The journal

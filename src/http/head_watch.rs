@@ -1,8 +1,8 @@
 //! Cuts a connection whose request head takes too long, or whose client takes nothing any more.
 //!
-//! hyper has one timer for both the rest between two requests and the head of the next; a connection
-//! may rest for longer than a head may take, so the head is timed here, where its first byte is
-//! seen.
+//! hyper has one timer for both the rest between two requests and the head of the next; a
+//! connection may rest for longer than a head may take, so the head is timed here, where its first
+//! byte is seen.
 //!
 //! Nobody above has a timer for writes. A WebSocket's heartbeat does notice a client that reads
 //! nothing, but the library then waits for the write under way, which such a client can hold up for

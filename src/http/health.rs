@@ -66,8 +66,8 @@ pub(super) async fn live(State(monitor): State<Monitor>) -> Json<Health> {
     Json(monitor.health())
 }
 
-/// `GET /health/ready`: send users here; 503 once the server is stopping, and while its journal can't
-/// be written. A database that is away is no reason to send them elsewhere.
+/// `GET /health/ready`: send users here; 503 once the server is stopping, and while its journal
+/// can't be written. A database that is away is no reason to send them elsewhere.
 pub(super) async fn ready(State(monitor): State<Monitor>) -> Response {
     let accepts = monitor.buffer.stats().disk == Disk::Works;
     let status = if monitor.stopping.is_cancelled() || !accepts {

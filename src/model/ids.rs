@@ -92,7 +92,8 @@ macro_rules! object_id {
     };
 }
 
-/// The name that a client gives to a message, its own for each: sending it again is the same message.
+/// The name that a client gives to a message, its own for each: sending it again is the same
+/// message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(Arc<str>);
 

@@ -122,8 +122,8 @@ impl Realtime {
         self.in_flight.wait().await;
     }
 
-    /// Waits until the library has taken all that waits for a socket; it sends that before it ends a
-    /// connection.
+    /// Waits until the library has taken all that waits for a socket; it sends that before it ends
+    /// a connection.
     pub async fn handed_on(&self) {
         self.draining.wait().await;
     }

@@ -3,8 +3,8 @@
 //! While a database is away, each call to it takes seconds to fail, and one socket's events act one
 //! after the other: a client that marks fifty old messages as read would wait for minutes until its
 //! next message is even looked at. So after a few failures in a row, calls fail at once for a
-//! moment; then the store is asked again. The flusher, which has a breaker of its own, and health checks
-//! always pass, and what becomes of them counts here too.
+//! moment; then the store is asked again. The flusher, which has a breaker of its own, and health
+//! checks always pass, and what becomes of them counts here too.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -144,10 +144,11 @@ pub trait Store: Send + Sync + 'static {
     /// A page of a conversation, newest first, ordered by (timestamp, `_id`).
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>>;
 
-    /// What a user has not read, up to and including the place `until`, where given. Direct: messages to the user (not from the user) whose status is
-    /// not `read` and that the user has not hidden. Group: in each group the user is in, messages
-    /// of others after the user's cursor (without a cursor: among the newest
-    /// [`Unread::EXACT_TO`]) that the user has neither read nor hidden.
+    /// What a user has not read, up to and including the place `until`, where given. Direct:
+    /// messages to the user (not from the user) whose status is not `read` and that the user has
+    /// not hidden. Group: in each group the user is in, messages of others after the user's cursor
+    /// (without a cursor: among the newest [`Unread::EXACT_TO`]) that the user has neither read nor
+    /// hidden.
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread>;
 
     /// Stores a new group.

@@ -9,8 +9,8 @@ use crate::model::Timestamp;
 /// `GET /health/message-buffer`: the old server's figures under their old names, and ours.
 #[derive(Debug, Serialize)]
 pub struct BufferHealth {
-    /// `healthy`, or `unhealthy` while nothing is accepted, because the journal can't be written. The
-    /// rest is in the figures.
+    /// `healthy`, or `unhealthy` while nothing is accepted, because the journal can't be written.
+    /// The rest is in the figures.
     pub status: &'static str,
     /// The figures.
     pub stats: BufferStats,
@@ -78,8 +78,8 @@ pub struct Pool {
 /// `GET /health`, `/health/live` and `/health/ready`.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// `healthy`, `degraded` (serving from the buffer), `unhealthy` (the journal can't be written, so
-    /// nothing is accepted) or `stopping`.
+    /// `healthy`, `degraded` (serving from the buffer), `unhealthy` (the journal can't be written,
+    /// so nothing is accepted) or `stopping`.
     pub status: &'static str,
     /// The version of the server.
     pub version: &'static str,

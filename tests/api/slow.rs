@@ -28,8 +28,8 @@ async fn who_stops_reading_is_dropped_and_the_others_miss_nothing() {
     eve.stop_reading().await;
     let filler = "x".repeat(PIECE);
     let mut sent = 0;
-    // Until something is lost to who reads nothing; on a machine so slow that ten seconds pass before
-    // that, their connection is cut first.
+    // Until something is lost to who reads nothing; on a machine so slow that ten seconds pass
+    // before that, their connection is cut first.
     while app.metric("banter_dropped_packets_total").await == 0.0
         && app.metric("banter_connections").await == 3.0
     {

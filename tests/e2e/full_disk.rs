@@ -134,7 +134,8 @@ async fn is_told(server: &Server) {
     tokio::time::timeout(PATIENCE, told).await.expect("health tells that the disk is full");
 }
 
-/// What was said since MongoDB is frozen can be read, by who has said it and by who marks it as read.
+/// What was said since MongoDB is frozen can be read, by who has said it and by who marks it as
+/// read.
 async fn can_be_read(server: &Server) {
     let get = async |path: &str| {
         let answer = reqwest::get(format!("{}{path}", server.url())).await.unwrap();

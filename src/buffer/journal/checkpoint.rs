@@ -63,12 +63,12 @@ impl CheckpointFile {
     pub(super) fn open(fs: &dyn Fs, bytes: &[u8]) -> io::Result<Option<Self>> {
         let Some((slot, generation, value)) = newest(bytes) else { return Ok(None) };
         let mut file = fs.open(FILE_NAME)?;
-        // What was read may be in the system's memory alone, and after a sync that failed the system
-        // would not bring it to the disk by itself any more.
+        // What was read may be in the system's memory alone, and after a sync that failed the
+        // system would not bring it to the disk by itself any more.
         file.write_at(&encode(value, generation), slot * SLOT_BYTES)?;
         file.sync()?;
-        // The other slot may hold parts of a value that a crash has torn. With parts of the next one
-        // they could make a whole.
+        // The other slot may hold parts of a value that a crash has torn. With parts of the next
+        // one they could make a whole.
         file.write_at(&[0; SLOT_BYTES as usize], (1 - slot) * SLOT_BYTES)?;
         file.sync()?;
         Ok(Some(Self { file, value, generation, durable: slot, is_synced: true }))

@@ -19,8 +19,8 @@ pub(in crate::buffer) trait Fs: Send + Sync + 'static {
     /// A whole file of at most `limit` bytes; a longer one is an error, and is not read.
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>>;
 
-    /// A new, empty file. One of that name loses the name, and is not written to: after a crash it may
-    /// have another one as well.
+    /// A new, empty file. One of that name loses the name, and is not written to: after a crash it
+    /// may have another one as well.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
 
     /// A file that is there, to be changed.
@@ -35,8 +35,9 @@ pub(in crate::buffer) trait Fs: Send + Sync + 'static {
     /// Waits until the names of all files are on the disk.
     fn sync_dir(&self) -> io::Result<()>;
 
-    /// Moves a file into a folder inside this one, which is made where it is not there, under a name
-    /// that nothing there has. Durable when it returns; at any time the file has one of the two names.
+    /// Moves a file into a folder inside this one, which is made where it is not there, under a
+    /// name that nothing there has. Durable when it returns; at any time the file has one of the
+    /// two names.
     fn set_aside(&self, name: &str, folder: &str, to: &str) -> io::Result<()>;
 }
 
@@ -79,14 +80,14 @@ pub(in crate::buffer) enum OpenError {
 
 const LOCK_FILE: &str = "lock";
 
-/// A lock is tried for this long in all: [`RealFs::is_locked`] takes it for an instant, and a process
-/// that was killed lets go of it a little later than its successor may start.
+/// A lock is tried for this long in all: [`RealFs::is_locked`] takes it for an instant, and a
+/// process that was killed lets go of it a little later than its successor may start.
 const LOCK_ATTEMPTS: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 impl RealFs {
-    /// Makes the folder where it is not there, and locks it: it is this process's alone for as long as
-    /// the value lives.
+    /// Makes the folder where it is not there, and locks it: it is this process's alone for as long
+    /// as the value lives.
     pub(in crate::buffer) fn open(folder: &Path) -> Result<Self, OpenError> {
         fs::create_dir_all(folder)?;
         let lock = OpenOptions::new()
@@ -109,8 +110,8 @@ impl RealFs {
         Self { folder: folder.to_owned(), _lock: None }
     }
 
-    /// Whether somebody holds a folder. Nothing is changed; where nobody does, the lock is shared for
-    /// an instant.
+    /// Whether somebody holds a folder. Nothing is changed; where nobody does, the lock is shared
+    /// for an instant.
     pub(super) fn is_locked(folder: &Path) -> io::Result<bool> {
         let lock = match File::open(folder.join(LOCK_FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

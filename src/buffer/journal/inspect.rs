@@ -313,7 +313,8 @@ impl SegmentReport {
     }
 }
 
-/// How a segment is that reads like this. Another one that goes on where it ends vouches for its end.
+/// How a segment is that reads like this. Another one that goes on where it ends vouches for its
+/// end.
 fn state_of(scan: &Scan, next: Option<Sequence>) -> SegmentState {
     let (at, end) = (scan.end, scan.last + 1);
     let damaged = |reason: &str| SegmentState::Damaged { at, reason: reason.to_owned() };

@@ -5,9 +5,9 @@
 //! A full disk refuses records and damages none; the checkpoint can be moved all the same.
 //!
 //! **On disk.** A folder with segments (`segment.rs`) of records (`record.rs`), the `checkpoint`
-//! (`checkpoint.rs`), a `lock`, what was cut off after crashes (`torn-...`), and folders with what was
-//! there before a repair (`damaged-...`, `repair.rs`). The number of a segment's first record is its
-//! name, and each segment goes on where the one before it ends.
+//! (`checkpoint.rs`), a `lock`, what was cut off after crashes (`torn-...`), and folders with what
+//! was there before a repair (`damaged-...`, `repair.rs`). The number of a segment's first record
+//! is its name, and each segment goes on where the one before it ends.
 //!
 //! ```text
 //! 00000000000000000001.segment   [header][1][2][3] ... [41][seal 42]
@@ -17,8 +17,8 @@
 //!
 //! **Operation.** The committer's thread appends a group of records and syncs once
 //! ([`Journal::append`]). When the store has confirmed what is oldest, the checkpoint moves on
-//! ([`Journal::advance`]), and segments that lie before it as a whole are removed. A start reads what
-//! lies behind the checkpoint (`recovery.rs`) and goes on in the last segment.
+//! ([`Journal::advance`]), and segments that lie before it as a whole are removed. A start reads
+//! what lies behind the checkpoint (`recovery.rs`) and goes on in the last segment.
 //!
 //! **Faults.** A crash may leave a torn record at the end of the last segment: it was never
 //! acknowledged, is kept in a file of its own, and cut off. Rubbish in front of records that were
@@ -210,8 +210,8 @@ impl Journal {
         (self.sealed.len() + 1, sealed + self.active.end())
     }
 
-    /// Writes a group of records, which get the next numbers. In [`SyncMode::Always`] they are on the
-    /// disk when this returns.
+    /// Writes a group of records, which get the next numbers. In [`SyncMode::Always`] they are on
+    /// the disk when this returns.
     pub(super) fn append(&mut self, group: &[Entry]) -> Result<(), AppendError> {
         self.guarded(|journal| journal.try_append(group))
     }

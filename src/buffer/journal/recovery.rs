@@ -159,8 +159,8 @@ impl Recovery<'_> {
         Ok((checkpoint, sealed, active, read.recovered))
     }
 
-    /// Reads a segment that another one, which begins with `next`, follows. A crash may have torn its
-    /// seal, and nothing else.
+    /// Reads a segment that another one, which begins with `next`, follows. A crash may have torn
+    /// its seal, and nothing else.
     fn earlier_segment(
         &self,
         first: Sequence,
@@ -195,7 +195,8 @@ impl Recovery<'_> {
             Tail::Sealed => return Err(self.missing(scan.last + 1, scan.last + 1)),
         }
         if scan.last < read.after {
-            // Without a sync per group, the machine's crash can take records that are stored already.
+            // Without a sync per group, the machine's crash can take records that are stored
+            // already.
             return Active::create(self.fs, read.after + 1)
                 .and_then(|active| self.fs.remove(&name).map(|()| active))
                 .map_err(self.io("begin a segment"));

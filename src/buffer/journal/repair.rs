@@ -2,15 +2,16 @@
 //! and the old files go into a folder beside it.
 //!
 //! 1. The fresh journal is written under names of its own (`repaired-...`), synced, and read back.
-//!    Until then the old one is as it was; what an interrupted attempt has left is removed by the next.
-//! 2. The marker `repair.setting-aside` says that it is complete. From now on no server starts here,
-//!    and a repair that is started goes on instead of beginning anew.
+//!    Until then the old one is as it was; what an interrupted attempt has left is removed by the
+//!    next.
+//! 2. The marker `repair.setting-aside` says that it is complete. From now on no server starts
+//!    here, and a repair that is started goes on instead of beginning anew.
 //! 3. The old segments, the first one first, and the old checkpoint are moved into
 //!    `damaged-<UTC time>/`. The marker becomes `repair.moving-in`.
 //! 4. The fresh files get their names, and the marker goes.
 //!
-//! So at any time either the old files are where they were, or the fresh ones are whole; nothing but
-//! copies is ever removed.
+//! So at any time either the old files are where they were, or the fresh ones are whole; nothing
+//! but copies is ever removed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,8 +87,8 @@ pub enum RepairError {
     Io(PathBuf, #[source] io::Error),
 }
 
-/// Mends the journal of a folder, if that is needed. After an error, or an end in the middle, it can
-/// be called again.
+/// Mends the journal of a folder, if that is needed. After an error, or an end in the middle, it
+/// can be called again.
 ///
 /// # Errors
 /// Somebody has the folder, or the disk fails or is full.
@@ -222,7 +223,8 @@ impl Repairing {
 
     /// Puts the fresh journal into the place of the old one; the folder of the old files.
     fn swap(&self) -> io::Result<PathBuf> {
-        // Nothing is moved before the marker is on the disk; an earlier attempt may have failed there.
+        // Nothing is moved before the marker is on the disk; an earlier attempt may have failed
+        // there.
         self.fs.sync_dir()?;
         let names = self.fs.list()?;
         let is_first_half = names.iter().any(|name| name == SETTING_ASIDE);

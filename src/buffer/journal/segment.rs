@@ -1,10 +1,11 @@
 //! One segment: a file of records with consecutive numbers.
 //!
 //! It starts with 32 bytes: `"BANTERJ1"`, the number of its first record, the salt of its records
-//! (8 bytes each, little-endian), the crc32c of these, and 4 zeros. Its name is the number of its first
-//! record. Behind the records of the segment that is written to lie zeros, so that a sync need
-//! not also write the file's new length, and a record is never cut short by a full disk. A segment that
-//! is followed by another one ends with a seal: a record of kind [`SEAL`] without a body.
+//! (8 bytes each, little-endian), the crc32c of these, and 4 zeros. Its name is the number of its
+//! first record. Behind the records of the segment that is written to lie zeros, so that a sync
+//! need not also write the file's new length, and a record is never cut short by a full disk. A
+//! segment that is followed by another one ends with a seal: a record of kind [`SEAL`] without a
+//! body.
 
 use std::io;
 
@@ -29,8 +30,8 @@ pub(super) const SEAL: u8 = 255;
 /// Sizes. Tests shrink them, so that every boundary is met.
 #[derive(Debug, Clone)]
 pub(in crate::buffer) struct Limits {
-    /// A segment that would grow beyond this is followed by another one: long enough to be rare, short
-    /// enough to be read into memory and to give its room back soon.
+    /// A segment that would grow beyond this is followed by another one: long enough to be rare,
+    /// short enough to be read into memory and to give its room back soon.
     pub(in crate::buffer) segment_bytes: u64,
     /// Zeros are written ahead in steps of this: a sync is nearly twice as fast where it need not
     /// write a new length, and once in a mebibyte it may.
@@ -167,9 +168,8 @@ pub(super) fn records_behind(
 
 /// All whole records of a segment, also those behind damage, and its seal; with their places.
 ///
-/// # Errors
-/// What is wrong with its header. Without the salt in there, nothing tells a record from a text that
-/// looks like one.
+/// # Errors What is wrong with its header. Without the salt in there, nothing tells a record from a
+/// text that looks like one.
 pub(super) fn whole_records(
     bytes: &[u8],
     first: Sequence,
@@ -202,9 +202,9 @@ impl Active {
         Ok(Self { file, first, salt, end, reserved: end })
     }
 
-    /// Goes on with a segment that is there. What is behind its last record is cut; what is before is
-    /// written once more: after a sync that failed, the system may have it in memory alone, and not
-    /// know that any more.
+    /// Goes on with a segment that is there. What is behind its last record is cut; what is before
+    /// is written once more: after a sync that failed, the system may have it in memory alone, and
+    /// not know that any more.
     pub(super) fn reopen(
         fs: &dyn Fs,
         first: Sequence,
@@ -281,8 +281,8 @@ impl Active {
         self.file.sync()
     }
 
-    /// Ends a segment that `next` follows; on a full disk without a seal, which is needed only where the
-    /// next one is lost.
+    /// Ends a segment that `next` follows; on a full disk without a seal, which is needed only
+    /// where the next one is lost.
     pub(super) fn seal(mut self, next: Sequence) -> io::Result<()> {
         let mut seal = Vec::new();
         let record = Record { sequence: next, kind: SEAL, synced_before: false, body: &[] };

@@ -1,14 +1,14 @@
 //! A disk for tests, in memory. It behaves as badly as a real one may:
 //!
-//! - What was not synced may be lost in a crash: any sectors of what was written, the file's length,
-//!   and names made, changed or removed in the folder; each by itself.
+//! - What was not synced may be lost in a crash: any sectors of what was written, the file's
+//!   length, and names made, changed or removed in the folder; each by itself.
 //! - A write that fails, or is under way in a crash, may have left any part of itself.
 //! - A sync that fails loses what it should have brought to the disk, and the disk does not say so
 //!   again: readers see the data until the crash, and the next sync succeeds.
 //! - The disk may be full.
 //!
-//! It does not change what was synced, and does not mix up files. A file that was renamed has one of
-//! its two names after a crash, or both: that much every file system with a journal promises.
+//! It does not change what was synced, and does not mix up files. A file that was renamed has one
+//! of its two names after a crash, or both: that much every file system with a journal promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::fs::{DiskFile, Fs};
 
-/// A folder that stays as it is: every change succeeds, and none is made. A start on it goes as far,
-/// and fails for the same reason, as one that counts.
+/// A folder that stays as it is: every change succeeds, and none is made. A start on it goes as
+/// far, and fails for the same reason, as one that counts.
 pub(super) struct ReadOnly(pub(super) Arc<dyn Fs>);
 
 struct Nowhere;

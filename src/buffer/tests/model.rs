@@ -1,9 +1,9 @@
 //! The buffer and its journal on a simulated disk, stepped by hand beside a model: no thread, no
-//! task, no clock. Whatever goes wrong in whichever order, nothing that was acknowledged is lost, and
-//! the store ends up with what the ops say, one after the other.
+//! task, no clock. Whatever goes wrong in whichever order, nothing that was acknowledged is lost,
+//! and the store ends up with what the ops say, one after the other.
 //!
-//! The real parts are the handle, the ring, the overlay, the journal, the committer and the folding.
-//! The steps of the flusher, which is a task, are taken here.
+//! The real parts are the handle, the ring, the overlay, the journal, the committer and the
+//! folding. The steps of the flusher, which is a task, are taken here.
 
 use std::sync::Arc;
 
@@ -353,7 +353,8 @@ fn run(seed: u64, steps: &[Step]) {
     world.settle();
 }
 
-/// `SOAK_CASES` makes it more. Seeds that have failed once are kept beside this file, and tried first.
+/// `SOAK_CASES` makes it more. Seeds that have failed once are kept beside this file, and tried
+/// first.
 fn cases() -> ProptestConfig {
     let cases = std::env::var("SOAK_CASES").ok().and_then(|cases| cases.parse().ok());
     let persistence = FileFailurePersistence::WithSource("regressions");

@@ -1,6 +1,6 @@
 //! The whole buffer in simulated time: the real flusher, committer and journal, clients that repeat
-//! what was not acknowledged, a database and a disk that misbehave, and a process that dies again and
-//! again, at any moment. A seed decides everything, so a failure can be played again:
+//! what was not acknowledged, a database and a disk that misbehave, and a process that dies again
+//! and again, at any moment. A seed decides everything, so a failure can be played again:
 //! `SOAK_FROM=<seed> SOAK_SEEDS=1 cargo test --lib simulation`.
 //!
 //! The breaker is left out (it reads the machine's clock); it has tests of its own.

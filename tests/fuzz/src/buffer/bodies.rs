@@ -1,11 +1,11 @@
-//! The body of a record of any kind: it is read without a panic, and what is taken for an op, written
-//! again, is that op.
+//! The body of a record of any kind: it is read without a panic, and what is taken for an op,
+//! written again, is that op.
 
 use super::codec::{self, Kind};
 use crate::within;
 
-/// The most memory that a byte of a body may take: an object with one field has 7 bytes at the least,
-/// and here a node of a map with room for 11.
+/// The most memory that a byte of a body may take: an object with one field has 7 bytes at the
+/// least, and here a node of a map with room for 11.
 const MEMORY_PER_BYTE: usize = 128;
 
 /// The input is a kind and a body.

@@ -12,8 +12,8 @@ use super::FIRST;
 use super::record::Record;
 use super::segment::{self, SEAL, Tail};
 
-/// Bytes that are changed together: a field, or as much of a body. Of more than 32 bits in a row the
-/// checksums miss a change now and then, and a fuzzer that watches comparisons finds it.
+/// Bytes that are changed together: a field, or as much of a body. Of more than 32 bits in a row
+/// the checksums miss a change now and then, and a fuzzer that watches comparisons finds it.
 const WORD_BYTES: usize = 4;
 
 #[derive(Debug, Arbitrary)]
