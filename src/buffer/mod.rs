@@ -113,8 +113,9 @@ impl Buffer {
     /// Opens the journal, and starts the committer's thread and the flusher's task. What the
     /// journal holds is in the buffer when this returns.
     ///
-    /// # Errors The journal can't be opened (its text says why, where, and what to do), or the
-    /// thread can't be started.
+    /// # Errors
+    /// The journal can't be opened (its text says why, where, and what to do), or the thread can't
+    /// be started.
     pub fn start(
         config: &Config,
         store: Arc<dyn Store>,
@@ -140,9 +141,10 @@ impl Buffer {
 
     /// Takes an op and the event that goes out when it is durable. Never waits.
     ///
-    /// # Errors [`Error::BufferFull`] at the limit, [`Error::Unavailable`] once stopping and while
-    /// the journal can't be written, [`Error::TooLarge`] and [`Error::Invalid`] for what no store
-    /// could take.
+    /// # Errors
+    /// [`Error::BufferFull`] at the limit, [`Error::Unavailable`] once stopping and while the
+    /// journal can't be written, [`Error::TooLarge`] and [`Error::Invalid`] for what no store could
+    /// take.
     pub fn accept(&self, op: Op, event: Option<Dispatch>) -> Result<Receipt, Error> {
         let entry = entry(&op)?;
         let bytes = op.weight() + entry.body.len();

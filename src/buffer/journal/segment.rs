@@ -168,8 +168,9 @@ pub(super) fn records_behind(
 
 /// All whole records of a segment, also those behind damage, and its seal; with their places.
 ///
-/// # Errors What is wrong with its header. Without the salt in there, nothing tells a record from a
-/// text that looks like one.
+/// # Errors
+/// What is wrong with its header. Without the salt in there, nothing tells a record from a text
+/// that looks like one.
 pub(super) fn whole_records(
     bytes: &[u8],
     first: Sequence,
