@@ -13,7 +13,8 @@ use banter::model::{
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
+    StoreError, StoreHealth,
 };
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -62,6 +63,14 @@ impl Store for NullStore {
     }
 
     async fn history(&self, _: &HistoryQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
+        Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
+    }
+
+    async fn group_ids_of(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {
         Ok(Vec::new())
     }
 
@@ -176,6 +185,11 @@ pub(crate) fn sends(count: usize) -> Vec<Op> {
             read_by: Vec::new(),
             deleted_for: Vec::new(),
             edited_at: None,
+            reply_to: None,
+            mentions: Vec::new(),
+            reactions: Vec::new(),
+            pin: None,
+            revisions: Vec::new(),
         }))
     };
     (0..count).map(send).collect()

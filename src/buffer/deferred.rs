@@ -47,7 +47,8 @@ impl Deferred {
         if missing.is_empty() {
             return;
         }
-        let is_change = |op: &Op| matches!(op, Op::Read { .. } | Op::Edit { .. } | Op::Hide { .. });
+        let is_change =
+            |op: &Op| !matches!(op, Op::Send(_) | Op::Delete { .. } | Op::PurgeGroup(_));
         for (sequence, op) in (first..).zip(run) {
             if is_change(op) && messages_of(op).iter().any(|id| missing.contains(id)) {
                 let op = Arc::clone(op);

@@ -139,10 +139,12 @@ fn client_key(message: &Message) -> Option<(UserId, ClientId)> {
 pub(super) fn messages_of(op: &Op) -> &[MessageId] {
     match op {
         Op::Send(message) => slice::from_ref(&message.id),
-        Op::Read { messages, .. } => messages,
-        Op::Edit { message, .. } | Op::Delete { message, .. } | Op::Hide { message, .. } => {
-            slice::from_ref(message)
-        }
+        Op::Read { messages, .. } | Op::Deliver { messages, .. } => messages,
+        Op::Edit { message, .. }
+        | Op::React { message, .. }
+        | Op::Pin { message, .. }
+        | Op::Delete { message, .. }
+        | Op::Hide { message, .. } => slice::from_ref(message),
         Op::PurgeGroup(_) => &[],
     }
 }
@@ -205,7 +207,7 @@ impl Pending {
                 Op::Delete { message, .. } => {
                     rows.remove(message);
                 }
-                Op::Read { .. } | Op::Edit { .. } | Op::Hide { .. } => {
+                _ => {
                     for id in messages_of(op) {
                         changes.entry(*id).or_default().push(op);
                     }

@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 use tokio::sync::watch;
 
-use super::fold::make_change;
 use crate::model::{
-    Batch, ClientId, Content, ContentType, Conversation, Group, GroupId, Message, MessageId,
-    MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, Message, MessageId,
+    MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread, UserId,
 };
 use crate::store::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
+    StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -64,6 +64,11 @@ fn send(target: Target, text: &str) -> Op {
         read_by: Vec::new(),
         deleted_for: Vec::new(),
         edited_at: None,
+        reply_to: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
+        pin: None,
+        revisions: Vec::new(),
     }))
 }
 
@@ -78,8 +83,12 @@ pub(super) fn id_of(op: &Op) -> MessageId {
 }
 
 pub(super) fn edit(op: &Op, text: &str) -> Op {
+    edit_at(op, text, 2_000)
+}
+
+pub(super) fn edit_at(op: &Op, text: &str, at: i64) -> Op {
     let (conversation, message) = (op.conversation(), id_of(op));
-    Op::Edit { conversation, message, content: content(text), edited_at: Timestamp(2_000) }
+    Op::Edit { conversation, message, content: content(text), edited_at: Timestamp(at) }
 }
 
 pub(super) fn read(op: &Op, reader: &str) -> Op {
@@ -96,13 +105,27 @@ pub(super) fn delete(op: &Op) -> Op {
     Op::Delete { conversation: op.conversation(), message: id_of(op), at: Timestamp(3_000) }
 }
 
+pub(super) fn deliver(op: &Op) -> Op {
+    Op::Deliver { conversation: op.conversation(), messages: vec![id_of(op)] }
+}
+
+pub(super) fn react(op: &Op, name: &str, emoji: &str, on: bool) -> Op {
+    let reaction = Reaction { user: user(name), emoji: Emoji::parse(emoji).expect("an emoji") };
+    Op::React { conversation: op.conversation(), message: id_of(op), reaction, on }
+}
+
+pub(super) fn pin(op: &Op, pinned: bool, at: i64) -> Op {
+    let pin = Pin { pinned, by: user("bob"), at: Timestamp(at) };
+    Op::Pin { conversation: op.conversation(), message: id_of(op), pin }
+}
+
 /// Runs of up to 40 ops over few messages, users and groups, so that they collide. As in life, a
 /// message is sent once, before anything else happens to it.
 pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
     let groups = [GroupId::mint(), GroupId::mint()];
     let mut sends: Vec<_> = (0..4).map(|n| text(&n.to_string())).collect();
     sends.extend((0..8).map(|n| group_text(groups[n % 2], &n.to_string())));
-    let step = (0..10_u8, 0..sends.len(), "[a-c]");
+    let step = (0..16_u8, 0..sends.len(), "[a-c]");
     prop::collection::vec(step, 1..40).prop_map(move |steps| {
         let mut known = BTreeSet::new();
         let op = |(kind, at, word): (u8, usize, String)| {
@@ -110,10 +133,15 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
             let is_new = known.insert(at);
             let op = match kind {
                 _ if is_new => send.clone(),
-                0..=2 => edit(send, &word),
+                0..=1 => edit(send, &word),
+                2 => edit_at(send, &word, 3_000 - i64::from(word.as_bytes()[0])),
                 3..=5 => read(send, &word),
                 6..=7 => hide(send, &word),
                 8 => delete(send),
+                9 => deliver(send),
+                10..=13 => react(send, &word, if kind < 12 { "👍" } else { "🎈" }, kind % 2 == 0),
+                14 => pin(send, word == "a", 10),
+                15 if word != "c" => pin(send, word == "b", i64::from(word.as_bytes()[0])),
                 _ => Op::PurgeGroup(groups[at % 2]),
             };
             Arc::new(op)
@@ -153,7 +181,7 @@ impl Model {
         batch.inserts.iter().for_each(|message| self.insert(message));
         for change in &batch.changes {
             match self.messages.get_mut(&change.id) {
-                Some(message) => make_change(message, change.clone()),
+                Some(message) => change.make(message),
                 None if self.tombstones.contains(&change.id) => {}
                 None => missing.push(change.id),
             }
@@ -310,6 +338,14 @@ impl Store for FakeStore {
         page.sort_by_key(|row| std::cmp::Reverse(row.position()));
         page.truncate(query.limit);
         Ok(page)
+    }
+
+    async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
+        Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
+    }
+
+    async fn group_ids_of(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
     }
 
     async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {

@@ -108,6 +108,11 @@ impl Chat {
             read_by,
             deleted_for: Vec::new(),
             edited_at: None,
+            reply_to: None,
+            mentions: draft.mentions,
+            reactions: Vec::new(),
+            pin: None,
+            revisions: Vec::new(),
         });
         let event = Dispatch { to: parties(&message), event: Event::Sent(Arc::clone(&message)) };
         let receipt = self.buffer.accept(Op::Send(Arc::clone(&message)), Some(event))?;

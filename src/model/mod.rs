@@ -10,6 +10,7 @@ mod group;
 mod ids;
 mod message;
 mod op;
+mod reaction;
 mod time;
 
 pub use batch::{Batch, Deletion, MessageChange, ReadCursor};
@@ -20,6 +21,7 @@ pub use group::{Group, Unread};
 pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, UserId};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};
 pub use op::Op;
+pub use reaction::{Emoji, InvalidEmoji, Pin, Reaction, Revision};
 pub use time::Timestamp;
 
 /// A JSON object as clients send it (media metadata, structured content).

@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
+    StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
@@ -100,6 +101,14 @@ impl Store for Guard {
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         self.ask(self.store.history(query)).await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        self.ask(self.store.changes(query)).await
+    }
+
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {
+        self.ask(self.store.group_ids_of(user, limit)).await
     }
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {

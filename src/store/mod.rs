@@ -3,6 +3,7 @@
 //! Messages are written by [`Store::apply`] alone, which the write buffer calls with folded
 //! batches. Groups are written directly. Both stores pass one conformance suite (`tests/store`).
 
+mod changes;
 mod guard;
 mod metrics;
 pub mod mongo;
@@ -19,6 +20,7 @@ use crate::model::{
     Unread, UserId,
 };
 
+pub use changes::{Change, Changes, ChangesQuery, Place};
 pub use guard::Guard;
 pub use metrics::PoolCollector;
 pub use open::open;
@@ -143,6 +145,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of a conversation, newest first, ordered by (timestamp, `_id`).
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>>;
+
+    /// What has changed for a user, in the store's own order.
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes>;
+
+    /// The ids of the groups that a user is in, up to `limit`.
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>>;
 
     /// What a user has not read, up to and including the place `until`, where given. Direct:
     /// messages to the user (not from the user) whose status is not `read` and that the user has

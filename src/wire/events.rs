@@ -70,6 +70,8 @@ impl TryFrom<SendMessage> for Draft {
             content_type,
             media_url: sent.media_url.filter(|url| !url.is_empty()),
             media_metadata: sent.media_metadata,
+            reply_to: None,
+            mentions: Vec::new(),
         })
     }
 }

@@ -1,8 +1,9 @@
 //! The server's own plans of the very queries that the store runs.
 
 use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, ReadCursor, Timestamp};
+use banter::store::mongo::changes;
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Place, Store};
 use bson::{Bson, Document, doc};
 
 use crate::make::{between, client, delete, direct, group, in_group, inserts, named, read, user};
@@ -129,12 +130,30 @@ async fn history_comes_in_the_order_of_an_index() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_come_in_the_order_of_an_index() {
+    let filled = filled().await;
+    let user = user("user1");
+    let after = Place { version: 1, id: filled.newest.0 };
+    let me = bson::Bson::from(user.as_str());
+    let groups = (0..99).map(|_| GroupId::mint().0.into());
+    let owners: Vec<bson::Bson> = [me, filled.group.0.into()].into_iter().chain(groups).collect();
+    for owners in [&owners[..1], &owners[..2], &owners[..100]] {
+        let plan = filled.find(&changes::changed_messages(owners, after, 50)).await;
+        assert_ordered_by_index(&plan, "message_changes");
+        let plan = filled.find(&changes::changed_groups(owners, after, 50)).await;
+        assert_ordered_by_index(&plan, "group_changes");
+    }
+    let plan = filled.find(&changes::changed_cursors(&user, after, 50)).await;
+    assert_ordered_by_index(&plan, "cursor_changes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_of_a_user_come_in_the_order_of_an_index() {
     let filled = filled().await;
     let user = user("user1");
     let plan = filled.find(&queries::groups_of(&user, 10)).await;
     assert_ordered_by_index(&plan, "member_groups");
-    assert_index(&filled.find(&queries::group_ids_of(&user)).await, "member_groups");
+    assert_index(&filled.find(&queries::group_ids_of(&user, 0)).await, "member_groups");
     assert_index(&filled.find(&queries::groups_named("roup 1", 10)).await, "group_name");
 }
 

@@ -36,10 +36,21 @@ macro_rules! conformance {
                 readers_are_kept_once_in_order_and_make_the_status_read
                 a_hidden_message_is_gone_for_that_user_alone
                 one_change_may_edit_read_and_hide
+                the_last_twenty_revisions_are_kept_however_the_edits_come
+                a_delivery_moves_the_status_on_and_never_back
+                each_user_has_each_reaction_once_in_order
+                the_last_word_on_a_pin_stays
                 a_deleted_message_is_gone_for_everyone
                 a_purge_takes_the_messages_of_that_group_alone
                 a_batch_applied_twice_equals_once
                 parts_of_a_batch_apply_in_their_order
+            }
+            catch_up {
+                new_changed_and_deleted_messages_come_in_order_to_their_users_alone
+                a_message_comes_once_as_it_is_now
+                pages_go_on_where_the_last_one_ended
+                memberships_and_cursors_come_too
+                a_user_of_many_groups_misses_none
             }
             client_ids {
                 a_message_is_found_by_sender_and_client_id

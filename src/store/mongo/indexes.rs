@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
-use super::{GROUPS, MESSAGES, MongoStore, errors};
+use super::{GROUP_CHANGES_LOG, GROUPS, MESSAGES, MongoStore, READ_CURSORS, errors};
 use crate::store::{Result, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
@@ -29,6 +29,8 @@ enum Kind {
     /// It refuses a second document with the same keys. In it are those documents in which this
     /// field is a text.
     UniqueWhereText(&'static str),
+    /// In it are those documents that have one of its fields.
+    WhereThere,
     /// It lets a document go this long after the date in its one field. In it are those documents
     /// that have the field.
     Expiring(Duration),
@@ -73,6 +75,22 @@ pub const TOMBSTONE: Index = Index {
     kind: Kind::Expiring(TOMBSTONE_LIFE),
     ..index(MESSAGES, "message_tombstone", &[("tombstone", 1)])
 };
+/// Messages, and stubs of deleted ones, by whose they are and when they were last changed.
+pub const MESSAGE_CHANGES: Index = Index {
+    kind: Kind::WhereThere,
+    ..index(MESSAGES, "message_changes", &[("parties", 1), ("version", 1), ("_id", 1)])
+};
+/// Read cursors by when they were last moved.
+pub const CURSOR_CHANGES: Index =
+    index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
+/// Who has entered or left which group, and which groups are others, by when that was.
+pub const GROUP_CHANGES: Index =
+    index(GROUP_CHANGES_LOG, "group_changes", &[("party", 1), ("version", 1), ("_id", 1)]);
+/// Nobody catches up on what is longer ago than the stubs of deleted messages last.
+const GROUP_CHANGE_TIME: Index = Index {
+    kind: Kind::Expiring(TOMBSTONE_LIFE),
+    ..index(GROUP_CHANGES_LOG, "group_change_time", &[("at", 1)])
+};
 /// The groups of a user, newest first.
 pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
@@ -80,7 +98,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 15] = [
+pub const ALL: [Index; 19] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -95,6 +113,10 @@ pub const ALL: [Index; 15] = [
     MESSAGE_ID,
     CLIENT_ID,
     TOMBSTONE,
+    MESSAGE_CHANGES,
+    CURSOR_CHANGES,
+    GROUP_CHANGES,
+    GROUP_CHANGE_TIME,
     MEMBER_GROUPS,
 ];
 
@@ -106,6 +128,7 @@ impl Kind {
             Self::UniqueWhereText(field) => {
                 options.unique(true).partial_filter_expression(where_text(field)).build()
             }
+            Self::WhereThere => options.sparse(true).build(),
             Self::Expiring(life) => options.sparse(true).expire_after(life).build(),
         }
     }
@@ -119,6 +142,7 @@ impl Kind {
             Self::UniqueWhereText(field) => {
                 found.unique == Some(true) && only == Some(&where_text(field))
             }
+            Self::WhereThere => found.sparse == Some(true) && only.is_none(),
             Self::Expiring(_) => found.expire_after.is_some() && only.is_none(),
         };
         kind_fits && found.collation.is_none()
@@ -134,7 +158,8 @@ impl MongoStore {
     /// on a large collection each takes a while, during which reads and writes go on.
     pub(super) async fn make_indexes(&self) -> Result<()> {
         let place = self.place().await?;
-        for collection in [&place.messages, &place.groups] {
+        let ours = [READ_CURSORS, GROUP_CHANGES_LOG].map(|name| place.database.collection(name));
+        for collection in [&place.messages, &place.groups].into_iter().chain(&ours) {
             let present = self.present(collection).await?;
             for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {
                 if !is_there(wanted, &present) {

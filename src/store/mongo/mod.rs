@@ -3,17 +3,24 @@
 //! - `messages`: `_id` ObjectId, `id` (equal to `_id` as text; another one in old rows), `content`,
 //!   `type` (`direct`, `group`), `content_type`, `media_url`, `media_metadata`, `from_user_id`,
 //!   `to_user_id` or `group_id` (ObjectId), `timestamp` (Date), `status`, `read_by`,
-//!   `deleted_for`, `client_id` where its sender's client has named it, and `edited_at` (Date)
-//!   once edited.
+//!   `deleted_for`, `client_id` where its sender's client has named it, `edited_at` (Date) and
+//!   `revisions` (earlier `content`s, each `at` its Date) once edited, `reply_to` (ObjectId),
+//!   `mentions`, `reactions` (`user`, `emoji`), `pin` (`pinned`, `by`, `at`); and for those who catch
+//!   up `parties` (both users, or the group) and `version` (see [`changes`]).
 //! - `messages`, too: the stubs of deleted messages, `_id` and `tombstone` (Date of the deletion),
-//!   with `from_user_id` and `client_id` where the message had them. A stub holds its `_id`
+//!   with `from_user_id` and `client_id` where the message had them, `parties` and `version`. A stub
+//!   holds its `_id`
 //!   against the message's own insert; it goes by itself ([`indexes::TOMBSTONE`]).
 //! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
-//! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`; ours alone.
+//! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`, `user`, `version`;
+//!   ours alone.
+//! - `group_changes`: `_id: {group, party}`, `party` (a user who has entered or left, or the group
+//!   itself), `group`, `version`, and `at` (Date), with which it goes by itself; ours alone.
 //!
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
 
+pub mod changes;
 mod documents;
 mod errors;
 mod groups;
@@ -35,13 +42,16 @@ use async_trait::async_trait;
 use bson::RawDocumentBuf;
 use mongodb::options::{Acknowledgment, WriteConcern};
 use mongodb::{Client, Collection, Database};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
 use super::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
+    StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
@@ -50,6 +60,7 @@ use crate::model::{
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
+const GROUP_CHANGES_LOG: &str = "group_changes";
 
 /// Longest wait for one read. A caller of ours has given up by then.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -64,6 +75,8 @@ pub struct MongoStore {
     label: String,
     pool: Arc<PoolWatch>,
     place: OnceCell<Place>,
+    /// Since when a batch is being written.
+    writing_since: Mutex<Option<Instant>>,
 }
 
 /// The database and what is in it. Documents are read raw, so that one that can't be decoded does
@@ -91,6 +104,7 @@ impl MongoStore {
             label: format!("MongoDB at {hosts}/{}", config.mongodb_name),
             pool: Arc::default(),
             place: OnceCell::new(),
+            writing_since: Mutex::default(),
         };
         match store.place().await {
             Err(error @ StoreError::Configuration(_)) => return Err(error),
@@ -119,6 +133,15 @@ impl MongoStore {
             database,
             write_concern,
         })
+    }
+
+    async fn write_batch(&self, batch: &Batch) -> Result<Applied> {
+        self.insert(&batch.inserts).await?;
+        let missing = self.change(&batch.changes).await?;
+        self.bury(&batch.deletes).await?;
+        self.purge(&batch.purges).await?;
+        self.move_cursors(&batch.cursors).await?;
+        Ok(Applied { missing })
     }
 
     /// Runs one command of the driver: the inner result is the driver's own.
@@ -168,12 +191,11 @@ impl Store for MongoStore {
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Applied> {
-        self.insert(&batch.inserts).await?;
-        let missing = self.change(&batch.changes).await?;
-        self.bury(&batch.deletes).await?;
-        self.purge(&batch.purges).await?;
-        self.move_cursors(&batch.cursors).await?;
-        Ok(Applied { missing })
+        // A call that is given up may still be at work at the server: only one that is answered ends.
+        self.writing_since.lock().get_or_insert_with(Instant::now);
+        let applied = self.write_batch(batch).await?;
+        *self.writing_since.lock() = None;
+        Ok(applied)
     }
 
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
@@ -186,6 +208,14 @@ impl Store for MongoStore {
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         self.page(query).await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        self.find_changes(query).await
+    }
+
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {
+        self.find_group_ids(&queries::group_ids_of(user, limit)).await
     }
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {

@@ -38,7 +38,7 @@ impl Find {
         Self { collection, filter, sort: None, hint: None, projection: None, limit: 1 }
     }
 
-    fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
+    pub(super) fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Self {
             collection: index.collection,
@@ -148,7 +148,7 @@ pub fn history(query: &HistoryQuery) -> Find {
     match &query.conversation {
         Conversation::Group(group) => {
             let filter = in_range(doc! {"group_id": group.0});
-            Find::ordered(GROUP_ORDER, filter, newest_first(), query.limit)
+            page_of(GROUP_ORDER, filter, query.limit)
         }
         Conversation::Direct(a, b) => {
             let direction = |from: &UserId, to: &UserId| {
@@ -160,9 +160,15 @@ pub fn history(query: &HistoryQuery) -> Find {
             } else {
                 doc! {"$or": [direction(a, b), direction(b, a)]}
             };
-            Find::ordered(DIRECT_ORDER, filter, newest_first(), query.limit)
+            page_of(DIRECT_ORDER, filter, query.limit)
         }
     }
+}
+
+/// A page holds what messages say now; what they said before is read one message at a time.
+fn page_of(index: Index, filter: Document, limit: usize) -> Find {
+    let projection = Some(doc! {"revisions": 0});
+    Find { projection, ..Find::ordered(index, filter, newest_first(), limit) }
 }
 
 /// How many direct messages a user has not read, up to [`Unread::EXACT_TO`].
@@ -272,16 +278,9 @@ pub fn groups_of(user: &UserId, limit: usize) -> Find {
     Find::ordered(MEMBER_GROUPS, doc! {"member_ids": user.as_str()}, order, limit)
 }
 
-/// The `_id` of every group a user is in.
-pub fn group_ids_of(user: &UserId) -> Find {
-    Find {
-        collection: GROUPS,
-        filter: doc! {"member_ids": user.as_str()},
-        sort: None,
-        hint: Some(MEMBER_GROUPS.keys()),
-        projection: Some(doc! {"_id": 1}),
-        limit: 0,
-    }
+/// The `_id` of the groups a user is in, newest first; a limit of 0 is none.
+pub fn group_ids_of(user: &UserId, limit: usize) -> Find {
+    Find { projection: Some(doc! {"_id": 1}), ..groups_of(user, limit) }
 }
 
 /// Groups whose name contains a text, any case, newest first: all names are looked at, in the

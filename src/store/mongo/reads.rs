@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::options::{AggregateOptions, FindOptions, Hint, ReadPreference, SelectionCriteria};
 
 use super::queries::{self, Count, Find};
-use super::{MongoStore, documents, errors};
+use super::{MongoStore, changes, documents, errors};
 use crate::model::{ClientId, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId};
 use crate::store::{HistoryQuery, Result};
 
@@ -62,13 +62,13 @@ impl MongoStore {
         until: Option<Position>,
     ) -> Result<Unread> {
         let direct = self.count(queries::unread_direct(user, until)).await?;
-        let rows = self.find(&queries::group_ids_of(user)).await?;
-        let groups: Vec<GroupId> = rows.iter().filter_map(documents::to_id).map(GroupId).collect();
+        let groups = self.find_group_ids(&queries::group_ids_of(user, 0)).await?;
         if groups.is_empty() {
             return Ok(Unread { direct, group: 0 });
         }
         let rows = self.find(&queries::read_cursors(user, &groups)).await?;
-        let cursors: HashMap<GroupId, Position> = rows.iter().filter_map(to_cursor).collect();
+        let cursors: HashMap<GroupId, Position> =
+            rows.iter().filter_map(changes::to_cursor).collect();
         let counts = groups.into_iter().map(|group| {
             self.count(queries::unread_in_group(user, group, cursors.get(&group).copied(), until))
         });
@@ -77,6 +77,11 @@ impl MongoStore {
             .try_fold(0, |sum, count| async move { Ok(sum + count) })
             .await?;
         Ok(Unread { direct, group })
+    }
+
+    pub(super) async fn find_group_ids(&self, query: &Find) -> Result<Vec<GroupId>> {
+        let rows = self.find(query).await?;
+        Ok(rows.iter().filter_map(documents::to_id).map(GroupId).collect())
     }
 
     /// Runs a query where reads go.
@@ -171,12 +176,4 @@ pub(super) fn readable<T>(
         tracing::warn!(unreadable, first_id = ?id, "stored documents can't be read; left out");
     }
     items
-}
-
-fn to_cursor(row: &RawDocumentBuf) -> Option<(GroupId, Position)> {
-    let group = row.get_document("_id").ok()?.get_object_id("group").ok()?;
-    let position = row.get_document("position").ok()?;
-    let at = documents::timestamp(position.get_datetime("timestamp").ok()?);
-    let message = MessageId(position.get_object_id("message_id").ok()?);
-    Some((GroupId(group), (at, message)))
 }

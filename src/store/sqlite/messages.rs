@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::changes::Versions;
 use super::{rows, statements};
 use crate::model::{
     Batch, ClientId, Conversation, Deletion, Message, MessageChange, MessageId, MessageRef,
@@ -13,65 +14,66 @@ use crate::store::{Applied, HistoryQuery, TOMBSTONE_LIFE};
 /// given its client id to another one, fails the whole transaction: the caller finds it by trying
 /// parts of the batch, and a batch that is stored whole or not at all is worth that rare search.
 pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Applied> {
+    let mut versions = Versions::begin(transaction)?;
     let mut count = 0_i64;
     let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
     for message in &batch.inserts {
-        count += rows::insert_message(&mut insert, message)? as i64;
+        count += rows::insert_message(&mut insert, message, versions.next())? as i64;
     }
     let mut missing = Vec::new();
     for change in &batch.changes {
-        if !apply_change(transaction, change)? {
+        if !apply_change(transaction, change, versions.next())? {
             missing.push(change.id);
         }
     }
-    count -= bury(transaction, &batch.deletes)?;
+    count -= bury(transaction, &batch.deletes, &mut versions)?;
     for group in &batch.purges {
         let mut purge = transaction.prepare_cached(statements::PURGE_GROUP)?;
         count -= purge.execute([group.0.bytes()])? as i64;
         transaction.prepare_cached(statements::PURGE_CURSORS)?.execute([group.0.bytes()])?;
     }
     for cursor in &batch.cursors {
-        move_cursor(transaction, cursor)?;
+        move_cursor(transaction, cursor, versions.next())?;
     }
+    versions.end(transaction)?;
     add_to_count(transaction, "messages", count)?;
     Ok(Applied { missing })
 }
 
 /// Changes a message; whether it is there, or is known to be deleted.
-fn apply_change(transaction: &Transaction<'_>, change: &MessageChange) -> rusqlite::Result<bool> {
-    let id = change.id.0.bytes();
-    let mut lists = transaction.prepare_cached(statements::MESSAGE_LISTS)?;
-    let stored = lists.query_row([id], |row| Ok((rows::users(row, 0)?, rows::users(row, 1)?)));
-    let Some((mut deleted_for, mut read_by)) = stored.optional()? else {
-        return transaction.prepare_cached(statements::IS_DELETED)?.exists([id]);
+fn apply_change(
+    transaction: &Transaction<'_>,
+    change: &MessageChange,
+    version: i64,
+) -> rusqlite::Result<bool> {
+    let Some(mut message) = find_by_id(transaction, change.id)? else {
+        let mut is_deleted = transaction.prepare_cached(statements::IS_DELETED)?;
+        return is_deleted.exists([change.id.0.bytes()]);
     };
-    if let Some((content, edited_at)) = &change.edit {
-        let content = rows::content_to_json(content)?;
-        let mut edit = transaction.prepare_cached(statements::EDIT_MESSAGE)?;
-        edit.execute(params![id, content, edited_at.as_millis()])?;
-    }
-    if !change.readers.is_empty() {
-        add_missing(&mut read_by, &change.readers);
-        let mut read = transaction.prepare_cached(statements::READ_MESSAGE)?;
-        read.execute(params![id, rows::users_to_json(&read_by)?])?;
-    }
-    if !change.hidden_for.is_empty() {
-        add_missing(&mut deleted_for, &change.hidden_for);
-        let mut hide = transaction.prepare_cached(statements::HIDE_MESSAGE)?;
-        hide.execute(params![id, rows::users_to_json(&deleted_for)?])?;
-    }
+    change.make(&mut message);
+    let mut update = transaction.prepare_cached(statements::UPDATE_MESSAGE)?;
+    rows::update_message(&mut update, &message, version)?;
     Ok(true)
 }
 
 /// Deletes messages, each with a tombstone left behind, and forgets tombstones that are old by
 /// then; rows of `messages` that are gone.
-fn bury(transaction: &Transaction<'_>, deletions: &[Deletion]) -> rusqlite::Result<i64> {
+fn bury(
+    transaction: &Transaction<'_>,
+    deletions: &[Deletion],
+    versions: &mut Versions,
+) -> rusqlite::Result<i64> {
     let mut bury = transaction.prepare_cached(statements::BURY_MESSAGE)?;
     let mut delete = transaction.prepare_cached(statements::DELETE_MESSAGE)?;
     let mut gone = 0;
     for deletion in deletions {
         let id = deletion.id.0.bytes();
-        bury.execute(params![id, deletion.at.as_millis()])?;
+        let (low, high, group) = match &deletion.conversation {
+            Conversation::Direct(low, high) => (Some(low.as_str()), Some(high.as_str()), None),
+            Conversation::Group(group) => (None, None, Some(group.0.bytes())),
+        };
+        let at = deletion.at.as_millis();
+        bury.execute(params![id, at, versions.next(), low, high, group])?;
         gone += delete.execute([id])? as i64;
     }
     if let Some(now) = deletions.iter().map(|deletion| deletion.at.as_millis()).max() {
@@ -81,15 +83,11 @@ fn bury(transaction: &Transaction<'_>, deletions: &[Deletion]) -> rusqlite::Resu
     Ok(gone)
 }
 
-fn add_missing(users: &mut Vec<UserId>, more: &[UserId]) {
-    for user in more {
-        if !users.contains(user) {
-            users.push(user.clone());
-        }
-    }
-}
-
-fn move_cursor(transaction: &Transaction<'_>, cursor: &ReadCursor) -> rusqlite::Result<()> {
+fn move_cursor(
+    transaction: &Transaction<'_>,
+    cursor: &ReadCursor,
+    version: i64,
+) -> rusqlite::Result<()> {
     let (timestamp, message) = cursor.up_to;
     let mut statement = transaction.prepare_cached(statements::MOVE_CURSOR)?;
     statement.execute(params![
@@ -97,6 +95,7 @@ fn move_cursor(transaction: &Transaction<'_>, cursor: &ReadCursor) -> rusqlite::
         cursor.user.as_str(),
         timestamp.as_millis(),
         message.0.bytes(),
+        version,
     ])?;
     Ok(())
 }
@@ -119,15 +118,30 @@ pub(super) fn find(
     transaction: &Transaction<'_>,
     name: &MessageRef,
 ) -> rusqlite::Result<Option<Message>> {
-    if let Some(id) = name.as_id() {
-        let mut by_id = transaction.prepare_cached(statements::MESSAGE_BY_ID)?;
-        let found = by_id.query_row([id.0.bytes()], rows::message).optional()?;
-        if found.is_some() {
-            return Ok(found);
-        }
+    if let Some(id) = name.as_id()
+        && let Some(found) = find_by_id(transaction, id)?
+    {
+        return Ok(Some(found));
     }
     let mut by_old_id = transaction.prepare_cached(statements::MESSAGE_BY_OLD_ID)?;
-    by_old_id.query_row([name.as_str()], rows::message).optional()
+    let found = by_old_id.query_row([name.as_str()], rows::message).optional()?;
+    found.map(|message| with_revisions(transaction, message)).transpose()
+}
+
+/// One message as a whole.
+fn find_by_id(transaction: &Transaction<'_>, id: MessageId) -> rusqlite::Result<Option<Message>> {
+    let mut by_id = transaction.prepare_cached(statements::MESSAGE_BY_ID)?;
+    let found = by_id.query_row([id.0.bytes()], rows::message).optional()?;
+    found.map(|message| with_revisions(transaction, message)).transpose()
+}
+
+fn with_revisions(transaction: &Transaction<'_>, message: Message) -> rusqlite::Result<Message> {
+    if message.edited_at.is_none() {
+        return Ok(message);
+    }
+    let mut statement = transaction.prepare_cached(statements::REVISIONS)?;
+    let revisions = statement.query_row([message.id.0.bytes()], rows::revisions)?;
+    Ok(Message { revisions, ..message })
 }
 
 /// The message that a user has sent under a client id, also when it is deleted.

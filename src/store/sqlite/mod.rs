@@ -4,6 +4,7 @@
 //! batch is stored whole or not at all. The log is written ahead (WAL), so readers and the writer
 //! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
 
+mod changes;
 mod connections;
 mod errors;
 mod groups;
@@ -23,7 +24,8 @@ use async_trait::async_trait;
 
 use self::connections::{Access, Connections};
 use super::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
+    StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
@@ -95,6 +97,16 @@ impl Store for SqliteStore {
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         let query = query.clone();
         self.readers.run(move |transaction| messages::history(transaction, &query)).await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        let query = query.clone();
+        self.readers.run(move |transaction| changes::since(transaction, &query)).await
+    }
+
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| groups::ids_of_user(transaction, &user, limit)).await
     }
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {

@@ -3,7 +3,8 @@
 macro_rules! columns {
     () => {
         "id, old_id, from_user, to_user, group_id, timestamp, status, edited_at, content_type, \
-         deleted_for, read_by, media_url, media_metadata, content, client_id"
+         deleted_for, read_by, media_url, media_metadata, content, client_id, reply_to, mentions, \
+         reactions, pinned, pin_by, pin_at"
     };
 }
 
@@ -19,26 +20,30 @@ macro_rules! statements {
 statements! {
     /// The values are in the order of the columns of every select. Looking first makes sure that
     /// a message that is stored already is no conflict of client ids with itself.
-    INSERT_MESSAGE = concat!("INSERT INTO messages (", columns!(), ") \
-        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 \
+    INSERT_MESSAGE = concat!("INSERT INTO messages (", columns!(), ", revisions, version) \
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+        ?19, ?20, ?21, ?22, ?23 \
         WHERE NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1) \
         AND NOT EXISTS (SELECT 1 FROM tombstones WHERE id = ?1)");
-    MESSAGE_LISTS = "SELECT deleted_for, read_by FROM messages WHERE id = ?1";
-    EDIT_MESSAGE = "UPDATE messages SET content = ?2, edited_at = ?3 \
-        WHERE id = ?1 AND (edited_at IS NULL OR edited_at <= ?3)";
-    READ_MESSAGE = "UPDATE messages SET read_by = ?2, status = 'read' WHERE id = ?1";
-    HIDE_MESSAGE = "UPDATE messages SET deleted_for = ?2 WHERE id = ?1";
+    UPDATE_MESSAGE = "UPDATE messages SET content = ?2, edited_at = ?3, status = ?4, read_by = ?5, \
+        deleted_for = ?6, reactions = ?7, pinned = ?8, pin_by = ?9, pin_at = ?10, \
+        revisions = ?11, version = ?12 WHERE id = ?1";
+    REVISIONS = "SELECT revisions FROM messages WHERE id = ?1";
     IS_DELETED = "SELECT 1 FROM tombstones WHERE id = ?1";
-    BURY_MESSAGE = "INSERT INTO tombstones (id, deleted_at, from_user, client_id) \
-        VALUES (?1, ?2, (SELECT from_user FROM messages WHERE id = ?1), \
-        (SELECT client_id FROM messages WHERE id = ?1)) ON CONFLICT (id) DO NOTHING";
+    BURY_MESSAGE = "INSERT INTO tombstones \
+        (id, deleted_at, version, user_low, user_high, group_id, from_user, client_id) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT from_user FROM messages WHERE id = ?1), \
+        (SELECT client_id FROM messages WHERE id = ?1)) \
+        ON CONFLICT (id) DO UPDATE SET version = excluded.version, user_low = excluded.user_low, \
+        user_high = excluded.user_high, group_id = excluded.group_id";
     FORGET_DELETED = "DELETE FROM tombstones WHERE deleted_at < ?1";
     DELETE_MESSAGE = "DELETE FROM messages WHERE id = ?1";
     PURGE_GROUP = "DELETE FROM messages WHERE group_id = ?1";
     PURGE_CURSORS = "DELETE FROM cursors WHERE group_id = ?1";
-    MOVE_CURSOR = "INSERT INTO cursors (group_id, user, timestamp, message_id) \
-        VALUES (?1, ?2, ?3, ?4) ON CONFLICT (group_id, user) DO UPDATE \
-        SET timestamp = excluded.timestamp, message_id = excluded.message_id \
+    MOVE_CURSOR = "INSERT INTO cursors (group_id, user, timestamp, message_id, version) \
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (group_id, user) DO UPDATE \
+        SET timestamp = excluded.timestamp, message_id = excluded.message_id, \
+        version = excluded.version \
         WHERE (excluded.timestamp, excluded.message_id) > (timestamp, message_id)";
 
     MESSAGE_BY_ID = concat!("SELECT ", columns!(), " FROM messages WHERE id = ?1");
@@ -74,6 +79,37 @@ statements! {
         WHERE from_user <> ?2 \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?2) \
         AND NOT EXISTS (SELECT 1 FROM json_each(read_by) WHERE value = ?2)";
+
+    CHANGED_OF_LOW = concat!("SELECT ", columns!(), ", version FROM messages \
+        WHERE user_low = ?1 AND to_user IS NOT NULL AND version > 0 \
+        AND (version, id) > (?2, ?3) ORDER BY version, id LIMIT ?4");
+    CHANGED_OF_HIGH = concat!("SELECT ", columns!(), ", version FROM messages \
+        WHERE user_high = ?1 AND to_user IS NOT NULL AND version > 0 \
+        AND (version, id) > (?2, ?3) AND user_low <> user_high ORDER BY version, id LIMIT ?4");
+    CHANGED_IN_GROUP = concat!("SELECT ", columns!(), ", version FROM messages \
+        WHERE group_id = ?1 AND version > 0 AND (version, id) > (?2, ?3) \
+        ORDER BY version, id LIMIT ?4");
+    DELETED_OF_LOW = "SELECT id, deleted_at, version, user_low, user_high, group_id \
+        FROM tombstones WHERE user_low = ?1 AND (version, id) > (?2, ?3) \
+        ORDER BY version, id LIMIT ?4";
+    DELETED_OF_HIGH = "SELECT id, deleted_at, version, user_low, user_high, group_id \
+        FROM tombstones WHERE user_high = ?1 AND (version, id) > (?2, ?3) \
+        AND user_low <> user_high ORDER BY version, id LIMIT ?4";
+    DELETED_IN_GROUP = "SELECT id, deleted_at, version, user_low, user_high, group_id \
+        FROM tombstones WHERE group_id = ?1 AND (version, id) > (?2, ?3) \
+        ORDER BY version, id LIMIT ?4";
+    CHANGED_CURSORS = "SELECT group_id, version, timestamp, message_id FROM cursors \
+        WHERE user = ?1 AND (version, group_id) > (?2, ?3) ORDER BY version, group_id LIMIT ?4";
+    CHANGED_MEMBERSHIPS = "SELECT group_id, version FROM group_changes \
+        WHERE user = ?1 AND (version, group_id) > (?2, ?3) ORDER BY version, group_id LIMIT ?4";
+    CHANGED_GROUP = "SELECT group_id, version FROM group_changes \
+        WHERE user = '' AND group_id = ?1 AND (version, group_id) > (?2, ?3) LIMIT ?4";
+    NOTE_GROUP_CHANGE = "INSERT INTO group_changes (user, group_id, version) VALUES (?1, ?2, ?3) \
+        ON CONFLICT (user, group_id) DO UPDATE SET version = excluded.version";
+    GROUP_IDS_OF_USER = "SELECT group_id FROM group_members WHERE user = ?1 \
+        ORDER BY created_at DESC, group_id DESC LIMIT ?2";
+    VERSION = "SELECT n FROM counts WHERE name = 'version'";
+    SET_VERSION = "UPDATE counts SET n = ?1 WHERE name = 'version'";
 
     INSERT_GROUP = "INSERT INTO groups (id, name, name_folded, created_by, created_at) \
         VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -178,7 +214,7 @@ mod tests {
             "SELECT * FROM messages WHERE content = ?1",
             "SELECT count(*) FROM messages",
             "SELECT * FROM messages WHERE group_id = ?1 ORDER BY content",
-            "SELECT DISTINCT user FROM cursors WHERE user = ?1",
+            "SELECT DISTINCT timestamp FROM cursors WHERE user = ?1",
         ] {
             let steps = plan(&connection, sql);
             assert!(!steps.iter().all(|step| seeks(step)), "{sql}: {steps:#?}");

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use banter::model::{
-    Batch, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageChange, MessageId,
-    Status, Target, Timestamp, Unread, UserId,
+    Batch, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageId, Status, Target,
+    Timestamp, Unread, UserId,
 };
 use banter::store::{Applied, HistoryQuery};
 
@@ -27,7 +27,7 @@ impl Model {
         let mut missing = Vec::new();
         for change in &batch.changes {
             match self.messages.get_mut(&change.id) {
-                Some(message) => apply_change(message, change),
+                Some(message) => change.make(message),
                 None if self.tombstones.contains_key(&change.id) => {}
                 None => missing.push(change.id),
             }
@@ -69,7 +69,8 @@ impl Model {
         rows.retain(|row| !row.is_hidden_for(&query.viewer));
         rows.retain(|row| query.before.is_none_or(|place| row.position() < place));
         rows.truncate(query.limit);
-        rows.into_iter().cloned().collect()
+        let row = |row: &Message| Message { revisions: Vec::new(), ..row.clone() };
+        rows.into_iter().map(row).collect()
     }
 
     pub(crate) fn unread(&self, user: &UserId, groups: &[Group]) -> Unread {
@@ -101,19 +102,5 @@ impl Model {
         let mut rows: Vec<&Message> = self.messages.values().filter(of_it).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
         rows
-    }
-}
-
-fn apply_change(message: &mut Message, change: &MessageChange) {
-    if let Some((content, edited_at)) = &change.edit {
-        message.edit(content, *edited_at);
-    }
-    for reader in &change.readers {
-        message.mark_read(reader);
-    }
-    for user in &change.hidden_for {
-        if !message.is_hidden_for(user) {
-            message.deleted_for.push(user.clone());
-        }
     }
 }
