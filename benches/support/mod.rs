@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, ClientId, Content, ContentType, Group, GroupId, Message, MessageId, MessageRef, Op,
-    Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, Chat, ClientId, Content, ContentType, Group, GroupId, Message, MessageId, MessageRef,
+    Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
@@ -68,6 +68,10 @@ impl Store for NullStore {
 
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
+    }
+
+    async fn chats(&self, _: &UserId, _: Option<Position>, _: usize) -> Result<Vec<Chat>> {
+        Ok(Vec::new())
     }
 
     async fn group_ids_of(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {

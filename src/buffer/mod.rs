@@ -37,6 +37,7 @@ mod delivery;
 mod flusher;
 mod fold;
 mod journal;
+mod late;
 mod metrics;
 mod overlay;
 mod recent;
@@ -224,6 +225,13 @@ impl Buffer {
     pub fn pending(&self, conversation: &Conversation) -> Pending {
         let state = self.shared.lock();
         state.overlay.conversation(conversation, state.ring.committed())
+    }
+
+    /// The same for each conversation that `concerns` the caller.
+    pub fn pending_where(&self, concerns: impl Fn(&Conversation) -> bool) -> Vec<Pending> {
+        // The caller may take its time to tell, and may look into the buffer: not under the lock.
+        let all = self.shared.lock().overlay.conversations();
+        all.iter().filter(|one| concerns(one)).map(|one| self.pending(one)).collect()
     }
 
     /// Waits until everything accepted so far is stored, at the most `limit`; whether it is.

@@ -106,6 +106,11 @@ impl Overlay {
         Pending(durable.map(|entry| Arc::clone(&entry.op)).collect())
     }
 
+    /// The conversations in which anything is pending.
+    pub(super) fn conversations(&self) -> Vec<Conversation> {
+        self.by_conversation.keys().cloned().collect()
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.by_message.is_empty()

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::model::{
-    Batch, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, Message, MessageId,
-    MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread, UserId,
+    Batch, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, Message,
+    MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread, UserId,
 };
 use crate::store::{
     Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
@@ -342,6 +342,10 @@ impl Store for FakeStore {
 
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
+    }
+
+    async fn chats(&self, _: &UserId, _: Option<Position>, _: usize) -> Result<Vec<Chat>> {
+        Ok(Vec::new())
     }
 
     async fn group_ids_of(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {

@@ -14,6 +14,7 @@ mod locks;
 mod messages;
 mod receipts;
 mod stamp;
+mod sync;
 
 use std::sync::Arc;
 

@@ -64,6 +64,8 @@ pub enum Event {
         /// When they were taken.
         at: Timestamp,
     },
+    /// The audience may have missed something, and should ask for it.
+    SyncRequired,
     /// The audience's sockets leave the group's room; nothing is sent to a client.
     Left {
         /// Which group.

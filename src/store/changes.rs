@@ -4,25 +4,7 @@
 //! A message is found under its last version alone, as it is now: who has missed three edits is told
 //! the outcome of the third.
 
-use bson::oid::ObjectId;
-
-use crate::model::{Conversation, GroupId, Message, MessageId, Position, Timestamp, UserId};
-
-/// A place in the order of changes: a version, and among equal ones an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// MongoDB: a BSON Timestamp, its seconds in the upper half. SQLite: a counter.
-    pub version: u64,
-    /// The id of what was changed.
-    pub id: ObjectId,
-}
-
-impl Place {
-    /// The place after everything of a version.
-    pub fn after(version: u64) -> Self {
-        Self { version, id: ObjectId::from_bytes([u8::MAX; 12]) }
-    }
-}
+use crate::model::{Conversation, GroupId, Message, MessageId, Place, Position, Timestamp, UserId};
 
 /// Which changes are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

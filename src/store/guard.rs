@@ -19,7 +19,7 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -105,6 +105,15 @@ impl Store for Guard {
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         self.ask(self.store.changes(query)).await
+    }
+
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>> {
+        self.ask(self.store.chats(user, before, limit)).await
     }
 
     async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {

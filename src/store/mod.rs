@@ -16,11 +16,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Batch, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
     Unread, UserId,
 };
 
-pub use changes::{Change, Changes, ChangesQuery, Place};
+pub use changes::{Change, Changes, ChangesQuery};
 pub use guard::Guard;
 pub use metrics::PoolCollector;
 pub use open::open;
@@ -149,7 +149,16 @@ pub trait Store: Send + Sync + 'static {
     /// What has changed for a user, in the store's own order.
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes>;
 
-    /// The ids of the groups that a user is in, up to `limit`.
+    /// A user's conversations, newest first: those whose last message (or whose making, for a group
+    /// in which nothing was said) lies before a place, where one is given.
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>>;
+
+    /// The ids of the groups that a user is in, newest first, up to `limit`.
     async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>>;
 
     /// What a user has not read, up to and including the place `until`, where given. Direct:

@@ -12,8 +12,8 @@ use super::Users;
 use super::message::{ContentBody, MessageRow, chat_type};
 use crate::error::Error;
 use crate::model::{
-    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, Target, Unread,
-    UserId, check_object,
+    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, SyncCursor,
+    Target, Unread, UserId, check_object,
 };
 
 /// The kind of conversation that a client names.
@@ -119,6 +119,29 @@ struct DeleteMessage {
     delete_for: Option<DeleteFor>,
 }
 
+#[derive(Deserialize)]
+#[serde(expecting = "an object, which may have a cursor and a limit")]
+struct Sync {
+    cursor: Option<String>,
+    limit: Option<u64>,
+}
+
+/// Most changes, or conversations, of one page of `sync`.
+const MAX_SYNC_PAGE: usize = 200;
+
+impl TryFrom<Sync> for ClientEvent {
+    type Error = Error;
+
+    fn try_from(asked: Sync) -> Result<Self, Error> {
+        if asked.limit == Some(0) {
+            return Err(Error::Invalid("limit must be a whole number from 1".into()));
+        }
+        let cursor = asked.cursor.as_deref().map(SyncCursor::parse).transpose()?;
+        let limit = asked.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(Self::Sync(cursor, limit.map(|limit| limit.min(MAX_SYNC_PAGE))))
+    }
+}
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientEvent {
@@ -134,11 +157,20 @@ pub enum ClientEvent {
     EditMessage(MessageRef, Content),
     /// `delete_message`.
     DeleteMessage(MessageRef, DeleteFor),
+    /// `sync`: what was missed since a cursor, and how much of it at once.
+    Sync(Option<SyncCursor>, Option<usize>),
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 6] =
-    ["join_group", "leave_group", "send_message", "mark_read", "edit_message", "delete_message"];
+pub const CLIENT_EVENTS: [&str; 7] = [
+    "join_group",
+    "leave_group",
+    "send_message",
+    "mark_read",
+    "edit_message",
+    "delete_message",
+    "sync",
+];
 
 impl ClientEvent {
     /// Reads a frame's JSON, `["name", payload, ...]`; anything after the payload is ignored.
@@ -160,6 +192,7 @@ impl ClientEvent {
                 let id = MessageRef::parse(&asked.message_id)?;
                 Ok(Self::DeleteMessage(id, asked.delete_for.unwrap_or(DeleteFor::Everyone)))
             }),
+            "sync" => payload::<Sync>(frame).and_then(Self::try_from),
             _ => return None,
         })
     }
@@ -214,6 +247,7 @@ pub fn name(event: &Event) -> Option<&'static str> {
         Event::Read { .. } | Event::Edited { .. } => "message_update",
         Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
         Event::GroupNotice { .. } | Event::Unread { .. } => "notification",
+        Event::SyncRequired => "sync_required",
         Event::Left { .. } => return None,
     })
 }
@@ -229,7 +263,7 @@ impl Serialize for Payload<'_> {
         }
         let mut body = to.serialize_map(None)?;
         match self.0 {
-            Event::Sent(_) | Event::Left { .. } => {}
+            Event::Sent(_) | Event::SyncRequired | Event::Left { .. } => {}
             Event::Read { message, read_by } => {
                 body.serialize_entry("type", "read_receipt")?;
                 body.serialize_entry("message_id", &message.to_string())?;

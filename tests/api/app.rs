@@ -29,6 +29,11 @@ impl TestApp {
         Self::start(&[], None).await
     }
 
+    /// A server on the embedded store in a folder that another one has left.
+    pub(crate) async fn on_folder(folder: TempDir) -> Self {
+        Self::start_in(folder, &[], None).await
+    }
+
     pub(crate) async fn on_mongodb() -> Self {
         let database = TestDatabase::new();
         let settings = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
@@ -42,9 +47,16 @@ impl TestApp {
         Self::start(settings, None).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the server is this test's own task")]
     async fn start(settings: &[(&str, &str)], database: Option<TestDatabase>) -> Self {
-        let folder = TempDir::new().expect("a folder");
+        Self::start_in(TempDir::new().expect("a folder"), settings, database).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server is this test's own task")]
+    async fn start_in(
+        folder: TempDir,
+        settings: &[(&str, &str)],
+        database: Option<TestDatabase>,
+    ) -> Self {
         let data = folder.path().join("data").to_str().unwrap().to_owned();
         let uploads = folder.path().join("uploads").to_str().unwrap().to_owned();
         let mut env = vec![("DATA_DIR", &*data), ("UPLOAD_DIR", &*uploads), ("MIN_POOL_SIZE", "1")];

@@ -13,6 +13,7 @@ mod away;
 mod binary;
 mod changes;
 mod connecting;
+mod follow;
 mod groups;
 mod health;
 mod history;
@@ -26,6 +27,7 @@ mod repeating;
 mod sending;
 mod slow;
 mod stopping;
+mod sync;
 
 /// Runs each test on each store.
 macro_rules! on_both_stores {

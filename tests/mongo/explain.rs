@@ -1,9 +1,9 @@
 //! The server's own plans of the very queries that the store runs.
 
-use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, ReadCursor, Timestamp};
-use banter::store::mongo::changes;
+use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::{HistoryQuery, Place, Store};
+use banter::store::mongo::{changes, chats};
+use banter::store::{HistoryQuery, Store};
 use bson::{Bson, Document, doc};
 
 use crate::make::{between, client, delete, direct, group, in_group, inserts, named, read, user};
@@ -148,6 +148,24 @@ async fn changes_come_in_the_order_of_an_index() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_conversations_skips_from_one_to_the_next() {
+    let filled = filled().await;
+    let user = user("user1");
+    for (query, index) in [
+        (chats::newest_sent(&user), "direct_order"),
+        (chats::newest_received(&user), "direct_received"),
+        (chats::newest_in(&[filled.group, GroupId::mint()]), "group_order"),
+    ] {
+        let plan = filled.count(&query).await;
+        assert!(plan.contains(&format!("DISTINCT_SCAN {index}")), "{plan:?}");
+        let reads = |stage: &String| ["COLLSCAN", "FETCH", "SORT"].contains(&stage.as_str());
+        assert!(!plan.iter().any(reads), "documents are read: {plan:?}");
+    }
+    let plan = filled.count(&queries::unread_from(&user, &crate::make::user("user2"))).await;
+    assert_ordered_by_index(&plan, "direct_unread");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_of_a_user_come_in_the_order_of_an_index() {
     let filled = filled().await;
     let user = user("user1");
@@ -162,7 +180,7 @@ async fn unread_counts_come_from_indexes() {
     let filled = filled().await;
     let user = user("user1");
     let plan = filled.count(&queries::unread_direct(&user, None)).await;
-    assert_ordered_by_index(&plan, "direct_status");
+    assert_ordered_by_index(&plan, "direct_unread");
     for cursor in [None, Some(filled.cursor)] {
         let plan = filled.count(&queries::unread_in_group(&user, filled.group, cursor, None)).await;
         assert_ordered_by_index(&plan, "group_order");

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::indexes::{CURSOR_CHANGES, GROUP_CHANGES, Index, MESSAGE_CHANGES};
 use super::queries::Find;
 use super::{GROUP_CHANGES_LOG, MongoStore, documents, errors};
-use crate::model::{Conversation, GroupId, MessageId, Position, Timestamp, UserId};
+use crate::model::{Conversation, GroupId, MessageId, Place, Position, Timestamp, UserId};
 use crate::store::changes::merged;
-use crate::store::{Change, Changes, ChangesQuery, Place, Result, StoreError};
+use crate::store::{Change, Changes, ChangesQuery, Result, StoreError};
 
 /// How long a write may take, from the moment at which the server gives it its version to the one at
 /// which it can be read. That is milliseconds; a disk that stalls may make it seconds.
@@ -23,9 +23,6 @@ const OVERLAP: Duration = Duration::from_secs(10);
 
 /// How far the server's order may be ahead of its clock: another member's clock moves it, too.
 const AHEAD: Duration = Duration::from_secs(60);
-
-/// Groups that one query asks for: so many ranges of an index the server merges without sorting.
-const GROUPS_AT_ONCE: usize = 100;
 
 /// Messages, and stubs of deleted ones, of these owners (user or groups) after a place.
 pub fn changed_messages(owners: &[Bson], after: Place, limit: usize) -> Find {
@@ -73,6 +70,11 @@ fn from_version(version: Version) -> u64 {
     u64::from(version.time) << 32 | u64::from(version.increment)
 }
 
+/// How far versions are apart that are given in such a time.
+fn in_versions(time: Duration) -> u64 {
+    u64::from(u32::try_from(time.as_secs()).unwrap_or(u32::MAX)) << 32
+}
+
 /// A time of the server's clock as the first version of its second.
 fn version_at(time: bson::DateTime) -> u64 {
     u64::try_from(time.timestamp_millis() / 1_000).unwrap_or_default() << 32
@@ -84,7 +86,6 @@ impl MongoStore {
         // Before anything is read: what is settled then is in what is read.
         let writing = self.writing_for();
         let now = self.server_time().await?;
-        let not_settled = OVERLAP + writing;
         let mut found = Vec::new();
         let user = Bson::from(query.user.as_str());
         let groups = query.groups.iter().map(|group| Bson::from(group.0));
@@ -92,7 +93,7 @@ impl MongoStore {
         let is_new = |(place, _): &Found| *place > query.after;
         // The last row of the page before is found again where its version alone is asked for.
         let one_more = query.limit + 1;
-        for owners in owners.chunks(GROUPS_AT_ONCE) {
+        for owners in owners.chunks(super::MAX_RANGES) {
             let messages = changed_messages(owners, query.after, query.limit);
             found.extend(self.find(&messages).await?.iter().filter_map(to_message_change));
             let groups = changed_groups(owners, query.after, one_more);
@@ -102,11 +103,10 @@ impl MongoStore {
         }
         let cursors = self.find(&changed_cursors(&query.user, query.after, one_more)).await?;
         found.extend(cursors.iter().filter_map(to_cursor_change).filter(is_new));
-        let version = |time: Duration| u64::from(time.as_secs() as u32) << 32;
         Ok(Changes {
             rows: merged(found, query.limit),
-            settled: now.saturating_sub(version(not_settled)),
-            latest: now.saturating_add(version(AHEAD)),
+            settled: now.saturating_sub(in_versions(OVERLAP + writing)),
+            latest: now.saturating_add(in_versions(AHEAD)),
         })
     }
 

@@ -60,9 +60,15 @@ pub const DIRECT_ORDER: Index = index(
 /// A group's conversation in order.
 pub const GROUP_ORDER: Index =
     index(MESSAGES, "group_order", &[("group_id", 1), ("timestamp", -1), ("_id", -1)]);
-/// Direct messages to a user by status.
-pub const DIRECT_STATUS: Index =
-    index(MESSAGES, "direct_status", &[("to_user_id", 1), ("status", 1)]);
+/// Direct messages to a user by sender, in order.
+pub const DIRECT_RECEIVED: Index = index(
+    MESSAGES,
+    "direct_received",
+    &[("to_user_id", 1), ("from_user_id", 1), ("timestamp", -1), ("_id", -1)],
+);
+/// Direct messages to a user by status, and by sender.
+pub const DIRECT_UNREAD: Index =
+    index(MESSAGES, "direct_unread", &[("to_user_id", 1), ("status", 1), ("from_user_id", 1)]);
 /// Messages by the old server's `id`.
 pub const MESSAGE_ID: Index = index(MESSAGES, "message_id", &[("id", 1)]);
 /// Messages, and stubs of deleted ones, by what their sender's client has named them.
@@ -98,7 +104,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 19] = [
+pub const ALL: [Index; 20] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -109,7 +115,8 @@ pub const ALL: [Index; 19] = [
     GROUP_NAME,
     DIRECT_ORDER,
     GROUP_ORDER,
-    DIRECT_STATUS,
+    DIRECT_RECEIVED,
+    DIRECT_UNREAD,
     MESSAGE_ID,
     CLIENT_ID,
     TOMBSTONE,

@@ -21,6 +21,7 @@
 //! [`StoreError::Transient`] meanwhile.
 
 pub mod changes;
+pub mod chats;
 mod documents;
 mod errors;
 mod groups;
@@ -54,13 +55,18 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
 const GROUP_CHANGES_LOG: &str = "group_changes";
+
+/// The most groups of one user that are looked at.
+const MAX_GROUPS: usize = 10_000;
+/// Ranges of an index that one query asks for: so many the server merges without sorting.
+const MAX_RANGES: usize = 100;
 
 /// Longest wait for one read. A caller of ours has given up by then.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -212,6 +218,15 @@ impl Store for MongoStore {
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         self.find_changes(query).await
+    }
+
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>> {
+        self.find_chats(user, before, limit).await
     }
 
     async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {

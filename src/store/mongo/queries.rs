@@ -6,7 +6,7 @@
 use bson::{Bson, DateTime, Document, doc};
 
 use super::indexes::{
-    CLIENT_ID, DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
+    CLIENT_ID, DIRECT_ORDER, DIRECT_UNREAD, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
     MESSAGE_ID, TOMBSTONE,
 };
 use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
@@ -173,17 +173,27 @@ fn page_of(index: Index, filter: Document, limit: usize) -> Find {
 
 /// How many direct messages a user has not read, up to [`Unread::EXACT_TO`].
 pub fn unread_direct(user: &UserId, until: Option<Position>) -> Count {
+    unread_of(user, doc! {"$ne": user.as_str()}, until)
+}
+
+/// How many direct messages of another user a user has not read, up to [`Unread::EXACT_TO`].
+pub fn unread_from(user: &UserId, peer: &UserId) -> Count {
+    // Notes to oneself are never unread.
+    unread_of(user, doc! {"$eq": peer.as_str(), "$ne": user.as_str()}, None)
+}
+
+fn unread_of(user: &UserId, from: Document, until: Option<Position>) -> Count {
     let mut filter = doc! {
         "to_user_id": user.as_str(),
         "status": {"$ne": "read"},
-        "from_user_id": {"$ne": user.as_str()},
+        "from_user_id": from,
         "deleted_for": {"$ne": user.as_str()},
     };
     leave_out(&mut filter, after(until));
     Count {
         collection: MESSAGES,
         pipeline: vec![doc! {"$match": filter}, exact_to(), counted()],
-        hint: DIRECT_STATUS.keys(),
+        hint: DIRECT_UNREAD.keys(),
     }
 }
 

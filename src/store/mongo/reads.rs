@@ -11,8 +11,9 @@ use super::{MongoStore, changes, documents, errors};
 use crate::model::{ClientId, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId};
 use crate::store::{HistoryQuery, Result};
 
-/// Groups whose unread messages are counted at the same time for one user; each takes a connection.
-const GROUPS_AT_ONCE: usize = 4;
+/// Conversations whose unread messages are counted at the same time for one user; each takes a
+/// connection.
+pub(super) const COUNTS_AT_ONCE: usize = 4;
 
 impl MongoStore {
     pub(super) async fn find_message(&self, id: &MessageRef) -> Result<Option<Message>> {
@@ -73,7 +74,7 @@ impl MongoStore {
             self.count(queries::unread_in_group(user, group, cursors.get(&group).copied(), until))
         });
         let group = stream::iter(counts)
-            .buffer_unordered(GROUPS_AT_ONCE)
+            .buffer_unordered(COUNTS_AT_ONCE)
             .try_fold(0, |sum, count| async move { Ok(sum + count) })
             .await?;
         Ok(Unread { direct, group })
@@ -131,7 +132,7 @@ impl MongoStore {
         self.timed(super::READ_LIMIT, async { find.await?.try_collect().await }).await
     }
 
-    async fn count(&self, query: Count) -> Result<u64> {
+    pub(super) async fn count(&self, query: Count) -> Result<u64> {
         match self.count_by(&query, Some(query.hint.clone())).await? {
             Err(error) if errors::is_missing_hint(&error) => {
                 self.count_by(&query, None).await?.map_err(errors::classify)

@@ -7,9 +7,9 @@ use bson::oid::ObjectId;
 use rusqlite::{CachedStatement, Row, Transaction, params};
 
 use super::{limit_to_sql, rows, statements};
-use crate::model::{Conversation, GroupId, MessageId, Timestamp, UserId};
+use crate::model::{Conversation, GroupId, MessageId, Place, Timestamp, UserId};
 use crate::store::changes::merged;
-use crate::store::{Change, Changes, ChangesQuery, Place};
+use crate::store::{Change, Changes, ChangesQuery};
 
 /// Gives versions within a transaction.
 pub(super) struct Versions(i64);

@@ -114,7 +114,7 @@ pub(super) fn delete(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Re
     Ok(deleted > 0)
 }
 
-fn find_without_members(
+pub(super) fn find_without_members(
     transaction: &Transaction<'_>,
     id: GroupId,
 ) -> rusqlite::Result<Option<Group>> {

@@ -5,6 +5,7 @@
 //! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
 
 mod changes;
+mod chats;
 mod connections;
 mod errors;
 mod groups;
@@ -28,7 +29,7 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -102,6 +103,16 @@ impl Store for SqliteStore {
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         let query = query.clone();
         self.readers.run(move |transaction| changes::since(transaction, &query)).await
+    }
+
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| chats::list(transaction, &user, before, limit)).await
     }
 
     async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {

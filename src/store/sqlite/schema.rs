@@ -112,6 +112,10 @@ ALTER TABLE messages ADD COLUMN pinned INTEGER;
 ALTER TABLE messages ADD COLUMN pin_by TEXT;
 ALTER TABLE messages ADD COLUMN pin_at INTEGER;
 ALTER TABLE messages ADD COLUMN revisions TEXT;
+CREATE INDEX direct_history_high ON messages (user_high, user_low, timestamp DESC, id DESC)
+    WHERE to_user IS NOT NULL;
+CREATE INDEX direct_unread_from ON messages (to_user, from_user)
+    WHERE status <> 'read' AND to_user IS NOT NULL;
 CREATE INDEX message_changes_low ON messages (user_low, version, id)
     WHERE to_user IS NOT NULL AND version > 0;
 CREATE INDEX message_changes_high ON messages (user_high, version, id)

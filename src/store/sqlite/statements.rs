@@ -65,6 +65,19 @@ statements! {
         WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 \
         AND (timestamp, id) <= (?3, ?4) \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?1) LIMIT ?2)";
+    UNREAD_FROM = "SELECT count(*) FROM (SELECT 1 FROM messages \
+        WHERE to_user = ?1 AND from_user = ?2 AND status <> 'read' AND from_user <> to_user \
+        AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?1) LIMIT ?3)";
+    CURSOR_IN_GROUP = "SELECT timestamp, message_id FROM cursors WHERE group_id = ?1 AND user = ?2";
+    NEXT_HIGH_PEER = "SELECT user_high FROM messages WHERE user_low = ?1 AND user_high > ?2 \
+        AND to_user IS NOT NULL ORDER BY user_high LIMIT 1";
+    NEXT_LOW_PEER = "SELECT user_low FROM messages WHERE user_high = ?1 AND user_low > ?2 \
+        AND to_user IS NOT NULL ORDER BY user_low LIMIT 1";
+    NEWEST_DIRECT = "SELECT timestamp, id FROM messages \
+        WHERE user_low = ?1 AND user_high = ?2 AND to_user IS NOT NULL \
+        ORDER BY timestamp DESC, id DESC LIMIT 1";
+    NEWEST_IN_GROUP = "SELECT timestamp, id FROM messages WHERE group_id = ?1 \
+        ORDER BY timestamp DESC, id DESC LIMIT 1";
     GROUPS_AND_CURSORS = "SELECT m.group_id, c.timestamp, c.message_id \
         FROM group_members AS m LEFT JOIN cursors AS c \
         ON c.group_id = m.group_id AND c.user = m.user WHERE m.user = ?1";

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use banter::model::{
-    Batch, Content, Conversation, Deletion, GroupId, Message, MessageChange, MessageId, Timestamp,
-    UserId,
+    Batch, Content, Conversation, Deletion, GroupId, Message, MessageChange, MessageId, Place,
+    Timestamp, UserId,
 };
-use banter::store::{Change, ChangesQuery, Place, Store};
+use banter::store::{Change, ChangesQuery, Store};
 use bson::oid::ObjectId;
 
 use crate::make::{
