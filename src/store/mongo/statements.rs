@@ -54,6 +54,7 @@ pub(super) fn deletion(deletion: &Deletion) -> Document {
         "tombstone": {"$ifNull": ["$tombstone", documents::date(deletion.at)]},
         "from_user_id": "$from_user_id",
         "client_id": "$client_id",
+        "sent_at": {"$ifNull": ["$sent_at", "$timestamp"]},
     };
     doc! {"q": {"_id": deletion.id.0}, "u": [{"$replaceWith": stub}], "upsert": true}
 }

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 2] = [TABLES, TOMBSTONES];
+const STEPS: [&str; 3] = [TABLES, TOMBSTONES, PLACES_OF_DELETED];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
 pub(super) const COLLECTIONS: [&str; 5] =
@@ -100,6 +100,9 @@ BEGIN
     SELECT raise(ABORT, 'a deleted message of this sender has this client_id');
 END;
 ";
+
+/// A page may begin where a message was that is deleted by now.
+const PLACES_OF_DELETED: &str = "ALTER TABLE tombstones ADD COLUMN sent_at INTEGER;";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
