@@ -21,6 +21,7 @@ mod journal;
 mod letters;
 mod old_server;
 mod order;
+mod paging;
 mod reading;
 mod repeating;
 mod sending;
