@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Buffer;
 use super::overlay::Pending;
-use super::pages::{Page, Question};
+use super::pages::{Limits, Page, Question};
 use crate::model::{Conversation, Message, MessageId, Position};
 use crate::store::{self, HistoryQuery, Range};
 
@@ -20,6 +20,7 @@ struct Known {
     pending: Pending,
     page: Option<Arc<Page>>,
     question: Question,
+    limits: Limits,
 }
 
 impl Buffer {
@@ -50,7 +51,7 @@ impl Buffer {
         }
         // A dead database is not an outage.
         let Known { pending, page, .. } = known;
-        let page = page.or_else(|| Page::unread(&pending, now).map(Arc::new));
+        let page = page.or_else(|| Page::of_pending(&pending, now).map(Arc::new));
         let rows = page.and_then(|page| page.reach(&pending, query)).ok_or(error)?;
         metrics.pages_from_memory.inc();
         Ok(rows)
@@ -70,6 +71,7 @@ impl Buffer {
             pending: state.overlay.conversation(conversation, state.ring.committed()),
             page: state.pages.get(conversation),
             question: state.pages.ask(now),
+            limits: state.pages.limits(),
         }
     }
 
@@ -92,18 +94,17 @@ impl Buffer {
         known: &Known,
     ) -> store::Result<Option<Vec<Arc<Message>>>> {
         let needed = query.limit.saturating_add(known.pending.removals());
-        let max_rows = self.shared.lock().pages.max_rows();
-        if needed > max_rows {
+        let Known { pending, page, question, limits } = known;
+        if needed > limits.rows {
             return Ok(None);
         }
-        let before = known.page.as_ref().map_or(0, |page| page.len());
-        let limit = (needed + SPARE_ROWS).max(before).min(max_rows);
+        let before = page.as_ref().map_or(0, |page| page.len());
+        let limit = (needed + SPARE_ROWS).max(before).min(limits.rows);
         let newest = HistoryQuery { viewer: None, limit, ..query.clone() };
         let rows = self.store.history(&newest).await?;
-        let page = {
-            let pages = &mut self.shared.lock().pages;
-            pages.answered(&query.conversation, known.question, rows, limit)
-        };
-        Ok(page.and_then(|page| page.serve(&known.pending, query)))
+        let Some(page) = Page::of(rows, limit, *question, *limits) else { return Ok(None) };
+        let page = Arc::new(page);
+        self.shared.lock().pages.keep(&query.conversation, *question, &page);
+        Ok(page.serve(pending, query))
     }
 }

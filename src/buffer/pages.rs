@@ -6,7 +6,8 @@
 //! op at least once, as if the store had been asked. What the store has been asked for is kept only
 //! if no op of that conversation left the overlay while the question was under way; else the answer
 //! may lack an op that nobody would apply to it any more. When it is not certain what the store has
-//! (an op was refused, or did not find its message), the conversation is forgotten.
+//! (an op was refused, did not find its message, or comes from a journal), the conversation is
+//! forgotten.
 //!
 //! What other servers write into the same database is not seen here: hence [`Page::is_fresh`].
 
@@ -127,28 +128,24 @@ impl Pages {
         Question { epoch: self.epoch, at: now }
     }
 
-    /// The store's answer to the question for so many of the newest rows of a conversation, for
-    /// every viewer. It is kept if nothing has changed meanwhile. `None` for rows that are not in
-    /// their order: old ones without a time.
-    pub(super) fn answered(
+    /// Keeps what the store has answered, if nothing of the conversation has changed since it was
+    /// asked.
+    pub(super) fn keep(
         &mut self,
         conversation: &Conversation,
         question: Question,
-        rows: Vec<Message>,
-        asked: usize,
-    ) -> Option<Arc<Page>> {
-        let page = Arc::new(Page::of(rows, asked, question.at, self.limits)?);
+        page: &Arc<Page>,
+    ) {
         let is_newer = |known: &Arc<Page>| known.confirmed <= page.confirmed;
         let unchanged = self.notes[self.place(conversation)] <= question.epoch;
         if unchanged && self.cache.peek(conversation).is_none_or(is_newer) {
-            self.cache.insert(conversation.clone(), Arc::clone(&page));
+            self.cache.insert(conversation.clone(), Arc::clone(page));
         }
-        Some(page)
     }
 
-    /// How many rows are kept of one conversation.
-    pub(super) fn max_rows(&self) -> usize {
-        self.limits.rows
+    /// How much is kept of one conversation.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     fn note(&mut self, conversation: &Conversation) {
@@ -175,22 +172,28 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The store's answer, newest first, of which so many were asked for.
-    fn of(rows: Vec<Message>, asked: usize, at: Instant, limits: Limits) -> Option<Self> {
+    /// The store's answer, newest first, to a question for so many of the newest rows, whoever sees
+    /// them. `None` for rows that are not in their order: old ones without a time.
+    pub(super) fn of(
+        rows: Vec<Message>,
+        asked: usize,
+        question: Question,
+        limits: Limits,
+    ) -> Option<Self> {
         if !rows.is_sorted_by(|newer, older| newer.position() > older.position()) {
             return None;
         }
         let from = if rows.len() < asked { None } else { Some(rows.last()?.position()) };
         let bytes = rows.iter().map(bytes_of).sum();
         let rows = rows.into_iter().rev().map(Arc::new).collect();
-        let mut page = Self { rows, from, bytes, confirmed: at };
+        let mut page = Self { rows, from, bytes, confirmed: question.at };
         page.trim(limits);
         Some(page)
     }
 
     /// What is known of a conversation that was not read lately: it goes on from the oldest message
     /// that is on its way to the store, as messages reach the store in their order.
-    pub(super) fn unread(pending: &Pending, at: Instant) -> Option<Self> {
+    pub(super) fn of_pending(pending: &Pending, at: Instant) -> Option<Self> {
         let from = Some(pending.oldest_sent()?);
         Some(Self { rows: VecDeque::new(), from, bytes: 0, confirmed: at })
     }
@@ -233,7 +236,7 @@ impl Page {
         let mut rows = pending.merge(self.rows.iter().cloned(), query);
         // Before the first row there may be others, also between those that are on their way.
         rows.retain(|row| self.from.is_none_or(|from| row.position() >= from));
-        (!rows.is_empty() || query.limit == 0 || self.covers(query.range)).then_some(rows)
+        (!rows.is_empty() || self.covers(query.range)).then_some(rows)
     }
 
     /// Whether all of a range is here.

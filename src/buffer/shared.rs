@@ -72,6 +72,9 @@ pub(super) struct Shared {
     pub(super) ended: CancellationToken,
     /// The committer has ended, and with it the journal.
     pub(super) closed: CancellationToken,
+    /// The newest op that a journal held at the start: others may have undone it since, or this
+    /// server itself, if the end of its journal was lost.
+    recovered: Sequence,
     pub(super) mode: SyncMode,
     pub(super) metrics: Metrics,
 }
@@ -127,6 +130,7 @@ impl Shared {
             abandoned: CancellationToken::new(),
             ended: CancellationToken::new(),
             closed: CancellationToken::new(),
+            recovered: committed,
             mode: config.journal_sync,
             metrics: Metrics::new(config.journal_sync),
         }
@@ -147,8 +151,8 @@ impl Shared {
             for (sequence, op) in (first..).zip(&ops) {
                 state.overlay.remove(sequence, op);
                 match fate {
-                    Fate::Stored => state.pages.stored(op),
-                    Fate::Refused => state.pages.forget(&op.conversation()),
+                    Fate::Stored if sequence > self.recovered => state.pages.stored(op),
+                    Fate::Stored | Fate::Refused => state.pages.forget(&op.conversation()),
                 }
                 if let Op::Send(message) = &**op {
                     state.recent.remember(message);

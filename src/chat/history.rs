@@ -84,7 +84,10 @@ impl Chat {
             return Err(not_found());
         };
         let (range, limit) = (Range::Before(place), query.limit / 2);
-        let older = self.buffer.history(&HistoryQuery { range, limit, ..query.clone() }).await?;
+        let mut older = Vec::new();
+        if limit > 0 {
+            older = self.buffer.history(&HistoryQuery { range, limit, ..query.clone() }).await?;
+        }
         let (range, limit) = (Range::After(just_before(place)), query.limit - older.len());
         let mut page = self.buffer.history(&HistoryQuery { range, limit, ..query }).await?;
         // Who asks for a message, not for a place, is told that it is gone.

@@ -22,11 +22,22 @@ fn read_into(limits: Limits, sends: &[Op], asked: usize) -> Pages {
     let mut pages = Pages::new(limits);
     let question = pages.ask(Instant::now());
     let rows = rows(&sends[sends.len().saturating_sub(asked)..]);
-    pages.answered(&sends[0].conversation(), question, rows, asked).expect("in order");
+    answer(&mut pages, &sends[0].conversation(), question, rows, asked);
     pages
 }
 
-/// The page that a query finds in memory, as contents.
+fn answer(
+    pages: &mut Pages,
+    conversation: &Conversation,
+    question: Question,
+    rows: Vec<Message>,
+    asked: usize,
+) {
+    let page = Page::of(rows, asked, question, pages.limits).expect("in order");
+    pages.keep(conversation, question, &Arc::new(page));
+}
+
+/// The page that a query finds in memory, as ids.
 fn served(pages: &Pages, query: &HistoryQuery) -> Option<Vec<MessageId>> {
     let page = pages.get(&query.conversation)?.serve(&Pending::default(), query)?;
     Some(page.iter().map(|row| row.id).collect())
@@ -94,11 +105,11 @@ fn an_answer_is_not_kept_if_anything_was_stored_meanwhile() {
     let question = pages.ask(Instant::now());
     pages.stored(&sends[2]);
     let conversation = sends[0].conversation();
-    assert!(pages.answered(&conversation, question, rows(&sends[..2]), 9).is_some());
+    answer(&mut pages, &conversation, question, rows(&sends[..2]), 9);
     assert!(pages.get(&conversation).is_none());
     let question = pages.ask(Instant::now());
     pages.stored(&group_text(GroupId::mint(), "elsewhere"));
-    pages.answered(&conversation, question, rows(&sends), 9).expect("in order");
+    answer(&mut pages, &conversation, question, rows(&sends), 9);
     // The two may share a note, which keeps the answer out without need.
     let shared = pages.place(&conversation);
     assert!(pages.get(&conversation).is_some() || pages.notes[shared] > question.epoch);
@@ -110,8 +121,8 @@ fn an_older_answer_does_not_replace_a_newer_one() {
     let (mut pages, now) = (Pages::new(SMALL), Instant::now());
     let conversation = sends[0].conversation();
     let (older, newer) = (pages.ask(now), pages.ask(now + FRESH));
-    pages.answered(&conversation, newer, rows(&sends), 9);
-    pages.answered(&conversation, older, rows(&sends[..1]), 9);
+    answer(&mut pages, &conversation, newer, rows(&sends), 9);
+    answer(&mut pages, &conversation, older, rows(&sends[..1]), 9);
     let page = pages.get(&conversation).expect("known");
     assert_eq!(page.len(), 3);
     assert!(page.is_fresh(now + FRESH + FRESH / 2) && !page.is_fresh(now + 2 * FRESH));
@@ -128,7 +139,7 @@ fn what_is_not_certain_is_forgotten() {
     let mut pages = read_into(SMALL, &sends, 9);
     let question = pages.ask(Instant::now());
     pages.forget(&conversation);
-    pages.answered(&conversation, question, rows(&sends), 9);
+    answer(&mut pages, &conversation, question, rows(&sends), 9);
     assert!(pages.get(&conversation).is_none());
 }
 
@@ -144,12 +155,16 @@ fn long_messages_and_lists_of_readers_are_bounded_in_bytes() {
     }
     assert_eq!(len(&pages), 1, "the newest always stays");
 
-    let mut pages = Pages::default();
+    let mut pages = read_into(Limits::default(), &sends, 9);
+    let before = pages.cache.weight();
+    pages.stored(&read(&sends[3], "bob"));
+    assert!(pages.cache.weight() > before, "what has grown is weighed again");
     for n in 0..40 {
         let long = "x".repeat(2_000_000);
         let send = group_text(GroupId::mint(), &format!("{n}{long}"));
         let question = pages.ask(Instant::now());
-        pages.answered(&send.conversation(), question, rows(std::slice::from_ref(&send)), 9);
+        let rows = rows(std::slice::from_ref(&send));
+        answer(&mut pages, &send.conversation(), question, rows, 9);
     }
     assert!(pages.cache.weight() <= MAX_BYTES);
     assert!((20..=33).contains(&pages.cache.len()), "{}", pages.cache.len());
@@ -159,10 +174,9 @@ fn long_messages_and_lists_of_readers_are_bounded_in_bytes() {
 fn rows_that_are_not_in_their_order_are_not_kept() {
     let sends = texts(2);
     let late = Message { timestamp: Timestamp(9), ..sent(&sends[1]).clone() };
-    let mut pages = Pages::default();
-    let question = pages.ask(Instant::now());
+    let question = Pages::default().ask(Instant::now());
     let rows = vec![late, sent(&sends[0]).clone()];
-    assert!(pages.answered(&sends[0].conversation(), question, rows, 9).is_none());
+    assert!(Page::of(rows, 9, question, SMALL).is_none());
 }
 
 #[test]
@@ -173,7 +187,7 @@ fn of_a_conversation_that_nobody_has_read_what_is_on_its_way_is_known() {
         overlay.insert(sequence, &Arc::new(send.clone()));
     }
     let pending = overlay.conversation(&sends[0].conversation(), 9);
-    let page = Page::unread(&pending, Instant::now()).expect("something is on its way");
+    let page = Page::of_pending(&pending, Instant::now()).expect("something is on its way");
     let reach = |range, limit| {
         let query = HistoryQuery { range, ..newest(&sends[0], "bob", limit) };
         let rows = page.reach(&pending, &query)?;
@@ -185,7 +199,7 @@ fn of_a_conversation_that_nobody_has_read_what_is_on_its_way_is_known() {
     assert_eq!(reach(Range::Before(place(1)), 9), None);
     assert_eq!(reach(Range::After(place(1)), 1), Some(ids([&sends[2]])));
     assert_eq!(reach(Range::After(place(0)), 1), None, "there may be stored ones between");
-    assert!(Page::unread(&Pending::default(), Instant::now()).is_none());
+    assert!(Page::of_pending(&Pending::default(), Instant::now()).is_none());
 }
 
 /// What happens next.
@@ -281,7 +295,7 @@ impl World {
             Step::Answer(at) if self.asked.get(at).is_some_and(|asked| asked.rows.is_some()) => {
                 let Asked { op, question, limit, rows } = self.asked.remove(at);
                 let rows = rows.expect("looked up");
-                self.pages.answered(&op.conversation(), question, rows, limit);
+                answer(&mut self.pages, &op.conversation(), question, rows, limit);
             }
             _ => {}
         }

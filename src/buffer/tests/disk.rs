@@ -46,6 +46,8 @@ async fn what_was_acknowledged_is_read_and_stored_after_the_process_was_killed()
     after.store.set(Mood::Fast);
     after.flush().await;
     assert_eq!(after.store.state().model.messages.len(), 2);
+    let page = after.buffer.shared.lock().pages.get(&first.conversation());
+    assert!(page.is_none(), "what a journal held is not taken for what the store has");
     kill(after).await;
 
     let stored = bed(&fs, Mood::Fast);
