@@ -35,17 +35,20 @@ pub(super) async fn history(
 
 /// The page that the parameters ask for: the newest, or one at a message.
 fn page(params: &Params) -> Result<Page, InvalidField> {
-    let kinds: [(&str, fn(MessageRef) -> Page); 3] =
-        [("before", Page::Before), ("after", Page::After), ("around", Page::Around)];
     let mut page = Page::Newest;
-    for (name, kind) in kinds {
+    for name in ["before", "after", "around"] {
         let Some(text) = params.get(name) else { continue };
         if page != Page::Newest {
             let only = "only one of before, after, around can be given";
             return Err(InvalidField::value("query", name, only));
         }
-        let message = MessageRef::parse(text);
-        page = kind(message.map_err(|error| InvalidField::value("query", name, error))?);
+        let message =
+            MessageRef::parse(text).map_err(|error| InvalidField::value("query", name, error))?;
+        page = match name {
+            "before" => Page::Before(message),
+            "after" => Page::After(message),
+            _ => Page::Around(message),
+        };
     }
     Ok(page)
 }
