@@ -362,12 +362,9 @@ mod tests {
             let (mut expected, mut store) = (Model::default(), Model::default());
             run.iter().for_each(|op| expected.apply_op(op));
             run[..ahead].iter().for_each(|op| store.apply_op(op));
-            let pending = Pending(run[stored..].to_vec());
-            let Op::Send(one) = &*run[0] else { panic!("the first op is a send") };
-            let of_it = run.iter().filter(|op| op.conversation() == one.conversation());
-            let pending_of_it = |op: &&Arc<Op>| op.conversation() == one.conversation();
-            let pending = Pending(pending.0.iter().filter(pending_of_it).cloned().collect());
-            let places: Vec<_> = of_it.filter_map(|op| match &**op {
+            let is_here = |op: &&Arc<Op>| op.conversation() == run[0].conversation();
+            let pending = Pending(run[stored..].iter().filter(is_here).cloned().collect());
+            let places: Vec<_> = run.iter().filter(is_here).filter_map(|op| match &**op {
                 Op::Send(message) => Some(message.position()),
                 _ => None,
             }).collect();

@@ -89,7 +89,11 @@ async fn an_old_message_is_read_edited_and_deleted_by_either_id() {
     let left: Vec<Document> = left.find(doc! {}).await.unwrap().try_collect().await.unwrap();
     assert_eq!(left.len(), ids.len());
     for row in &left {
-        assert_eq!(row.keys().collect::<Vec<_>>(), ["_id", "tombstone", "from_user_id"], "{row}");
+        assert_eq!(
+            row.keys().collect::<Vec<_>>(),
+            ["_id", "tombstone", "from_user_id", "sent_at"],
+            "{row}"
+        );
     }
     app.stop().await;
 }
