@@ -62,6 +62,10 @@ impl Store for NullStore {
         Ok(None)
     }
 
+    async fn sent_at(&self, _: MessageId) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
     async fn history(&self, _: &HistoryQuery) -> Result<Vec<Message>> {
         Ok(Vec::new())
     }

@@ -29,7 +29,7 @@ use super::dead_letter::DeadLetters;
 use super::deferred::Deferred;
 use super::fold::{Attempt, fold};
 use super::late::{LATE, Late};
-use super::shared::Shared;
+use super::shared::{Fate, Shared};
 use super::{Config, Delivery, Sequence};
 use crate::clock::Clock;
 use crate::model::{Batch, MessageId, Op};
@@ -217,7 +217,7 @@ impl Flusher {
                     if self.is_late(first) {
                         self.late.take(stored);
                     }
-                    self.shared.release(last);
+                    self.shared.release(last, Fate::Stored);
                     done += ops;
                 }
                 Err(StoreError::Permanent(reason)) if ops == 1 => {
@@ -259,7 +259,9 @@ impl Flusher {
                 self.deferred.forget_group(group);
             }
         }
-        self.deferred.take(first, run, missing, Instant::now());
+        for op in self.deferred.take(first, run, missing, Instant::now()) {
+            self.shared.lock().pages.forget(&op.conversation());
+        }
         self.publish_deferred();
     }
 
@@ -279,6 +281,7 @@ impl Flusher {
                 }
                 Err(error) => return Err(error),
             }
+            self.shared.lock().pages.forget(&waiting.op.conversation());
             self.deferred.remove(waiting.sequence);
         }
         while let Some(waiting) = self.deferred.given_up(Instant::now()) {
@@ -359,7 +362,7 @@ impl Flusher {
     /// Puts a refused op where a person can find it. If that fails, the op stays in the ring.
     async fn bury(&self, sequence: Sequence, op: &Op, reason: &anyhow::Error) -> Result<()> {
         self.write_letter(sequence, op, reason).await?;
-        self.shared.release(sequence);
+        self.shared.release(sequence, Fate::Refused);
         Ok(())
     }
 

@@ -14,8 +14,8 @@ use crate::model::{
     MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread, UserId,
 };
 use crate::store::{
-    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
-    StoreError, StoreHealth,
+    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Range, Result,
+    Store, StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -119,6 +119,12 @@ pub(super) fn pin(op: &Op, pinned: bool, at: i64) -> Op {
     Op::Pin { conversation: op.conversation(), message: id_of(op), pin }
 }
 
+/// The newest messages of an op's conversation, as somebody sees them.
+pub(super) fn newest(op: &Op, viewer: &str, limit: usize) -> HistoryQuery {
+    let (conversation, viewer) = (op.conversation(), Some(user(viewer)));
+    HistoryQuery { conversation, viewer, range: Range::Newest, limit }
+}
+
 /// Runs of up to 40 ops over few messages, users and groups, so that they collide. As in life, a
 /// message is sent once, before anything else happens to it.
 pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
@@ -197,6 +203,18 @@ impl Model {
             self.move_cursor(&cursor.user, cursor.group, cursor.up_to);
         }
         Applied { missing }
+    }
+
+    /// A page, as the contract of [`Store::history`] has it.
+    pub(super) fn history(&self, query: &HistoryQuery) -> Vec<Message> {
+        let of_it = |row: &&Message| row.conversation() == query.conversation && query.shows(row);
+        let mut page: Vec<_> = self.messages.values().filter(of_it).cloned().collect();
+        page.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        if let Range::After(_) = query.range {
+            page.drain(..page.len().saturating_sub(query.limit));
+        }
+        page.truncate(query.limit);
+        page
     }
 
     pub(super) fn insert(&mut self, message: &Message) {
@@ -325,18 +343,17 @@ impl Store for FakeStore {
         Ok(found.map(|message| message.id))
     }
 
+    async fn sent_at(&self, _: MessageId) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         tokio::task::yield_now().await;
-        let state = self.state();
-        let rows = state.model.messages.values();
-        let wanted = rows.filter(|row| {
-            row.conversation() == query.conversation
-                && !row.is_hidden_for(&query.viewer)
-                && query.before.is_none_or(|place| row.position() < place)
-        });
-        let mut page: Vec<_> = wanted.cloned().collect();
-        page.sort_by_key(|row| std::cmp::Reverse(row.position()));
-        page.truncate(query.limit);
+        if let Mood::Away | Mood::Stuck = *self.mood.borrow() {
+            return Err(StoreError::Transient(anyhow::anyhow!("away")));
+        }
+        let page = self.state().model.history(query);
+        tokio::task::yield_now().await;
         Ok(page)
     }
 

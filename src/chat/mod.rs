@@ -29,6 +29,8 @@ use crate::model::{
 };
 use crate::store::Store;
 
+pub use history::Page;
+
 use dedup::Looks;
 use gate::Gate;
 use locks::Locks;

@@ -5,14 +5,14 @@
 //! the user's sockets are told to ask again once the store has caught up (`buffer::late`).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Chat;
 use super::receipts::FLUSH_WAIT;
 use crate::error::Error;
 use crate::model::{
-    Conversation, GroupId, Message, News, Next, Place, Position, SyncCursor, SyncPage, Timestamp,
-    UserId,
+    Conversation, GroupId, News, Next, Place, Position, SyncCursor, SyncPage, Timestamp, UserId,
 };
 use crate::store::{Change, Changes, ChangesQuery};
 
@@ -106,8 +106,8 @@ impl Chat {
         let pending = if is_settled { Vec::new() } else { self.pending_of(user, limit) };
         let changes = match self.changes(user, after, limit).await {
             Err(Error::Unavailable(_)) => {
-                let news = pending.into_iter().map(|m| News::Message(Box::new(m))).collect();
-                return Ok(SyncPage { chats: None, news, cursor, more: false, complete: false });
+                let (news, more, complete) = (pending, false, false);
+                return Ok(SyncPage { chats: None, news, cursor, more, complete });
             }
             changes => changes?,
         };
@@ -118,7 +118,7 @@ impl Chat {
         let more = changes.rows.len() == limit;
         let mut news = self.news(user, changes).await?;
         if !more {
-            news.extend(pending.into_iter().map(|message| News::Message(Box::new(message))));
+            news.extend(pending);
         }
         Ok(SyncPage { chats: None, news, cursor, more, complete: is_settled })
     }
@@ -131,20 +131,17 @@ impl Chat {
 
     /// Messages that are accepted and not stored yet, as they are now, of those conversations of a user
     /// that are known without the store.
-    fn pending_of(&self, user: &UserId, limit: usize) -> Vec<Message> {
+    fn pending_of(&self, user: &UserId, limit: usize) -> Vec<News> {
         let concerns = |conversation: &Conversation| match conversation {
             Conversation::Direct(a, b) => a == user || b == user,
             Conversation::Group(group) => {
                 self.gate.enter(|inside| inside.is_member(*group, user)) == Some(true)
             }
         };
-        let pending = self.buffer.pending_where(concerns);
-        let rows = pending.into_iter().flat_map(|one| one.merge(Vec::new(), user, None, limit));
-        let mut rows: Vec<_> = rows.collect();
-        rows.sort_unstable_by_key(Message::position);
+        let mut rows = self.buffer.unstored(user, concerns, limit);
         let excess = rows.len().saturating_sub(limit);
         rows.drain(..excess);
-        rows
+        rows.into_iter().map(|row| News::Message(Box::new(Arc::unwrap_or_clone(row)))).collect()
     }
 
     async fn news(&self, user: &UserId, changes: Changes) -> Result<Vec<News>, Error> {

@@ -19,7 +19,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
+    Unread, UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -97,6 +98,10 @@ impl Store for Guard {
 
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
         self.ask(self.store.sent_as(user, client_id)).await
+    }
+
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        self.ask(self.store.sent_at(id)).await
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

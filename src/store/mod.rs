@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 use crate::model::{
     Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
-    Unread, UserId,
+    Timestamp, Unread, UserId,
 };
 
 pub use changes::{Change, Changes, ChangesQuery};
@@ -62,17 +62,47 @@ pub struct Applied {
     pub missing: Vec<MessageId>,
 }
 
+/// Which part of a conversation a page is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// Its end: the newest messages.
+    Newest,
+    /// The newest of the messages before a place, which need not hold one.
+    Before(Position),
+    /// The oldest of the messages after a place, which need not hold one.
+    After(Position),
+}
+
+impl Range {
+    /// Whether a message with this place may be on the page.
+    pub fn holds(self, place: Position) -> bool {
+        match self {
+            Self::Newest => true,
+            Self::Before(end) => place < end,
+            Self::After(start) => place > start,
+        }
+    }
+}
+
 /// Which messages of a conversation are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryQuery {
     /// Which conversation.
     pub conversation: Conversation,
-    /// Who asks: messages that this user has hidden are left out.
-    pub viewer: UserId,
-    /// Only messages before this place, where given.
-    pub before: Option<Position>,
+    /// Who asks: messages that this user has hidden are left out. Without a viewer none are.
+    pub viewer: Option<UserId>,
+    /// Which part of it.
+    pub range: Range,
     /// How many at the most.
     pub limit: usize,
+}
+
+impl HistoryQuery {
+    /// Whether the one who asks is to see this message.
+    pub fn shows(&self, message: &Message) -> bool {
+        self.range.holds(message.position())
+            && self.viewer.as_ref().is_none_or(|viewer| !message.is_hidden_for(viewer))
+    }
 }
 
 /// What became of a request to change who is in a group.
@@ -143,7 +173,12 @@ pub trait Store: Send + Sync + 'static {
     /// The message that a user has sent under this client id, also when it is deleted by now.
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>>;
 
-    /// A page of a conversation, newest first, ordered by (timestamp, `_id`).
+    /// When a message was sent, also one that is deleted, as long as that is known: for thirty days,
+    /// if it was stored when it was deleted.
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>>;
+
+    /// A page of a conversation, newest first, ordered by (timestamp, `_id`). One with fewer than
+    /// `limit` messages has all there are in its range.
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>>;
 
     /// What has changed for a user, in the store's own order.

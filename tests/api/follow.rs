@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use banter::model::{Conversation, GroupId, UserId};
 use banter::store::sqlite::SqliteStore;
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Range, Store};
 use banter::wire::message::MessageRow;
 use futures_util::{StreamExt, stream};
 use rand::rngs::SmallRng;
@@ -26,6 +26,9 @@ use crate::sio::{Client, Packet};
 const SEEDS: u64 = 200;
 const USERS: [&str; 3] = ["ann", "bob", "cem"];
 const ACTS: usize = 60;
+
+/// Far longer than any seed takes: only one that hangs is ended by it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A device's copy of what concerns its user.
 struct Follower {
@@ -377,8 +380,12 @@ async fn stored(store: &dyn Store, name: &str) -> BTreeMap<String, Value> {
         direct.chain(groups.into_iter().map(|group: GroupId| Conversation::Group(group))).collect();
     let mut rows = BTreeMap::new();
     for conversation in conversations {
-        let query =
-            HistoryQuery { conversation, viewer: viewer.clone(), before: None, limit: 1_000 };
+        let query = HistoryQuery {
+            conversation,
+            viewer: Some(viewer.clone()),
+            range: Range::Newest,
+            limit: 1_000,
+        };
         for row in store.history(&query).await.unwrap() {
             rows.insert(row.id.to_string(), serde_json::to_value(MessageRow(&row)).unwrap());
         }
@@ -387,9 +394,13 @@ async fn stored(store: &dyn Store, name: &str) -> BTreeMap<String, Value> {
 }
 
 async fn play(seed: u64) {
-    let mut world = World::new(seed).await;
-    world.play().await;
-    let (folder, followers) = world.end().await;
+    let life = async {
+        let mut world = World::new(seed).await;
+        world.play().await;
+        world.end().await
+    };
+    let ended = tokio::time::timeout(PATIENCE, life).await;
+    let (folder, followers) = ended.unwrap_or_else(|_| panic!("seed {seed} hangs"));
     let store = SqliteStore::open(&folder.path().join("data/banter.db")).unwrap();
     for follower in followers {
         let expected = stored(&store, follower.user).await;

@@ -22,6 +22,7 @@ mod journal;
 mod letters;
 mod old_server;
 mod order;
+mod paging;
 mod reading;
 mod repeating;
 mod sending;

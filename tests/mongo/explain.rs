@@ -3,7 +3,7 @@
 use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
 use banter::store::mongo::queries::{self, Count, Find};
 use banter::store::mongo::{changes, chats};
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Range, Store};
 use bson::{Bson, Document, doc};
 
 use crate::make::{between, client, delete, direct, group, in_group, inserts, named, read, user};
@@ -114,17 +114,24 @@ fn assert_index(stages: &[String], index: &str) {
 async fn history_comes_in_the_order_of_an_index() {
     let filled = filled().await;
     let mid = (Timestamp(150), MessageId::mint());
-    for before in [None, Some(mid)] {
-        let direct = HistoryQuery { before, ..first_page(between("user1", "user2"), "user1") };
+    let ranges = [Range::Newest, Range::Before(mid), Range::After(mid)];
+    let all = ranges.map(|range| (range, None));
+    let shown = ranges.map(|range| (range, Some(user("user1"))));
+    for (range, viewer) in all.into_iter().chain(shown) {
+        let of = |conversation| {
+            let viewer = viewer.clone();
+            HistoryQuery { range, viewer, ..first_page(conversation, "user1") }
+        };
+        let direct = of(between("user1", "user2"));
         let plan = filled.find(&queries::history(&direct)).await;
         assert_ordered_by_index(&plan, "direct_order");
         assert!(plan.contains(&"SORT_MERGE".to_owned()), "both directions merged: {plan:?}");
 
-        let alone = HistoryQuery { before, ..first_page(between("user1", "user1"), "user1") };
+        let alone = of(between("user1", "user1"));
         assert_ordered_by_index(&filled.find(&queries::history(&alone)).await, "direct_order");
 
         let conversation = banter::model::Conversation::Group(filled.group);
-        let group = HistoryQuery { before, ..first_page(conversation, "user1") };
+        let group = of(conversation);
         assert_ordered_by_index(&filled.find(&queries::history(&group)).await, "group_order");
     }
 }

@@ -28,7 +28,7 @@ fn at(id: MessageId) -> DateTime {
 }
 
 #[tokio::test]
-async fn a_stub_holds_the_date_and_what_the_message_had_of_sender_and_client_id() {
+async fn a_stub_holds_the_date_and_what_the_message_had_of_sender_client_id_and_time() {
     let database = TestDatabase::new();
     let store = prepared(&database).await;
     let named = named(direct("ann", "bob", 1), "draft");
@@ -42,9 +42,10 @@ async fn a_stub_holds_the_date_and_what_the_message_had_of_sender_and_client_id(
     store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deleted");
     delete(&store, &[&named, &plain, &unseen]).await;
 
+    let sent_at = DateTime::from_millis;
     for (id, stub) in [
-        (named.id, doc! {"from_user_id": "ann", "client_id": "draft"}),
-        (plain.id, doc! {"from_user_id": "ann"}),
+        (named.id, doc! {"from_user_id": "ann", "client_id": "draft", "sent_at": sent_at(1)}),
+        (plain.id, doc! {"from_user_id": "ann", "sent_at": sent_at(2)}),
         (unseen.id, doc! {}),
         (MessageId(old), doc! {"from_user_id": 7, "client_id": null}),
     ] {

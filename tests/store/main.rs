@@ -78,6 +78,10 @@ macro_rules! conformance {
                 both_directions_are_one_conversation
                 conversations_do_not_mix
                 a_conversation_with_oneself_holds_only_own_notes
+                after_goes_forwards_and_before_goes_back_the_same_way
+                a_page_after_a_place_is_the_oldest_there
+                without_a_viewer_nothing_is_hidden
+                the_time_of_a_deleted_message_is_known
             }
             messages {
                 every_field_comes_back_as_it_was_stored

@@ -8,7 +8,7 @@ use banter::model::{
     Batch, ClientId, Content, ContentType, Conversation, Deletion, Group, GroupId, Message,
     MessageChange, MessageId, ReadCursor, Status, Target, Timestamp, UserId,
 };
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Range, Store};
 
 /// A user.
 pub(crate) fn user(name: &str) -> UserId {
@@ -133,8 +133,19 @@ pub(crate) async fn page(
     before: Option<&Message>,
     limit: usize,
 ) -> Vec<Message> {
-    let before = before.map(Message::position);
-    let query = HistoryQuery { conversation, viewer: user(viewer), before, limit };
+    let range = before.map_or(Range::Newest, |message| Range::Before(message.position()));
+    page_of(store, conversation, viewer, range, limit).await
+}
+
+/// A page of any part of a conversation.
+pub(crate) async fn page_of(
+    store: &dyn Store,
+    conversation: Conversation,
+    viewer: &str,
+    range: Range,
+    limit: usize,
+) -> Vec<Message> {
+    let query = HistoryQuery { conversation, viewer: Some(user(viewer)), range, limit };
     store.history(&query).await.expect("the store answers")
 }
 

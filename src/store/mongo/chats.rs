@@ -14,7 +14,7 @@ use super::queries::{self, Count};
 use super::reads::COUNTS_AT_ONCE;
 use super::{MESSAGES, MongoStore, changes, documents, errors};
 use crate::model::{Chat, Conversation, Group, GroupId, MessageId, Position, UserId};
-use crate::store::{HistoryQuery, Result};
+use crate::store::{HistoryQuery, Range, Result};
 
 /// The place of the newest message to each user that a user has written to: `{_id: peer, timestamp,
 /// message}`.
@@ -86,8 +86,8 @@ impl MongoStore {
     ) -> Result<Chat> {
         let newest = HistoryQuery {
             conversation: conversation.clone(),
-            viewer: user.clone(),
-            before: None,
+            viewer: Some(user.clone()),
+            range: Range::Newest,
             limit: 1,
         };
         let last = self.page(&newest).await?.pop();

@@ -150,6 +150,14 @@ pub(super) fn is_stub(row: &RawDocumentBuf) -> bool {
     matches!(row.get("tombstone"), Ok(Some(_)))
 }
 
+/// When the message of a row, or of a stub, was sent.
+pub(super) fn sent_at(row: &RawDocumentBuf) -> Option<Timestamp> {
+    if is_stub(row) {
+        return row.get_datetime("sent_at").ok().map(timestamp);
+    }
+    to_message(row).map(|message| message.timestamp)
+}
+
 /// Whom a row is for. The type decides where there are two targets.
 fn target(row: &Document) -> Option<Target> {
     let group = match row.get("group_id") {

@@ -55,7 +55,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
+    Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -210,6 +211,10 @@ impl Store for MongoStore {
 
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
         self.find_sent_as(user, client_id).await
+    }
+
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        self.find_sent_at(id).await
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

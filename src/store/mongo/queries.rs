@@ -13,7 +13,7 @@ use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
 use crate::model::{
     ClientId, Conversation, GroupId, MessageId, MessageRef, Position, Unread, UserId,
 };
-use crate::store::HistoryQuery;
+use crate::store::{HistoryQuery, Range};
 
 /// A `find`.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,22 +133,36 @@ pub fn stored_ids(ids: Vec<Bson>) -> Find {
     }
 }
 
-/// A page of a conversation, newest first. The two directions of a direct conversation are two
-/// ranges of one index, each in order, which the server merges without sorting.
+/// Oldest first within a conversation.
+fn oldest_first() -> Document {
+    doc! {"timestamp": 1, "_id": 1}
+}
+
+/// A page of a conversation, newest first, or, after a place, oldest first. The two directions of a
+/// direct conversation are two ranges of one index, each in order, which the server merges without
+/// sorting.
 pub fn history(query: &HistoryQuery) -> Find {
     let in_range = |mut filter: Document| {
-        filter.insert("deleted_for", doc! {"$ne": query.viewer.as_str()});
-        if let Some((at, id)) = query.before {
-            let at = documents::date(at);
-            filter.insert("timestamp", doc! {"$lte": at});
-            filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {"$gte": id.0}}]);
+        if let Some(viewer) = &query.viewer {
+            filter.insert("deleted_for", doc! {"$ne": viewer.as_str()});
         }
+        let (at, towards, id, beyond) = match query.range {
+            Range::Newest => return filter,
+            Range::Before((at, id)) => (documents::date(at), "$lte", id.0, "$gte"),
+            Range::After((at, id)) => (documents::date(at), "$gte", id.0, "$lte"),
+        };
+        filter.insert("timestamp", doc! {towards: at});
+        filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {beyond: id}}]);
         filter
+    };
+    let order = match query.range {
+        Range::Newest | Range::Before(_) => newest_first(),
+        Range::After(_) => oldest_first(),
     };
     match &query.conversation {
         Conversation::Group(group) => {
             let filter = in_range(doc! {"group_id": group.0});
-            page_of(GROUP_ORDER, filter, query.limit)
+            page_of(GROUP_ORDER, filter, order, query.limit)
         }
         Conversation::Direct(a, b) => {
             let direction = |from: &UserId, to: &UserId| {
@@ -160,15 +174,15 @@ pub fn history(query: &HistoryQuery) -> Find {
             } else {
                 doc! {"$or": [direction(a, b), direction(b, a)]}
             };
-            page_of(DIRECT_ORDER, filter, query.limit)
+            page_of(DIRECT_ORDER, filter, order, query.limit)
         }
     }
 }
 
 /// A page holds what messages say now; what they said before is read one message at a time.
-fn page_of(index: Index, filter: Document, limit: usize) -> Find {
+fn page_of(index: Index, filter: Document, order: Document, limit: usize) -> Find {
     let projection = Some(doc! {"revisions": 0});
-    Find { projection, ..Find::ordered(index, filter, newest_first(), limit) }
+    Find { projection, ..Find::ordered(index, filter, order, limit) }
 }
 
 /// How many direct messages a user has not read, up to [`Unread::EXACT_TO`].
@@ -328,8 +342,8 @@ mod tests {
         let me = UserId::from_stored("me");
         let query = HistoryQuery {
             conversation: Conversation::direct(me.clone(), me.clone()),
-            viewer: me,
-            before: None,
+            viewer: Some(me),
+            range: Range::Newest,
             limit: 5,
         };
         let find = history(&query);

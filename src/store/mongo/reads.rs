@@ -8,12 +8,17 @@ use mongodb::options::{AggregateOptions, FindOptions, Hint, ReadPreference, Sele
 
 use super::queries::{self, Count, Find};
 use super::{MongoStore, changes, documents, errors};
-use crate::model::{ClientId, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId};
-use crate::store::{HistoryQuery, Result};
+use crate::model::{
+    ClientId, GroupId, Message, MessageId, MessageRef, Position, Timestamp, Unread, UserId,
+};
+use crate::store::{HistoryQuery, Range, Result};
 
 /// Conversations whose unread messages are counted at the same time for one user; each takes a
 /// connection.
 pub(super) const COUNTS_AT_ONCE: usize = 4;
+
+/// How many times the rows of a page are read at the most, for one among which many can't be read.
+const LONGEST_LOOK: i64 = 8;
 
 impl MongoStore {
     pub(super) async fn find_message(&self, id: &MessageRef) -> Result<Option<Message>> {
@@ -38,6 +43,11 @@ impl MongoStore {
         Ok(rows.iter().find_map(documents::to_id).map(MessageId))
     }
 
+    pub(super) async fn find_sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        let rows = self.find(&queries::message_by_id(id)).await?;
+        Ok(rows.iter().find_map(documents::sent_at))
+    }
+
     /// Stubs of deleted messages. While their index is not there (yet) they pass for messages: to
     /// look at every document would take too long.
     pub(super) async fn count_stubs(&self) -> Result<u64> {
@@ -53,8 +63,22 @@ impl MongoStore {
         if query.limit == 0 {
             return Ok(Vec::new());
         }
-        let rows = self.find(&queries::history(query)).await?;
-        Ok(readable(&rows, documents::to_message))
+        let mut find = queries::history(query);
+        let mut page = loop {
+            let rows = self.find(&find).await?;
+            let page = readable(&rows, documents::to_message);
+            let is_whole = page.len() >= query.limit || (rows.len() as i64) < find.limit;
+            if is_whole || find.limit / LONGEST_LOOK >= i64::try_from(query.limit).unwrap_or(1) {
+                break page;
+            }
+            // Rows that can't be read don't make a page shorter: that would pass for the end.
+            find.limit = find.limit.saturating_mul(2);
+        };
+        page.truncate(query.limit);
+        if matches!(query.range, Range::After(_)) {
+            page.reverse();
+        }
+        Ok(page)
     }
 
     pub(super) async fn count_unread(

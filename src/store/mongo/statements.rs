@@ -124,6 +124,7 @@ pub(super) fn deletion(deletion: &Deletion) -> [Document; PER_MESSAGE] {
         "from_user_id": "$from_user_id",
         "client_id": "$client_id",
         "parties": {"$literal": documents::parties(&deletion.conversation)},
+        "sent_at": {"$ifNull": ["$sent_at", "$timestamp"]},
     };
     let id = deletion.id.0;
     let bury = doc! {"q": {"_id": id}, "u": [{"$replaceWith": stub}], "upsert": true};

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 use super::{groups, messages, rows, statements, unread};
 use crate::model::{Chat, Conversation, GroupId, MessageId, Position, Timestamp, UserId};
-use crate::store::HistoryQuery;
+use crate::store::{HistoryQuery, Range};
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;
@@ -37,8 +37,8 @@ fn read(
 ) -> rusqlite::Result<Chat> {
     let newest = HistoryQuery {
         conversation: conversation.clone(),
-        viewer: user.clone(),
-        before: None,
+        viewer: Some(user.clone()),
+        range: Range::Newest,
         limit: 1,
     };
     let last = messages::history(transaction, &newest)?.pop();

@@ -6,9 +6,9 @@ use super::changes::Versions;
 use super::{rows, statements};
 use crate::model::{
     Batch, ClientId, Conversation, Deletion, Message, MessageChange, MessageId, MessageRef,
-    Position, ReadCursor, UserId,
+    Position, ReadCursor, Timestamp, UserId,
 };
-use crate::store::{Applied, HistoryQuery, TOMBSTONE_LIFE};
+use crate::store::{Applied, HistoryQuery, Range, TOMBSTONE_LIFE};
 
 /// Writes a batch, its parts in their order. A message that is refused, because its sender has
 /// given its client id to another one, fails the whole transaction: the caller finds it by trying
@@ -155,27 +155,46 @@ pub(super) fn sent_as(
     statement.query_row(params, |row| rows::message_id(row, 0)).optional()
 }
 
+/// When a message was sent, also one that is deleted.
+pub(super) fn sent_at(
+    transaction: &Transaction<'_>,
+    id: MessageId,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut statement = transaction.prepare_cached(statements::SENT_AT)?;
+    let found = statement.query_row([id.0.bytes()], |row| row.get::<_, Option<i64>>(0));
+    Ok(found.optional()?.flatten().map(Timestamp))
+}
+
 /// A page of a conversation.
 pub(super) fn history(
     transaction: &Transaction<'_>,
     query: &HistoryQuery,
 ) -> rusqlite::Result<Vec<Message>> {
-    let (timestamp, id) = place_or_end(query.before);
-    let viewer = query.viewer.as_str();
+    let (place, direct, group) = match query.range {
+        Range::Newest => (None, statements::DIRECT_HISTORY, statements::GROUP_HISTORY),
+        Range::Before(end) => (Some(end), statements::DIRECT_HISTORY, statements::GROUP_HISTORY),
+        Range::After(start) => (Some(start), statements::DIRECT_AFTER, statements::GROUP_AFTER),
+    };
+    let (timestamp, id) = place_or_end(place);
+    let viewer = query.viewer.as_ref().map(UserId::as_str);
     let limit = super::limit_to_sql(query.limit);
-    match &query.conversation {
+    let mut page: Vec<_> = match &query.conversation {
         Conversation::Direct(low, high) => transaction
-            .prepare_cached(statements::DIRECT_HISTORY)?
+            .prepare_cached(direct)?
             .query_map(
                 params![low.as_str(), high.as_str(), timestamp, id, viewer, limit],
                 rows::message,
             )?
+            .collect::<Result<_, _>>(),
+        Conversation::Group(of) => transaction
+            .prepare_cached(group)?
+            .query_map(params![of.0.bytes(), timestamp, id, viewer, limit], rows::message)?
             .collect(),
-        Conversation::Group(group) => transaction
-            .prepare_cached(statements::GROUP_HISTORY)?
-            .query_map(params![group.0.bytes(), timestamp, id, viewer, limit], rows::message)?
-            .collect(),
+    }?;
+    if matches!(query.range, Range::After(_)) {
+        page.reverse();
     }
+    Ok(page)
 }
 
 /// A place as it is bound to a statement; without one, a place after every message.

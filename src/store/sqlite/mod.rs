@@ -29,7 +29,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
+    Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -93,6 +94,10 @@ impl Store for SqliteStore {
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
         let (user, client_id) = (user.clone(), client_id.clone());
         self.readers.run(move |transaction| messages::sent_as(transaction, &user, &client_id)).await
+    }
+
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        self.readers.run(move |transaction| messages::sent_at(transaction, id)).await
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {

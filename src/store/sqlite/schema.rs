@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 3] = [TABLES, TOMBSTONES, CHANGES];
+const STEPS: [&str; 4] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
 pub(super) const COLLECTIONS: [&str; 6] =
@@ -100,6 +100,9 @@ BEGIN
     SELECT raise(ABORT, 'a deleted message of this sender has this client_id');
 END;
 ";
+
+/// A page may begin where a message was that is deleted by now.
+const PLACES_OF_DELETED: &str = "ALTER TABLE tombstones ADD COLUMN sent_at INTEGER;";
 
 /// What users attach to messages, and the order in which everything was last changed. What was stored
 /// before has version 0, and is in no index of versions: nobody can have missed it.

@@ -30,10 +30,11 @@ statements! {
         revisions = ?11, version = ?12 WHERE id = ?1";
     REVISIONS = "SELECT revisions FROM messages WHERE id = ?1";
     IS_DELETED = "SELECT 1 FROM tombstones WHERE id = ?1";
-    BURY_MESSAGE = "INSERT INTO tombstones \
-        (id, deleted_at, version, user_low, user_high, group_id, from_user, client_id) \
+    BURY_MESSAGE = "INSERT INTO tombstones (id, deleted_at, version, user_low, user_high, group_id, \
+        from_user, client_id, sent_at) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT from_user FROM messages WHERE id = ?1), \
-        (SELECT client_id FROM messages WHERE id = ?1)) \
+        (SELECT client_id FROM messages WHERE id = ?1), \
+        (SELECT timestamp FROM messages WHERE id = ?1)) \
         ON CONFLICT (id) DO UPDATE SET version = excluded.version, user_low = excluded.user_low, \
         user_high = excluded.user_high, group_id = excluded.group_id";
     FORGET_DELETED = "DELETE FROM tombstones WHERE deleted_at < ?1";
@@ -51,6 +52,9 @@ statements! {
         concat!("SELECT ", columns!(), " FROM messages WHERE old_id = ?1 LIMIT 1");
     SENT_AS = "SELECT id FROM messages WHERE from_user = ?1 AND client_id = ?2 \
         UNION ALL SELECT id FROM tombstones WHERE from_user = ?1 AND client_id = ?2";
+    SENT_AT = "SELECT timestamp FROM messages WHERE id = ?1 \
+        UNION ALL SELECT sent_at FROM tombstones WHERE id = ?1";
+    /// Without a viewer (NULL) no row is hidden. So in all four.
     DIRECT_HISTORY = concat!("SELECT ", columns!(), " FROM messages \
         WHERE user_low = ?1 AND user_high = ?2 AND to_user IS NOT NULL \
         AND (timestamp, id) < (?3, ?4) \
@@ -60,6 +64,15 @@ statements! {
         WHERE group_id = ?1 AND (timestamp, id) < (?2, ?3) \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
         ORDER BY timestamp DESC, id DESC LIMIT ?5");
+    DIRECT_AFTER = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE user_low = ?1 AND user_high = ?2 AND to_user IS NOT NULL \
+        AND (timestamp, id) > (?3, ?4) \
+        AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?5) \
+        ORDER BY timestamp, id LIMIT ?6");
+    GROUP_AFTER = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE group_id = ?1 AND (timestamp, id) > (?2, ?3) \
+        AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
+        ORDER BY timestamp, id LIMIT ?5");
 
     UNREAD_DIRECT = "SELECT count(*) FROM (SELECT 1 FROM messages \
         WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 \
@@ -204,6 +217,8 @@ mod tests {
                 "direct_history (user_low=? AND user_high=? AND (timestamp,id)<(?,?))",
             ),
             (GROUP_HISTORY, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
+            (DIRECT_AFTER, "direct_history (user_low=? AND user_high=? AND (timestamp,id)>(?,?))"),
+            (GROUP_AFTER, "group_history (group_id=? AND (timestamp,id)>(?,?))"),
             (PURGE_GROUP, "group_history (group_id=?)"),
             (UNREAD_DIRECT, "direct_unread (to_user=?)"),
             (

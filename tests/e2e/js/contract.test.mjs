@@ -37,6 +37,18 @@ function history(user, otherId, query = {}) {
   return ok("GET", `/messages/${user.id}/${otherId}`, { query: { message_type: "direct", ...query } });
 }
 
+// Every page there is, from one on; newest first going back, oldest first going forth.
+async function walk(user, otherId, direction, from, limit) {
+  const ids = [];
+  for (let last = from; ; ) {
+    const rows = await history(user, otherId, { [direction]: last, limit });
+    if (rows.length === 0) return ids;
+    if (direction === "after") rows.reverse();
+    ids.push(...rows.map((row) => row.id));
+    last = ids.at(-1);
+  }
+}
+
 describe("connecting", () => {
   test("a user id is needed", async () => {
     const socket = open(undefined);
@@ -420,6 +432,21 @@ describe("GET /messages/{user_id}/{other_id}", () => {
     isMessage(seen, { ...ours, status: "read", read_by: [alice.id, bob.id] });
     await fails(403, "GET", `/messages/${eve.id}/${group._id}`, { query: { message_type: "group" } });
     await fails(404, "GET", `/messages/${eve.id}/${NOWHERE}`, { query: { message_type: "group" } });
+  });
+
+  test("pages through a conversation in both directions, and jumps to a message", async () => {
+    const [alice, bob] = await pair();
+    const ids = [];
+    for (let n = 0; n < 25; n++) ids.push((await alice.sendDirect(bob.id, `${n}`)).id);
+    assert.deepEqual(await walk(bob, alice.id, "before", ids[24], 7), ids.slice(0, 24).reverse());
+    assert.deepEqual(await walk(bob, alice.id, "after", ids[0], 7), ids.slice(1));
+    await alice.do("delete_message", { message_id: ids[10] });
+    assert.deepEqual(await walk(bob, alice.id, "before", ids[10], 7), ids.slice(0, 10).reverse());
+    const near = await history(bob, alice.id, { around: ids[20], limit: 4 });
+    assert.deepEqual(near.map((row) => row.id), [ids[21], ids[20], ids[19], ids[18]]);
+    await fails(404, "GET", `/messages/${bob.id}/${alice.id}`, { query: { around: ids[10] } });
+    const both = { before: ids[3], after: ids[3] };
+    await unprocessable("GET", `/messages/${bob.id}/${alice.id}`, { query: both });
   });
 
   test("has nothing to say of a conversation that has not begun", async () => {

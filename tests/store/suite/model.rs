@@ -6,7 +6,7 @@ use banter::model::{
     Batch, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageId, Status, Target,
     Timestamp, Unread, UserId,
 };
-use banter::store::{Applied, HistoryQuery};
+use banter::store::{Applied, HistoryQuery, Range};
 
 /// What a store holds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub(crate) struct Model {
     messages: BTreeMap<MessageId, Message>,
     /// Deleted messages, each with its sender and its client id, where it was there and had one.
     tombstones: BTreeMap<MessageId, Option<(UserId, ClientId)>>,
+    /// When each of these was sent, where it was there.
+    buried: BTreeMap<MessageId, Timestamp>,
     cursors: BTreeMap<(UserId, GroupId), (Timestamp, MessageId)>,
 }
 
@@ -34,6 +36,9 @@ impl Model {
         }
         for Deletion { id, .. } in &batch.deletes {
             let row = self.messages.remove(id);
+            if let Some(row) = &row {
+                self.buried.insert(*id, row.timestamp);
+            }
             let name = row.and_then(|row| Some((row.from, row.client_id?)));
             self.tombstones.entry(*id).or_insert(name);
         }
@@ -56,6 +61,11 @@ impl Model {
         row.map(|row| row.id).or_else(|| deleted().map(|(id, _)| *id))
     }
 
+    pub(crate) fn sent_at(&self, id: MessageId) -> Option<Timestamp> {
+        let row = self.messages.get(&id).map(|row| row.timestamp);
+        row.or_else(|| self.buried.get(&id).copied())
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.messages.len() as u64
     }
@@ -66,8 +76,10 @@ impl Model {
 
     pub(crate) fn history(&self, query: &HistoryQuery) -> Vec<Message> {
         let mut rows = self.conversation(&query.conversation);
-        rows.retain(|row| !row.is_hidden_for(&query.viewer));
-        rows.retain(|row| query.before.is_none_or(|place| row.position() < place));
+        rows.retain(|row| query.shows(row));
+        if let Range::After(_) = query.range {
+            rows.drain(..rows.len().saturating_sub(query.limit));
+        }
         rows.truncate(query.limit);
         let row = |row: &Message| Message { revisions: Vec::new(), ..row.clone() };
         rows.into_iter().map(row).collect()

@@ -7,7 +7,7 @@ use banter::model::{
     Batch, Content, Conversation, Deletion, Emoji, Group, GroupId, Message, MessageChange,
     MessageId, Pin, Reaction, ReadCursor, Target, Timestamp, UserId,
 };
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Range, Store};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::sample::subsequence;
@@ -235,6 +235,8 @@ impl World {
     async fn compare(&self, store: &dyn Store, model: &Model) {
         for message in &self.messages {
             assert_eq!(stored(store, message.id).await.as_ref(), model.message(message.id));
+            let sent_at = store.sent_at(message.id).await.expect("the store answers");
+            assert_eq!(sent_at, model.sent_at(message.id));
             if let Some(client_id) = &message.client_id {
                 let found = store.sent_as(&message.from, client_id).await;
                 let expected = model.sent_as(&message.from, client_id);
@@ -246,13 +248,21 @@ impl World {
             assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
         }
         let middle = self.messages[MESSAGES / 2].position();
-        for conversation in self.conversations() {
-            for (number, viewer) in self.users.iter().enumerate() {
-                for (before, limit) in [(None, 100), (Some(middle), 100), (None, number + 1)] {
+        let viewers = self.users.iter().cloned().map(Some).chain([None]);
+        for (number, viewer) in viewers.enumerate() {
+            for conversation in self.conversations() {
+                for (range, limit) in [
+                    (Range::Newest, 100),
+                    (Range::Newest, number + 1),
+                    (Range::Before(middle), 100),
+                    (Range::Before(middle), number + 1),
+                    (Range::After(middle), 100),
+                    (Range::After(middle), number + 1),
+                ] {
                     let query = HistoryQuery {
                         conversation: conversation.clone(),
                         viewer: viewer.clone(),
-                        before,
+                        range,
                         limit,
                     };
                     let rows = store.history(&query).await.expect("the store answers");
