@@ -18,7 +18,8 @@ use super::{
     Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp, Unread,
+    UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -132,6 +133,27 @@ impl Store for Guard {
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.ask(self.store.delete_group(id)).await
+    }
+
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        self.ask(self.store.peers(user, limit)).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        self.ask(self.store.small_groups_of(user, members, limit)).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        self.ask(self.store.seen(users)).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        self.ask(self.store.last_seen(users)).await
     }
 
     async fn health(&self) -> Result<StoreHealth> {

@@ -1,6 +1,7 @@
 //! The server's own plans of the very queries that the store runs.
 
 use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, ReadCursor, Timestamp};
+use banter::store::mongo::presence;
 use banter::store::mongo::queries::{self, Count, Find};
 use banter::store::{HistoryQuery, Store};
 use bson::{Bson, Document, doc};
@@ -159,6 +160,24 @@ async fn stubs_are_counted_in_their_index_alone() {
     assert!(plan.iter().any(|stage| stage.ends_with(" message_tombstone")), "{plan:?}");
     let reads = |stage: &String| ["COLLSCAN", "FETCH"].contains(&stage.as_str());
     assert!(!plan.iter().any(reads), "documents are read: {plan:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_are_found_without_reading_what_they_said() {
+    let filled = filled().await;
+    let user = user("user1");
+    for (query, index) in [
+        (presence::receivers(&user, 100), "direct_order"),
+        (presence::senders(&user, 100), "direct_senders"),
+    ] {
+        let plan = filled.explain(query.command()).await;
+        assert!(plan.contains(&format!("DISTINCT_SCAN {index}")), "{plan:?}");
+        let reads = |stage: &String| ["COLLSCAN", "FETCH", "IXSCAN", "SORT"].iter().any(|s| stage.starts_with(s));
+        assert!(!plan.iter().any(reads), "{plan:?}");
+    }
+    let plan = filled.find(&presence::small_groups_of(&user, 2, 10)).await;
+    assert_ordered_by_index(&plan, "member_groups");
+    assert_index(&filled.find(&presence::last_seen(&[user])).await, "_id_");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,6 +55,9 @@ pub const DIRECT_ORDER: Index = index(
     "direct_order",
     &[("from_user_id", 1), ("to_user_id", 1), ("timestamp", -1), ("_id", -1)],
 );
+/// Who has written to a user.
+pub const DIRECT_SENDERS: Index =
+    index(MESSAGES, "direct_senders", &[("to_user_id", 1), ("from_user_id", 1)]);
 /// A group's conversation in order.
 pub const GROUP_ORDER: Index =
     index(MESSAGES, "group_order", &[("group_id", 1), ("timestamp", -1), ("_id", -1)]);
@@ -80,7 +83,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 15] = [
+pub const ALL: [Index; 16] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -90,6 +93,7 @@ pub const ALL: [Index; 15] = [
     index(GROUPS, "group_creation_time", &[("created_at", -1)]),
     GROUP_NAME,
     DIRECT_ORDER,
+    DIRECT_SENDERS,
     GROUP_ORDER,
     DIRECT_STATUS,
     MESSAGE_ID,

@@ -10,6 +10,7 @@
 //!   against the message's own insert; it goes by itself ([`indexes::TOMBSTONE`]).
 //! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
 //! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`; ours alone.
+//! - `presence`: `_id` the user, `last_seen` (Date); ours alone.
 //!
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
@@ -22,6 +23,7 @@ pub mod indexes;
 mod json;
 mod options;
 mod pool;
+pub mod presence;
 pub mod queries;
 mod reads;
 mod statements;
@@ -44,12 +46,14 @@ use super::{
     Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp, Unread,
+    UserId,
 };
 
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
+const PRESENCE: &str = "presence";
 
 /// Longest wait for one read. A caller of ours has given up by then.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -218,6 +222,27 @@ impl Store for MongoStore {
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.remove_group(id).await
+    }
+
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        self.find_peers(user, limit).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        self.find_small_groups(user, members, limit).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        self.mark_seen(users).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        self.find_last_seen(users).await
     }
 
     async fn health(&self) -> Result<StoreHealth> {

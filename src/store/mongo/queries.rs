@@ -38,7 +38,7 @@ impl Find {
         Self { collection, filter, sort: None, hint: None, projection: None, limit: 1 }
     }
 
-    fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
+    pub(super) fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Self {
             collection: index.collection,

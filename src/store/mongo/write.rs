@@ -126,7 +126,7 @@ impl MongoStore {
 
     /// Sends statements in as few commands as the server takes; how many have found (or made) their
     /// document. All are tried, whatever becomes of the others in the same command.
-    async fn update(
+    pub(super) async fn update(
         &self,
         collection: &str,
         statements: &[Document],

@@ -11,11 +11,11 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 2] = [TABLES, TOMBSTONES];
+const STEPS: [&str; 3] = [TABLES, TOMBSTONES, PRESENCE];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 5] =
-    ["messages", "tombstones", "groups", "group_members", "cursors"];
+pub(super) const COLLECTIONS: [&str; 6] =
+    ["messages", "tombstones", "groups", "group_members", "cursors", "presence"];
 
 const TABLES: &str = "
 CREATE TABLE messages (
@@ -99,6 +99,13 @@ CREATE TRIGGER client_id_of_deleted BEFORE INSERT ON messages WHEN EXISTS
 BEGIN
     SELECT raise(ABORT, 'a deleted message of this sender has this client_id');
 END;
+";
+
+/// The index is the other half of `direct_history`: both lead from a user to all peers.
+const PRESENCE: &str = "
+CREATE INDEX direct_peers ON messages (user_high, user_low) WHERE to_user IS NOT NULL;
+
+CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
