@@ -21,11 +21,13 @@ mod journal;
 mod letters;
 mod old_server;
 mod order;
+mod presence;
 mod reading;
 mod repeating;
 mod sending;
 mod slow;
 mod stopping;
+mod typing;
 
 /// Runs each test on each store.
 macro_rules! on_both_stores {
