@@ -37,6 +37,40 @@ function history(user, otherId, query = {}) {
   return ok("GET", `/messages/${user.id}/${otherId}`, { query: { message_type: "direct", ...query } });
 }
 
+describe("typing and presence", () => {
+  test("the other user hears that somebody types, and has stopped", async () => {
+    const [alice, bob] = await pair();
+    for (const user of [alice, bob]) user.listen("typing");
+    const typing = { user_id: alice.id, to: bob.id, type: "direct" };
+    await alice.do("typing_start", { to: bob.id, type: "direct" });
+    assert.deepEqual(await bob.next("typing"), { ...typing, is_typing: true });
+    await alice.sendDirect(bob.id, "done");
+    assert.deepEqual(await bob.next("typing"), { ...typing, is_typing: false });
+    const events = await alice.rest();
+    assert.ok(events.every(({ event }) => event === "message"), JSON.stringify(events));
+  });
+
+  test("who shares a conversation is told that a user comes and goes", async () => {
+    const [alice, bob] = await pair();
+    alice.listen("presence");
+    await bob.sendDirect(alice.id, "hello");
+    bob.close();
+    const gone = await alice.next("presence", { user_id: bob.id });
+    keys(gone, "user_id status last_seen");
+    assert.equal(gone.status, "offline");
+    isTime(gone.last_seen);
+    const user_ids = [bob.id, alice.id, fresh("nobody")].join(",");
+    const rows = await ok("GET", "/presence", { query: { user_ids } });
+    assert.deepEqual(rows[0], gone);
+    assert.deepEqual(rows.map(({ status }) => status), ["offline", "online", "offline"]);
+    assert.equal(rows[2].last_seen, null);
+    await User.connect(bob.id);
+    const back = await alice.next("presence", { user_id: bob.id });
+    assert.equal(back.status, "online");
+    isTime(back.last_seen);
+  });
+});
+
 describe("connecting", () => {
   test("a user id is needed", async () => {
     const socket = open(undefined);
