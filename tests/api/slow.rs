@@ -72,9 +72,13 @@ async fn who_reads_late_hears_everything_in_order() {
             // What is of the moment does not wait behind all that.
             let here = json!({"to": "bob", "type": "direct"});
             ann.emit_ack("typing_start", here).await;
-            while app.metric("banter_dropped_ephemeral_packets_total").await == 0.0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            let dropped = async {
+                while app.metric("banter_dropped_ephemeral_packets_total").await == 0.0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            // Whoever takes nothing for ten seconds is disconnected.
+            tokio::time::timeout(Duration::from_secs(5), dropped).await.expect("it is let go");
             bob.read_again().await;
         }
     }
