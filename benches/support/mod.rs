@@ -114,6 +114,22 @@ impl Store for NullStore {
         Ok(false)
     }
 
+    async fn peers(&self, _: &UserId, _: usize) -> Result<Vec<UserId>> {
+        Ok(Vec::new())
+    }
+
+    async fn small_groups_of(&self, _: &UserId, _: usize, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn seen(&self, _: &[(UserId, Timestamp)]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn last_seen(&self, _: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        Ok(Vec::new())
+    }
+
     async fn health(&self) -> Result<StoreHealth> {
         Err(StoreError::Permanent(anyhow::anyhow!("nothing to ask")))
     }

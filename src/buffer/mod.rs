@@ -220,6 +220,11 @@ impl Buffer {
         self.shared.lock().overlay.message(id)
     }
 
+    /// Between whom there is something in the buffer that is not stored yet.
+    pub fn direct_conversations(&self) -> Vec<(UserId, UserId)> {
+        self.shared.lock().overlay.direct_conversations()
+    }
+
     /// Waits until everything accepted so far is stored, at the most `limit`; whether it is.
     pub async fn flushed(&self, limit: Duration) -> bool {
         let accepted = self.shared.lock().ring.accepted();

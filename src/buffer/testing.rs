@@ -401,6 +401,22 @@ impl Store for FakeStore {
         Ok(false)
     }
 
+    async fn peers(&self, _: &UserId, _: usize) -> Result<Vec<UserId>> {
+        Ok(Vec::new())
+    }
+
+    async fn small_groups_of(&self, _: &UserId, _: usize, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn seen(&self, _: &[(UserId, Timestamp)]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn last_seen(&self, _: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        Ok(Vec::new())
+    }
+
     async fn health(&self) -> Result<StoreHealth> {
         Err(StoreError::Transient(anyhow::anyhow!("a fake store is never well")))
     }

@@ -11,6 +11,7 @@ mod messages;
 pub mod metrics;
 pub mod origin;
 mod page;
+mod presence;
 pub mod serve;
 mod uploads;
 
@@ -63,6 +64,7 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/groups/search/{name}", get(groups::search))
         .route("/groups/{group_id}/remove", post(groups::remove_member))
         .route("/group/{group_id}/{user_id}", post(groups::add_member))
+        .route("/presence", get(presence::of_users))
         .with_state(chat)
         .layer(from_fn_with_state(tasks.clone(), finish::run_to_end));
     let health = Router::new()

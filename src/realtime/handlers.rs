@@ -71,6 +71,10 @@ async fn act(
             Accepted::settled(Ack::Done)
         }
         ClientEvent::SendMessage(draft) => chat.send(user, draft).await?.map(Ack::Sent),
+        ClientEvent::Typing(to, is_typing) => {
+            chat.typing(user, to, is_typing).await?;
+            Accepted::settled(Ack::Done)
+        }
         ClientEvent::MarkRead(message) => done(chat.mark_read(user, &message).await?),
         ClientEvent::EditMessage(message, content) => {
             done(chat.edit(user, &message, content).await?)

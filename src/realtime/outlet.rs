@@ -6,7 +6,8 @@
 //! no fault of its reader. So what the library can't take waits here, in order, and is handed on
 //! as the socket drains; only what exceeds these bounds, too, is lost, and counted. From the first
 //! event that is lost on no other is sent until all that waited has gone, and then the client is told
-//! to `sync`.
+//! to `sync`. What is of the moment alone (typing, presence) does not wait: a socket that is behind does
+//! without.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -165,6 +166,27 @@ impl Outlet {
             self.start_draining(hub, socket);
         }
         true
+    }
+
+    /// Sends a packet that is of the moment alone, unless the socket is behind; `false` when it is
+    /// let go.
+    pub(super) fn send_ephemeral(
+        &self,
+        hub: &Arc<Hub>,
+        socket: &SocketRef,
+        packet: Packet,
+    ) -> bool {
+        {
+            let waiting = self.0.lock();
+            if waiting.is_open {
+                let is_sent = waiting.packets.is_empty() && packet.try_send(socket);
+                if !is_sent {
+                    hub.metrics.let_go();
+                }
+                return is_sent;
+            }
+        }
+        self.send(hub, socket, packet)
     }
 
     /// To be called once the library takes packets for the socket: hands on what came before.

@@ -157,6 +157,27 @@ impl Store for Guard {
         self.ask(self.store.delete_group(id)).await
     }
 
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        self.ask(self.store.peers(user, limit)).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        self.ask(self.store.small_groups_of(user, members, limit)).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        self.ask(self.store.seen(users)).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        self.ask(self.store.last_seen(users)).await
+    }
+
     async fn health(&self) -> Result<StoreHealth> {
         self.try_it(self.store.health()).await
     }

@@ -225,6 +225,24 @@ pub trait Store: Send + Sync + 'static {
     /// was there.
     async fn delete_group(&self, id: GroupId) -> Result<bool>;
 
+    /// With whom a user has a direct conversation, the user left out, in no order.
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>>;
+
+    /// The groups that a user is in and that have no more than `members` members, newest first.
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>>;
+
+    /// Remembers when users were last there; a time that is earlier than the stored one changes
+    /// nothing.
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()>;
+
+    /// When users were last there, in no order; those that never were are left out.
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>>;
+
     /// Asks the store how it is.
     async fn health(&self) -> Result<StoreHealth>;
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Users;
 use super::message::{ContentBody, MessageRow, chat_type};
+use super::rest::PresenceRow;
 use crate::error::Error;
 use crate::model::{
     ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, SyncCursor,
@@ -142,6 +143,14 @@ impl TryFrom<Sync> for ClientEvent {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(expecting = "an object with to and type")]
+struct TypingIn {
+    to: String,
+    #[serde(rename = "type")]
+    chat_type: ChatType,
+}
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientEvent {
@@ -159,10 +168,12 @@ pub enum ClientEvent {
     DeleteMessage(MessageRef, DeleteFor),
     /// `sync`: what was missed since a cursor, and how much of it at once.
     Sync(Option<SyncCursor>, Option<usize>),
+    /// `typing_start` and `typing_stop`: where, and whether the user types.
+    Typing(Target, bool),
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 7] = [
+pub const CLIENT_EVENTS: [&str; 9] = [
     "join_group",
     "leave_group",
     "send_message",
@@ -170,6 +181,8 @@ pub const CLIENT_EVENTS: [&str; 7] = [
     "edit_message",
     "delete_message",
     "sync",
+    "typing_start",
+    "typing_stop",
 ];
 
 impl ClientEvent {
@@ -193,9 +206,16 @@ impl ClientEvent {
                 Ok(Self::DeleteMessage(id, asked.delete_for.unwrap_or(DeleteFor::Everyone)))
             }),
             "sync" => payload::<Sync>(frame).and_then(Self::try_from),
+            "typing_start" => typing(frame, true),
+            "typing_stop" => typing(frame, false),
             _ => return None,
         })
     }
+}
+
+fn typing(frame: &str, is_typing: bool) -> Result<ClientEvent, Error> {
+    let asked = payload::<TypingIn>(frame)?;
+    Ok(ClientEvent::Typing(asked.chat_type.target(&asked.to)?, is_typing))
 }
 
 fn group_id(frame: &str) -> Result<GroupId, Error> {
@@ -248,6 +268,8 @@ pub fn name(event: &Event) -> Option<&'static str> {
         Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
         Event::GroupNotice { .. } | Event::Unread { .. } => "notification",
         Event::SyncRequired => "sync_required",
+        Event::Typing { .. } => "typing",
+        Event::Presence(_) => "presence",
         Event::Left { .. } => return None,
     })
 }
@@ -258,12 +280,24 @@ pub struct Payload<'a>(pub &'a Event);
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if let Event::Sent(message) = self.0 {
-            return MessageRow(message).serialize(to);
+        match self.0 {
+            Event::Sent(message) => return MessageRow(message).serialize(to),
+            Event::Presence(presence) => return PresenceRow(presence).serialize(to),
+            _ => {}
         }
         let mut body = to.serialize_map(None)?;
         match self.0 {
-            Event::Sent(_) | Event::SyncRequired | Event::Left { .. } => {}
+            Event::Sent(_) | Event::Presence(_) | Event::SyncRequired | Event::Left { .. } => {}
+            Event::Typing { user, to, is_typing } => {
+                body.serialize_entry("user_id", user.as_str())?;
+                match to {
+                    Target::User(other) => body.serialize_entry("to", other.as_str())?,
+                    Target::Group(group) => body.serialize_entry("to", &group.to_string())?,
+                }
+                let is_group = matches!(to, Target::Group(_));
+                body.serialize_entry("type", chat_type(is_group))?;
+                body.serialize_entry("is_typing", is_typing)?;
+            }
             Event::Read { message, read_by } => {
                 body.serialize_entry("type", "read_receipt")?;
                 body.serialize_entry("message_id", &message.to_string())?;
@@ -365,6 +399,8 @@ mod tests {
             ),
             (json!(["mark_read", {"message_id": {"$ne": null}}]), "expected a string"),
             (json!(["edit_message", {"message_id": "a b", "content": ""}]), "message id"),
+            (json!(["typing_start", "bob"]), "expected an object with to and type"),
+            (json!(["typing_stop", {"to": "bob", "type": "group"}]), "24 hexadecimal"),
         ] {
             let error = decode(frame.clone()).expect_err("refused");
             assert_eq!(error.code(), ErrorCode::InvalidPayload, "{frame}");

@@ -21,7 +21,7 @@ pub(crate) struct TestApp {
     http: reqwest::Client,
     shutdown: Shutdown,
     server: JoinHandle<anyhow::Result<()>>,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl TestApp {
@@ -51,6 +51,21 @@ impl TestApp {
         Self::start_in(TempDir::new().expect("a folder"), settings, database).await
     }
 
+    /// Stops the server and starts another one on what it has stored.
+    pub(crate) async fn restarted(mut self) -> Self {
+        let database = self.database.take();
+        let folder = self.stop().await;
+        let settings: Vec<_> = match &database {
+            Some(database) => {
+                vec![("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)]
+            }
+            None => Vec::new(),
+        };
+        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
+        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        Self::start_in(folder, &settings, database).await
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the server is this test's own task")]
     async fn start_in(
         folder: TempDir,
@@ -69,7 +84,7 @@ impl TestApp {
         let shutdown = Shutdown::default();
         let server = tokio::spawn(app.serve(listener, shutdown.clone()));
         let http = reqwest::Client::new();
-        Self { addr, folder, http, shutdown, server, _database: database }
+        Self { addr, folder, http, shutdown, server, database }
     }
 
     /// A connected socket of a user.

@@ -23,12 +23,14 @@ mod letters;
 mod old_server;
 mod order;
 mod paging;
+mod presence;
 mod reading;
 mod repeating;
 mod sending;
 mod slow;
 mod stopping;
 mod sync;
+mod typing;
 
 /// Runs each test on each store.
 macro_rules! on_both_stores {

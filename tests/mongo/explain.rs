@@ -2,7 +2,7 @@
 
 use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::mongo::{changes, chats};
+use banter::store::mongo::{changes, chats, presence};
 use banter::store::{HistoryQuery, Range, Store};
 use bson::{Bson, Document, doc};
 
@@ -203,6 +203,28 @@ async fn stubs_are_counted_in_their_index_alone() {
     assert!(plan.iter().any(|stage| stage.ends_with(" message_tombstone")), "{plan:?}");
     let reads = |stage: &String| ["COLLSCAN", "FETCH"].contains(&stage.as_str());
     assert!(!plan.iter().any(reads), "documents are read: {plan:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_are_found_without_reading_what_they_said() {
+    let filled = filled().await;
+    let user = user("user1");
+    for (query, index) in [
+        (presence::receivers(&user, 100), "direct_order"),
+        (presence::senders(&user, 100), "direct_received"),
+    ] {
+        let plan = filled.explain(query.command()).await;
+        assert!(plan.contains(&format!("DISTINCT_SCAN {index}")), "{plan:?}");
+        let reads = |stage: &String| {
+            ["COLLSCAN", "FETCH", "IXSCAN", "SORT"].iter().any(|kind| stage.starts_with(kind))
+        };
+        assert!(!plan.iter().any(reads), "{plan:?}");
+    }
+    let store = prepared(&filled.database).await;
+    store.seen(&[(user.clone(), Timestamp(1))]).await.expect("stored");
+    let plan = filled.find(&presence::small_groups_of(&user, 2, 10)).await;
+    assert_ordered_by_index(&plan, "member_groups");
+    assert_index(&filled.find(&presence::last_seen(&[user])).await, "_id_");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,6 +92,13 @@ macro_rules! conformance {
                 a_call_given_up_half_way_leaves_the_store_consistent
                 readers_go_on_while_batches_are_applied
             }
+            presence {
+                peers_are_those_of_both_directions_once
+                peers_are_found_up_to_the_limit
+                groups_of_few_are_newest_first_up_to_the_limit
+                the_last_time_only_moves_forward
+                whoever_was_never_there_has_no_time
+            }
             random {
                 random_batches_match_the_model
             }

@@ -16,6 +16,7 @@
 //!   ours alone.
 //! - `group_changes`: `_id: {group, party}`, `party` (a user who has entered or left, or the group
 //!   itself), `group`, `version`, and `at` (Date), with which it goes by itself; ours alone.
+//! - `presence`: `_id` the user, `last_seen` (Date); ours alone.
 //!
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
@@ -30,6 +31,7 @@ pub mod indexes;
 mod json;
 mod options;
 mod pool;
+pub mod presence;
 pub mod queries;
 mod reads;
 mod statements;
@@ -63,6 +65,7 @@ const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
 const GROUP_CHANGES_LOG: &str = "group_changes";
+const PRESENCE: &str = "presence";
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;
@@ -268,6 +271,27 @@ impl Store for MongoStore {
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.remove_group(id).await
+    }
+
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        self.find_peers(user, limit).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        self.find_small_groups(user, members, limit).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        self.mark_seen(users).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        self.find_last_seen(users).await
     }
 
     async fn health(&self) -> Result<StoreHealth> {

@@ -131,6 +131,15 @@ pub(super) fn deletion(deletion: &Deletion) -> [Document; PER_MESSAGE] {
     [bury, new_version(id)]
 }
 
+/// Moves the time at which a user was last there forward, or makes it.
+pub(super) fn seen(user: &UserId, at: Timestamp) -> Document {
+    doc! {
+        "q": {"_id": user.as_str()},
+        "u": {"$max": {"last_seen": documents::date(at)}},
+        "upsert": true,
+    }
+}
+
 /// Moves a read cursor forward, or makes it.
 pub(super) fn cursor(cursor: &ReadCursor) -> Document {
     let (at, message) = cursor.up_to;

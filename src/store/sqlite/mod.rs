@@ -11,6 +11,7 @@ mod errors;
 mod groups;
 mod health;
 mod messages;
+mod presence;
 mod rows;
 mod schema;
 mod statements;
@@ -161,6 +162,34 @@ impl Store for SqliteStore {
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.writer.run(move |transaction| groups::delete(transaction, id)).await
+    }
+
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| presence::peers(transaction, &user, limit)).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        let user = user.clone();
+        let find = move |transaction: &rusqlite::Transaction<'_>| {
+            presence::small_groups_of(transaction, &user, members, limit)
+        };
+        self.readers.run(find).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        let users = users.to_vec();
+        self.writer.run(move |transaction| presence::seen(transaction, &users)).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        let users = users.to_vec();
+        self.readers.run(move |transaction| presence::last_seen(transaction, &users)).await
     }
 
     async fn health(&self) -> Result<StoreHealth> {

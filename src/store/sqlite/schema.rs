@@ -11,11 +11,11 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 4] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES];
+const STEPS: [&str; 5] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 6] =
-    ["messages", "tombstones", "groups", "group_members", "group_changes", "cursors"];
+pub(super) const COLLECTIONS: [&str; 7] =
+    ["messages", "tombstones", "groups", "group_members", "group_changes", "cursors", "presence"];
 
 const TABLES: &str = "
 CREATE TABLE messages (
@@ -148,6 +148,11 @@ CREATE INDEX group_change ON group_changes (user, version, group_id);
 CREATE INDEX group_itself ON group_changes (group_id, version) WHERE user = '';
 
 INSERT INTO counts VALUES ('version', 0);
+";
+
+/// When users were last seen.
+const PRESENCE: &str = "
+CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -154,6 +154,29 @@ statements! {
     DELETE_MEMBER = "DELETE FROM group_members WHERE group_id = ?1 AND user = ?2";
     DELETE_MEMBERS = "DELETE FROM group_members WHERE group_id = ?1";
 
+    /// A step per peer, each a seek: the messages of a conversation are not read.
+    PEERS_ABOVE = "WITH RECURSIVE peers (user) AS (\
+        SELECT * FROM (SELECT user_high FROM messages WHERE user_low = ?1 AND user_high > ?1 \
+        AND to_user IS NOT NULL ORDER BY user_high LIMIT 1) UNION ALL \
+        SELECT (SELECT m.user_high FROM messages AS m WHERE m.user_low = ?1 \
+        AND m.user_high > peers.user AND m.to_user IS NOT NULL ORDER BY m.user_high LIMIT 1) \
+        FROM peers WHERE peers.user IS NOT NULL) \
+        SELECT user FROM peers WHERE user IS NOT NULL LIMIT ?2";
+    PEERS_BELOW = "WITH RECURSIVE peers (user) AS (\
+        SELECT * FROM (SELECT user_low FROM messages WHERE user_high = ?1 AND user_low < ?1 \
+        AND to_user IS NOT NULL ORDER BY user_low LIMIT 1) UNION ALL \
+        SELECT (SELECT m.user_low FROM messages AS m WHERE m.user_high = ?1 \
+        AND m.user_low > peers.user AND m.user_low < ?1 AND m.to_user IS NOT NULL \
+        ORDER BY m.user_low LIMIT 1) FROM peers WHERE peers.user IS NOT NULL) \
+        SELECT user FROM peers WHERE user IS NOT NULL LIMIT ?2";
+    SMALL_GROUPS_OF = "SELECT m.group_id FROM group_members AS m WHERE m.user = ?1 \
+        AND (SELECT count(*) FROM (SELECT 1 FROM group_members AS g \
+        WHERE g.group_id = m.group_id LIMIT ?2 + 1)) <= ?2 \
+        ORDER BY m.created_at DESC, m.group_id DESC LIMIT ?3";
+    SEEN = "INSERT INTO presence (user, last_seen) VALUES (?1, ?2) ON CONFLICT (user) DO UPDATE \
+        SET last_seen = excluded.last_seen WHERE excluded.last_seen > last_seen";
+    LAST_SEEN = "SELECT last_seen FROM presence WHERE user = ?1";
+
     ADD_TO_COUNT = "UPDATE counts SET n = n + ?2 WHERE name = ?1";
     COUNT = "SELECT n FROM counts WHERE name = ?1";
     INDEX_KEYS = "SELECT i.name, k.name, k.\"desc\" FROM pragma_index_list(?1) AS i, \
@@ -182,11 +205,12 @@ mod tests {
     }
 
     /// Whether a step reads no more rows than it needs: it seeks, or it walks what a seek found
-    /// or what is no table.
+    /// (also as a recursion does) or what is no table.
     fn seeks(step: &str) -> bool {
         !step.contains("TEMP B-TREE")
             && (!step.starts_with("SCAN")
                 || step.starts_with("SCAN (subquery")
+                || step == "SCAN peers"
                 || step == "SCAN CONSTANT ROW"
                 || step.contains(" VIRTUAL TABLE "))
     }
@@ -226,6 +250,9 @@ mod tests {
                 "group_history (group_id=? AND (timestamp,id)>(?,?) AND (timestamp,id)<(?,?))",
             ),
             (UNREAD_OF_NEWEST, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
+            (PEERS_ABOVE, "direct_history (user_low=? AND user_high>?)"),
+            (PEERS_BELOW, "direct_history_high (user_high=? AND user_low>? AND user_low<?)"),
+            (SMALL_GROUPS_OF, "member_groups (user=?)"),
             (GROUPS_OF_USER, "member_groups (user=?)"),
             (MEMBERS, "group_joined (group_id=?)"),
         ] {

@@ -48,6 +48,41 @@ async function walk(user, otherId, direction, from, limit) {
     last = ids.at(-1);
   }
 }
+describe("typing and presence", () => {
+  test("the other user hears that somebody types, and has stopped", async () => {
+    const [alice, bob] = await pair();
+    for (const user of [alice, bob]) user.listen("typing");
+    const typing = { user_id: alice.id, to: bob.id, type: "direct" };
+    await alice.do("typing_start", { to: bob.id, type: "direct" });
+    assert.deepEqual(await bob.next("typing"), { ...typing, is_typing: true });
+    await alice.sendDirect(bob.id, "done");
+    assert.deepEqual(await bob.next("typing"), { ...typing, is_typing: false });
+    const events = await alice.rest();
+    assert.ok(events.every(({ event }) => event === "message"), JSON.stringify(events));
+  });
+
+  test("who shares a conversation is told that a user comes and goes", async () => {
+    const [alice, bob] = await pair();
+    alice.listen("presence");
+    await bob.sendDirect(alice.id, "hello");
+    bob.close();
+    const gone = await alice.next("presence", { user_id: bob.id, status: "offline" });
+    keys(gone, "user_id status last_seen");
+    isTime(gone.last_seen);
+    const user_ids = [bob.id, alice.id, fresh("nobody")].join(",");
+    const rows = await ok("GET", "/presence", { query: { user_ids } });
+    assert.deepEqual(rows[0], gone);
+    assert.deepEqual(rows.map(({ status }) => status), ["offline", "online", "offline"]);
+    assert.equal(rows[2].last_seen, null);
+    await User.connect(bob.id);
+    // The first message may have come before Bob's arrival was told, and so may have that with it.
+    let back;
+    do {
+      back = await alice.next("presence", { user_id: bob.id, status: "online" });
+    } while (back.last_seen < gone.last_seen);
+    isTime(back.last_seen);
+  });
+});
 
 describe("connecting", () => {
   test("a user id is needed", async () => {
