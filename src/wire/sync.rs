@@ -121,8 +121,12 @@ impl Serialize for NewsRow<'_> {
                 row.serialize_entry("type", "message_hidden")?;
                 row.serialize_entry("message_id", &message.to_string())?;
             }
+            News::Joined(group) => {
+                row.serialize_entry("type", "group_joined")?;
+                row.serialize_entry("group", &GroupRow(group))?;
+            }
             News::Group(group) => {
-                row.serialize_entry("type", "group")?;
+                row.serialize_entry("type", "group_changed")?;
                 row.serialize_entry("group", &GroupRow(group))?;
             }
             News::Left(group) => {

@@ -128,14 +128,15 @@ impl Follower {
                 self.put(row);
             }
             "message_deleted" | "message_hidden" => drop(self.messages.remove(id())),
-            "group" => {
+            // What it has of the group may have changed while nothing of that was told.
+            "group_joined" => {
                 let group = &change["group"]["_id"];
-                if !self.groups.contains(group.as_str().expect("an id")) {
-                    self.open(app, &json!({"group_id": group})).await;
-                    let socket = self.socket.as_mut().expect("it is connected");
-                    socket.emit_ack("join_group", group.clone()).await;
-                }
+                self.messages.retain(|_, row| row["group_id"] != *group);
+                self.open(app, &json!({"group_id": group})).await;
+                let socket = self.socket.as_mut().expect("it is connected");
+                socket.emit_ack("join_group", group.clone()).await;
             }
+            "group_changed" => {}
             "group_left" => {
                 self.groups.remove(change["group_id"].as_str().expect("an id"));
                 self.messages.retain(|_, row| row["group_id"] != change["group_id"]);
