@@ -186,6 +186,13 @@ impl Buffer {
         }
     }
 
+    /// A receipt of the newest op on a message, while that is not durable.
+    pub fn follow(&self, message: MessageId) -> Option<Receipt> {
+        let mut state = self.shared.lock();
+        let sequence = state.overlay.newest_on(message)?;
+        state.ring.follow(sequence)
+    }
+
     /// Whether the store has answered the last time that something was written to it.
     pub fn store_answers(&self) -> bool {
         self.shared.metrics.breaker.failures.get() == 0

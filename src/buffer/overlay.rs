@@ -100,6 +100,11 @@ impl Overlay {
         PendingMessage(entries.into_iter().map(|entry| Arc::clone(&entry.op)).collect())
     }
 
+    /// The number of the newest op that is pending on one message.
+    pub(super) fn newest_on(&self, id: MessageId) -> Option<Sequence> {
+        self.by_message.get(&id)?.back().map(|entry| entry.sequence)
+    }
+
     /// A message whose own insert is pending, as it was sent.
     pub(super) fn sent(&self, id: MessageId) -> Option<&Arc<Message>> {
         self.by_message.get(&id)?.iter().find_map(|entry| match &*entry.op {

@@ -5,6 +5,7 @@
 //! durable. Where a method returns [`Accepted`], the order of acts is settled when it returns, and
 //! the act is durable when [`Accepted::durable`] does.
 
+mod attach;
 mod changes;
 mod circles;
 mod dedup;

@@ -1,0 +1,99 @@
+//! What users attach to messages: mentions, reactions, pins.
+
+use std::collections::HashMap;
+
+use serde::de::Deserializer;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::error::Error;
+use crate::model::{Emoji, Message, MessageRef, Pin, Reaction, Target, UserId};
+
+/// Most users that one message can mention.
+const MAX_MENTIONS: usize = 50;
+
+/// The payload of `add_reaction` and `remove_reaction`.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with message_id and emoji")]
+pub(super) struct ReactionIn {
+    message_id: String,
+    emoji: String,
+}
+
+impl ReactionIn {
+    /// Which message, and which emoji.
+    pub(super) fn read(&self) -> Result<(MessageRef, Emoji), Error> {
+        Ok((MessageRef::parse(&self.message_id)?, Emoji::parse(&self.emoji)?))
+    }
+}
+
+/// The users whom a message is to mention.
+#[derive(Debug, Default)]
+pub(super) struct MentionsIn(Vec<String>);
+
+impl<'de> Deserialize<'de> for MentionsIn {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::deserialize(from)?.unwrap_or_default()))
+    }
+}
+
+impl MentionsIn {
+    /// The users, each once.
+    pub(super) fn read(&self) -> Result<Vec<UserId>, Error> {
+        if self.0.len() > MAX_MENTIONS {
+            let text = format!("a message mentions at the most {MAX_MENTIONS} users");
+            return Err(Error::Invalid(text.into()));
+        }
+        let mut users = Vec::with_capacity(self.0.len());
+        for text in &self.0 {
+            let user = UserId::parse(text)?;
+            if !users.contains(&user) {
+                users.push(user);
+            }
+        }
+        Ok(users)
+    }
+}
+
+/// Reactions as an object from emoji to the users who have put it there: `{"👍": ["bob", "ann"]}`,
+/// both in the order in which they came.
+pub(super) struct ReactionMap<'a>(pub(super) &'a [Reaction]);
+
+impl Serialize for ReactionMap<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut places = HashMap::new();
+        let mut users: Vec<(&str, Vec<&str>)> = Vec::new();
+        for reaction in self.0 {
+            let emoji = reaction.emoji.as_str();
+            let place = *places.entry(emoji).or_insert_with(|| {
+                users.push((emoji, Vec::new()));
+                users.len() - 1
+            });
+            users[place].1.push(reaction.user.as_str());
+        }
+        to.collect_map(users)
+    }
+}
+
+/// Who has pinned a message, and when: `{by, at}`.
+pub(super) struct PinRow<'a>(pub(super) &'a Pin);
+
+impl Serialize for PinRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut row = to.serialize_map(Some(2))?;
+        row.serialize_entry("by", self.0.by.as_str())?;
+        row.serialize_entry("at", &super::iso(self.0.at))?;
+        row.end()
+    }
+}
+
+/// What follows the `type` of a notification of a mention.
+pub(super) fn mention<M: SerializeMap>(message: &Message, body: &mut M) -> Result<(), M::Error> {
+    body.serialize_entry("content", &format_args!("{} mentioned you", message.from))?;
+    body.serialize_entry("message_id", &message.id.to_string())?;
+    body.serialize_entry("from_user_id", message.from.as_str())?;
+    if let Target::Group(group) = message.target {
+        body.serialize_entry("group_id", &group.to_string())?;
+    }
+    body.serialize_entry("timestamp", &super::iso(message.timestamp))
+}
