@@ -70,6 +70,18 @@ impl Store for NullStore {
         Ok(Vec::new())
     }
 
+    async fn replies(&self, _: MessageId, _: &HistoryQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn reply_counts(
+        &self,
+        _: &[MessageId],
+        _: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        Ok(Vec::new())
+    }
+
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
     }

@@ -25,6 +25,7 @@
 //! - The ring is bounded in ops and bytes. At a limit `accept` refuses; nothing is dropped.
 //! - The lock is never held across an await, a disk or a notification.
 
+mod attached;
 mod batch;
 #[doc(hidden)]
 pub mod bench;

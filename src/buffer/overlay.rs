@@ -198,6 +198,17 @@ impl PendingMessage {
 pub(super) struct Pending(Vec<Arc<Op>>);
 
 impl Pending {
+    /// The ops, in order.
+    pub(super) fn ops(&self) -> &[Arc<Op>] {
+        &self.0
+    }
+
+    /// The same without some of the new messages.
+    pub(super) fn without(mut self, leave_out: impl Fn(&Message) -> bool) -> Self {
+        self.0.retain(|op| !matches!(&**op, Op::Send(message) if leave_out(message)));
+        self
+    }
+
     /// The place of the oldest message whose insert is pending.
     pub(super) fn oldest_sent(&self) -> Option<Position> {
         let sent = self.0.iter().filter_map(|op| match &**op {

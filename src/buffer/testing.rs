@@ -357,6 +357,30 @@ impl Store for FakeStore {
         Ok(page)
     }
 
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>> {
+        let all = HistoryQuery { limit: usize::MAX, ..query.clone() };
+        let mut page = self.state().model.history(&all);
+        page.retain(|row| row.reply_to == Some(root));
+        if let Range::After(_) = query.range {
+            page.drain(..page.len().saturating_sub(query.limit));
+        }
+        page.truncate(query.limit);
+        Ok(page)
+    }
+
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        let state = self.state();
+        let rows = state.model.messages.values().filter(|row| !except.contains(&row.id));
+        let rows: Vec<_> = rows.collect();
+        let count =
+            |root: &MessageId| rows.iter().filter(|row| row.reply_to == Some(*root)).count();
+        Ok(roots.iter().map(|root| (*root, count(root))).collect())
+    }
+
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
     }

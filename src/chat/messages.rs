@@ -7,8 +7,7 @@ use super::gate::Inside;
 use super::{Accepted, Chat, not_a_member, parties};
 use crate::error::Error;
 use crate::model::{
-    Conversation, Dispatch, Draft, Event, GroupId, Message, MessageId, MessageRef, Op, Status,
-    Target, UserId,
+    Dispatch, Draft, Event, GroupId, Message, MessageRef, Op, Status, Target, UserId,
 };
 
 impl Chat {
@@ -96,32 +95,6 @@ impl Chat {
         }
         let text = format!("A message may hold {limit} bytes, this one has {bytes}");
         Err(Error::TooLarge(text.into()))
-    }
-
-    /// The root of the thread that a new message belongs to: the message that it answers, or the
-    /// one that this answers itself.
-    async fn root_of(
-        &self,
-        from: &UserId,
-        target: &Target,
-        id: &MessageRef,
-    ) -> Result<MessageId, Error> {
-        if let Target::Group(group) = target
-            && !self.is_member(*group, from).await?
-        {
-            return Err(not_a_member());
-        }
-        let answered = self.find(id).await?;
-        let is_here = match (target, &answered.target) {
-            (Target::User(to), Target::User(_)) => {
-                answered.conversation() == Conversation::direct(from.clone(), to.clone())
-            }
-            (target, other) => target == other,
-        };
-        if is_here && !answered.is_hidden_for(from) {
-            return Ok(answered.reply_to.unwrap_or(answered.id));
-        }
-        Err(Error::NotFound("Message not found".into()))
     }
 
     fn accept(

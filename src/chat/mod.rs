@@ -21,6 +21,7 @@ mod presence;
 mod receipts;
 mod stamp;
 mod sync;
+mod threads;
 mod typing;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::model::{
 use crate::store::Store;
 
 pub use history::Page;
+pub use threads::Thread;
 
 use dedup::Looks;
 use gate::Gate;

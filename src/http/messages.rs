@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::error::{HttpError, InvalidField};
-use super::extract::{Params, Segments, path_group, path_user};
+use super::extract::{Params, Segments, path_group, path_message, path_user};
 use crate::chat::{Chat, Page};
-use crate::model::{Conversation, MessageRef};
+use crate::model::{Conversation, Message, MessageRef};
+use crate::wire::attach::ThreadRow;
 use crate::wire::events::{ChatType, DeleteFor};
-use crate::wire::message::MessageRow;
 
 /// Messages of a page where the client does not say.
-const DEFAULT_LIMIT: usize = 50;
+pub(super) const DEFAULT_LIMIT: usize = 50;
 
 pub(super) async fn history(
     State(chat): State<Arc<Chat>>,
@@ -29,12 +29,15 @@ pub(super) async fn history(
         ChatType::Group => Conversation::Group(path_group("other_id", &other_id)?),
     };
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
-    let rows = chat.history(&viewer, conversation, &page(&params)?, limit).await?;
-    Ok(Json(rows.iter().map(|row| MessageRow(row)).collect::<Vec<_>>()).into_response())
+    let rows = chat.history(&viewer, conversation.clone(), &page(&params)?, limit).await?;
+    let counts = chat.reply_counts(&conversation, &rows).await;
+    let reply_count = |message: &Message| counts.get(&message.id).copied().unwrap_or_default();
+    let rows = rows.iter().map(|message| ThreadRow { message, reply_count: reply_count(message) });
+    Ok(Json(rows.collect::<Vec<_>>()).into_response())
 }
 
 /// The page that the parameters ask for: the newest, or one at a message.
-fn page(params: &Params) -> Result<Page, InvalidField> {
+pub(super) fn page(params: &Params) -> Result<Page, InvalidField> {
     let mut page = Page::Newest;
     for name in ["before", "after", "around"] {
         let Some(text) = params.get(name) else { continue };
@@ -58,8 +61,7 @@ pub(super) async fn delete(
     Segments(message_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let message = MessageRef::parse(&message_id)
-        .map_err(|error| InvalidField::value("path", "message_id", error))?;
+    let message = path_message("message_id", &message_id)?;
     let user = params.user("user_id")?;
     let choices = [("me", DeleteFor::Me), ("everyone", DeleteFor::Everyone)];
     let accepted = match params.choice("delete_for", &choices)? {

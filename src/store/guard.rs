@@ -108,6 +108,18 @@ impl Store for Guard {
         self.ask(self.store.history(query)).await
     }
 
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.ask(self.store.replies(root, query)).await
+    }
+
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        self.ask(self.store.reply_counts(roots, except)).await
+    }
+
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         self.ask(self.store.changes(query)).await
     }

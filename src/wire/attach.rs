@@ -6,6 +6,7 @@ use serde::de::Deserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::message::{self, MessageRow};
 use crate::error::Error;
 use crate::model::{Emoji, Message, MessageRef, Pin, Reaction, Target, UserId};
 
@@ -73,6 +74,37 @@ impl Serialize for ReactionMap<'_> {
         }
         to.collect_map(users)
     }
+}
+
+/// A row of a message that may have replies.
+#[derive(Debug, Clone, Copy)]
+pub struct ThreadRow<'a> {
+    /// The message.
+    pub message: &'a Message,
+    /// How many replies it has; 0 is not shown.
+    pub reply_count: usize,
+}
+
+impl Serialize for ThreadRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut row = to.serialize_map(None)?;
+        message::fields(self.message, &mut row)?;
+        if self.reply_count > 0 {
+            row.serialize_entry("reply_count", &self.reply_count)?;
+        }
+        row.end()
+    }
+}
+
+/// `GET /threads/{message_id}`.
+#[derive(Debug, Serialize)]
+pub struct ThreadPage<'a> {
+    /// The message that was answered.
+    pub root: ThreadRow<'a>,
+    /// Replies, newest first.
+    pub replies: Vec<MessageRow<'a>>,
+    /// How many there are.
+    pub reply_count: usize,
 }
 
 /// Who has pinned a message, and when: `{by, at}`.

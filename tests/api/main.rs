@@ -32,6 +32,7 @@ mod sending;
 mod slow;
 mod stopping;
 mod sync;
+mod threads;
 mod typing;
 
 /// Runs each test on each store.

@@ -2,11 +2,13 @@
 
 use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::mongo::{changes, chats, presence};
+use banter::store::mongo::{attached, changes, chats, presence};
 use banter::store::{HistoryQuery, Range, Store};
 use bson::{Bson, Document, doc};
 
-use crate::make::{between, client, delete, direct, group, in_group, inserts, named, read, user};
+use crate::make::{
+    between, client, delete, direct, group, in_group, inserts, named, read, reply, user,
+};
 use crate::mongod::TestDatabase;
 use crate::stores::{first_page, prepared};
 
@@ -44,6 +46,7 @@ struct Filled {
     database: TestDatabase,
     group: GroupId,
     newest: MessageId,
+    root: MessageId,
     cursor: (Timestamp, MessageId),
 }
 
@@ -64,6 +67,8 @@ async fn filled() -> Filled {
         .chain((0..300).map(|at| named(direct("user1", "user2", at), &at.to_string())))
         .chain((0..300).map(|at| direct("user2", "user1", at)))
         .collect();
+    let root = all[1].clone();
+    all.extend((0..300).map(|at| reply(direct("user2", "user1", at), &root)));
     for group in &groups {
         all.extend((0..200).map(|at| in_group(group.id, &name(at % 60), at)));
     }
@@ -77,7 +82,7 @@ async fn filled() -> Filled {
     };
     store.apply(&batch).await.expect("stored");
     delete(&store, &all.iter().step_by(20).collect::<Vec<_>>()).await;
-    Filled { database, group, newest: all[all.len() - 1].id, cursor }
+    Filled { database, group, newest: all[all.len() - 1].id, root: root.id, cursor }
 }
 
 impl Filled {
@@ -133,6 +138,24 @@ async fn history_comes_in_the_order_of_an_index() {
         let conversation = banter::model::Conversation::Group(filled.group);
         let group = of(conversation);
         assert_ordered_by_index(&filled.find(&queries::history(&group)).await, "group_order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_are_read_and_counted_by_their_index() {
+    let filled = filled().await;
+    let mid = (Timestamp(150), MessageId::mint());
+    for range in [Range::Newest, Range::Before(mid), Range::After(mid)] {
+        let query = HistoryQuery { range, ..first_page(between("user1", "user2"), "user1") };
+        let plan = filled.find(&attached::replies(filled.root, &query)).await;
+        assert_ordered_by_index(&plan, "message_replies");
+    }
+    let plan = filled.count(&attached::answered(&[filled.root, MessageId::mint()])).await;
+    assert!(plan.contains(&"DISTINCT_SCAN message_replies".to_owned()), "{plan:?}");
+    assert!(!plan.iter().any(|stage| ["COLLSCAN", "SORT"].contains(&stage.as_str())), "{plan:?}");
+    for except in [&[][..], &[MessageId::mint()]] {
+        let plan = filled.count(&attached::reply_count(filled.root, except)).await;
+        assert_ordered_by_index(&plan, "message_replies");
     }
 }
 

@@ -31,6 +31,8 @@ enum Kind {
     UniqueWhereText(&'static str),
     /// In it are those documents that have one of its fields.
     WhereThere,
+    /// In it are those documents that this filter finds, which is part of every query it serves.
+    Only(fn() -> Document),
     /// It lets a document go this long after the date in its one field. In it are those documents
     /// that have the field.
     Expiring(Duration),
@@ -86,6 +88,11 @@ pub const MESSAGE_CHANGES: Index = Index {
     kind: Kind::WhereThere,
     ..index(MESSAGES, "message_changes", &[("parties", 1), ("version", 1), ("_id", 1)])
 };
+/// The replies to a message, in order.
+pub const REPLIES: Index = Index {
+    kind: Kind::Only(|| doc! {"reply_to": {"$exists": true}}),
+    ..index(MESSAGES, "message_replies", &[("reply_to", 1), ("timestamp", -1), ("_id", -1)])
+};
 /// Read cursors by when they were last moved.
 pub const CURSOR_CHANGES: Index =
     index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
@@ -104,7 +111,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 20] = [
+pub const ALL: [Index; 21] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -121,6 +128,7 @@ pub const ALL: [Index; 20] = [
     CLIENT_ID,
     TOMBSTONE,
     MESSAGE_CHANGES,
+    REPLIES,
     CURSOR_CHANGES,
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
@@ -136,6 +144,7 @@ impl Kind {
                 options.unique(true).partial_filter_expression(where_text(field)).build()
             }
             Self::WhereThere => options.sparse(true).build(),
+            Self::Only(filter) => options.partial_filter_expression(filter()).build(),
             Self::Expiring(life) => options.sparse(true).expire_after(life).build(),
         }
     }
@@ -150,6 +159,7 @@ impl Kind {
                 found.unique == Some(true) && only == Some(&where_text(field))
             }
             Self::WhereThere => found.sparse == Some(true) && only.is_none(),
+            Self::Only(filter) => only == Some(&filter()),
             Self::Expiring(_) => found.expire_after.is_some() && only.is_none(),
         };
         kind_fits && found.collation.is_none()

@@ -21,6 +21,7 @@
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
 
+pub mod attached;
 pub mod changes;
 pub mod chats;
 mod documents;
@@ -222,6 +223,18 @@ impl Store for MongoStore {
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         self.page(query).await
+    }
+
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.read_page(attached::replies(root, query), query).await
+    }
+
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        self.count_replies(roots, except).await
     }
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {

@@ -73,6 +73,16 @@ statements! {
         WHERE group_id = ?1 AND (timestamp, id) > (?2, ?3) \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
         ORDER BY timestamp, id LIMIT ?5");
+    REPLIES = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE reply_to = ?1 AND (timestamp, id) < (?2, ?3) \
+        AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
+        ORDER BY timestamp DESC, id DESC LIMIT ?5");
+    REPLIES_AFTER = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE reply_to = ?1 AND (timestamp, id) > (?2, ?3) \
+        AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
+        ORDER BY timestamp, id LIMIT ?5");
+    COUNT_REPLIES = "SELECT count(*) FROM (SELECT 1 FROM messages WHERE reply_to = ?1 \
+        AND hex(id) NOT IN (SELECT value FROM json_each(?2)) LIMIT ?3)";
 
     UNREAD_DIRECT = "SELECT count(*) FROM (SELECT 1 FROM messages \
         WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 \
@@ -243,6 +253,9 @@ mod tests {
             (GROUP_HISTORY, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
             (DIRECT_AFTER, "direct_history (user_low=? AND user_high=? AND (timestamp,id)>(?,?))"),
             (GROUP_AFTER, "group_history (group_id=? AND (timestamp,id)>(?,?))"),
+            (REPLIES, "message_replies (reply_to=? AND (timestamp,id)<(?,?))"),
+            (REPLIES_AFTER, "message_replies (reply_to=? AND (timestamp,id)>(?,?))"),
+            (COUNT_REPLIES, "message_replies (reply_to=?)"),
             (PURGE_GROUP, "group_history (group_id=?)"),
             (UNREAD_DIRECT, "direct_unread (to_user=?)"),
             (
