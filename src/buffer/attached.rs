@@ -1,11 +1,13 @@
-//! What users attach to messages, with everything durable in it: replies.
+//! What users attach to messages, with everything durable in it: replies and pins.
 
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Buffer;
-use super::overlay::Pending;
-use crate::model::{Conversation, Message, MessageId, Op};
+use super::overlay::{Pending, messages_of};
+use crate::model::{Conversation, Message, MessageId, Op, Position};
 use crate::store::{self, HistoryQuery, REPLIES_EXACT_TO};
 
 impl Buffer {
@@ -18,8 +20,7 @@ impl Buffer {
         root: MessageId,
         query: &HistoryQuery,
     ) -> store::Result<Vec<Arc<Message>>> {
-        let pending = self.pending(&query.conversation);
-        let pending = pending.without(|sent| sent.reply_to != Some(root));
+        let pending = self.pending(&query.conversation).without(|sent| sent.reply_to != Some(root));
         let limit = query.limit.saturating_add(pending.removals());
         let stored = self.store.replies(root, &HistoryQuery { limit, ..query.clone() }).await?;
         Ok(pending.merge(stored.into_iter().map(Arc::new), query))
@@ -59,9 +60,81 @@ impl Buffer {
         Ok(counts)
     }
 
+    /// The pinned messages of a conversation, the latest pinned first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn pins(
+        &self,
+        conversation: &Conversation,
+        limit: usize,
+    ) -> store::Result<Vec<Message>> {
+        self.pinned(self.pending(conversation), conversation, limit).await
+    }
+
+    /// How many messages of a conversation are pinned after everything accepted so far, up to
+    /// `limit`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn pin_count(
+        &self,
+        conversation: &Conversation,
+        limit: usize,
+    ) -> store::Result<usize> {
+        let pending = {
+            let state = self.shared.lock();
+            state.overlay.conversation(conversation, state.ring.accepted())
+        };
+        Ok(self.pinned(pending, conversation, limit).await?.len())
+    }
+
+    async fn pinned(
+        &self,
+        pending: Pending,
+        conversation: &Conversation,
+        limit: usize,
+    ) -> store::Result<Vec<Message>> {
+        let mut pins = HashMap::new();
+        for op in pending.ops() {
+            if let Op::Pin { message, pin, .. } = &**op {
+                pins.insert(*message, pin.pinned);
+            }
+        }
+        // Each of these may take away one of the store's rows.
+        let more = pending.removals() + pins.values().filter(|pinned| !**pinned).count();
+        let rows = self.store.pins(conversation, limit.saturating_add(more)).await?;
+        let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id, Some(row))).collect();
+        for (id, _) in pins.into_iter().filter(|(_, pinned)| *pinned) {
+            if let Entry::Vacant(row) = rows.entry(id) {
+                row.insert(self.store.message(&id.into()).await?);
+            }
+        }
+        for op in pending.ops() {
+            if let Op::PurgeGroup(_) = **op {
+                rows.clear();
+            }
+            for id in messages_of(op) {
+                if let Some(row) = rows.get_mut(id) {
+                    *row = op.apply(row.take());
+                }
+            }
+        }
+        let rows = rows.into_values().flatten();
+        let mut rows: Vec<_> = rows.filter(|row| pinned_at(row).is_some()).collect();
+        rows.sort_by_key(|row| Reverse(pinned_at(row)));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
     /// What is durable and pending in a conversation.
     fn pending(&self, conversation: &Conversation) -> Pending {
         let state = self.shared.lock();
         state.overlay.conversation(conversation, state.ring.committed())
     }
+}
+
+/// The place of a pinned message among all of its conversation.
+fn pinned_at(row: &Message) -> Option<Position> {
+    row.pin.as_ref().filter(|pin| pin.pinned).map(|pin| (pin.at, row.id))
 }

@@ -381,6 +381,16 @@ impl Store for FakeStore {
         Ok(roots.iter().map(|root| (*root, count(root))).collect())
     }
 
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>> {
+        let state = self.state();
+        let rows = state.model.messages.values().filter(|row| row.conversation() == *conversation);
+        let place = |row: &Message| Some((row.pin.as_ref().filter(|pin| pin.pinned)?.at, row.id));
+        let mut rows: Vec<_> = rows.filter(|row| place(row).is_some()).cloned().collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(place(row)));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
     }

@@ -80,6 +80,8 @@ pub struct Chat {
     locks: Locks,
     /// So do sends of one user under one client id.
     sends: Locks,
+    /// So do pins in one conversation.
+    pins: Locks,
     looks: Looks,
     hints: Hints,
     watch: Watch,
@@ -125,12 +127,12 @@ impl Chat {
         deliveries: mpsc::Sender<Delivery>,
     ) -> Self {
         let gate = Gate::new(buffer.floor());
-        let (locks, sends, looks) = (Locks::default(), Locks::default(), Looks::default());
+        let (locks, sends, pins) = (Locks::default(), Locks::default(), Locks::default());
         let watch = Watch::new(config.receipt_group_limit as usize);
         for (a, b) in buffer.direct_conversations() {
             watch.wrote(&a, &b);
         }
-        let hints = Hints::default();
+        let (hints, looks) = (Hints::default(), Looks::default());
         Self {
             config,
             store,
@@ -141,6 +143,7 @@ impl Chat {
             gate,
             locks,
             sends,
+            pins,
             looks,
             hints,
             watch,

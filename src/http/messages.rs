@@ -10,7 +10,7 @@ use serde_json::json;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments, path_group, path_message, path_user};
 use crate::chat::{Chat, Page};
-use crate::model::{Conversation, Message, MessageRef};
+use crate::model::{Conversation, Message, MessageRef, UserId};
 use crate::wire::attach::ThreadRow;
 use crate::wire::events::{ChatType, DeleteFor};
 
@@ -22,18 +22,28 @@ pub(super) async fn history(
     Segments((user_id, other_id)): Segments<(String, String)>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let viewer = path_user("user_id", &user_id)?;
-    let kinds = [("direct", ChatType::Direct), ("group", ChatType::Group)];
-    let conversation = match params.choice("message_type", &kinds)? {
-        ChatType::Direct => Conversation::direct(viewer.clone(), path_user("other_id", &other_id)?),
-        ChatType::Group => Conversation::Group(path_group("other_id", &other_id)?),
-    };
+    let (viewer, conversation) = conversation(&user_id, &other_id, &params)?;
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
     let rows = chat.history(&viewer, conversation.clone(), &page(&params)?, limit).await?;
     let counts = chat.reply_counts(&conversation, &rows).await;
     let reply_count = |message: &Message| counts.get(&message.id).copied().unwrap_or_default();
     let rows = rows.iter().map(|message| ThreadRow { message, reply_count: reply_count(message) });
     Ok(Json(rows.collect::<Vec<_>>()).into_response())
+}
+
+/// Who asks, and for which conversation.
+pub(super) fn conversation(
+    user_id: &str,
+    other_id: &str,
+    params: &Params,
+) -> Result<(UserId, Conversation), HttpError> {
+    let viewer = path_user("user_id", user_id)?;
+    let kinds = [("direct", ChatType::Direct), ("group", ChatType::Group)];
+    let conversation = match params.choice("message_type", &kinds)? {
+        ChatType::Direct => Conversation::direct(viewer.clone(), path_user("other_id", other_id)?),
+        ChatType::Group => Conversation::Group(path_group("other_id", other_id)?),
+    };
+    Ok((viewer, conversation))
 }
 
 /// The page that the parameters ask for: the newest, or one at a message.

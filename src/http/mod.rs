@@ -59,6 +59,8 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
         .route("/threads/{message_id}", get(attached::thread))
+        .route("/pins/{user_id}/{other_id}", get(attached::pins))
+        .route("/edits/{message_id}", get(attached::edits))
         .route("/conversations/{user_id}", get(conversations::list))
         .route("/groups", post(groups::create))
         .route("/groups/", post(groups::create))

@@ -196,6 +196,9 @@ pub trait Store: Send + Sync + 'static {
         except: &[MessageId],
     ) -> Result<Vec<(MessageId, usize)>>;
 
+    /// The pinned messages of a conversation, the latest pinned first, by the time of the pin and `_id`.
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>>;
+
     /// What has changed for a user, in the store's own order.
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes>;
 

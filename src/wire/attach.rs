@@ -6,9 +6,11 @@ use serde::de::Deserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::message::{self, MessageRow};
+use super::message::{self, ContentBody, MessageRow};
 use crate::error::Error;
-use crate::model::{Emoji, Message, MessageRef, Pin, Reaction, Target, UserId};
+use crate::model::{
+    Emoji, Message, MessageId, MessageRef, Pin, Reaction, Revision, Target, UserId,
+};
 
 /// Most users that one message can mention.
 const MAX_MENTIONS: usize = 50;
@@ -107,6 +109,19 @@ pub struct ThreadPage<'a> {
     pub reply_count: usize,
 }
 
+/// What a message said, of `GET /edits/{message_id}`: `{content, edited_at}`.
+#[derive(Debug, Clone, Copy)]
+pub struct RevisionRow<'a>(pub &'a Revision);
+
+impl Serialize for RevisionRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut row = to.serialize_map(Some(2))?;
+        row.serialize_entry("content", &ContentBody(&self.0.content))?;
+        row.serialize_entry("edited_at", &super::iso(self.0.at))?;
+        row.end()
+    }
+}
+
 /// Who has pinned a message, and when: `{by, at}`.
 pub(super) struct PinRow<'a>(pub(super) &'a Pin);
 
@@ -117,6 +132,28 @@ impl Serialize for PinRow<'_> {
         row.serialize_entry("at", &super::iso(self.0.at))?;
         row.end()
     }
+}
+
+/// What follows the `type` of an update of reactions.
+pub(super) fn reaction<M: SerializeMap>(
+    message: MessageId,
+    reactions: &[Reaction],
+    body: &mut M,
+) -> Result<(), M::Error> {
+    body.serialize_entry("message_id", &message.to_string())?;
+    body.serialize_entry("reactions", &ReactionMap(reactions))
+}
+
+/// What follows the `type` of an update of a pin.
+pub(super) fn pin<M: SerializeMap>(
+    message: MessageId,
+    pin: &Pin,
+    body: &mut M,
+) -> Result<(), M::Error> {
+    body.serialize_entry("message_id", &message.to_string())?;
+    body.serialize_entry("pinned", &pin.pinned)?;
+    body.serialize_entry("by", pin.by.as_str())?;
+    body.serialize_entry("at", &super::iso(pin.at))
 }
 
 /// What follows the `type` of a notification of a mention.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Users;
-use super::attach::{self, MentionsIn, ReactionIn, ReactionMap};
+use super::attach::{self, MentionsIn, ReactionIn};
 use super::message::{ContentBody, MessageRow, chat_type};
 use super::rest::PresenceRow;
 use crate::error::Error;
@@ -95,7 +95,7 @@ fn content(value: Value) -> Result<Content, Error> {
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with message_id")]
-struct MarkRead {
+struct MessageIn {
     message_id: String,
 }
 
@@ -172,6 +172,8 @@ pub enum ClientEvent {
     DeleteMessage(MessageRef, DeleteFor),
     /// `add_reaction` and `remove_reaction`: whether the emoji is there from now on.
     React(MessageRef, Emoji, bool),
+    /// `pin_message` and `unpin_message`: whether it is pinned from now on.
+    Pin(MessageRef, bool),
     /// `sync`: what was missed since a cursor, and how much of it at once.
     Sync(Option<SyncCursor>, Option<usize>),
     /// `typing_start` and `typing_stop`: where, and whether the user types.
@@ -179,7 +181,7 @@ pub enum ClientEvent {
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 11] = [
+pub const CLIENT_EVENTS: [&str; 13] = [
     "join_group",
     "leave_group",
     "send_message",
@@ -188,6 +190,8 @@ pub const CLIENT_EVENTS: [&str; 11] = [
     "delete_message",
     "add_reaction",
     "remove_reaction",
+    "pin_message",
+    "unpin_message",
     "sync",
     "typing_start",
     "typing_stop",
@@ -203,7 +207,7 @@ impl ClientEvent {
             "send_message" => {
                 payload::<SendMessage>(frame).and_then(Draft::try_from).map(Self::SendMessage)
             }
-            "mark_read" => payload::<MarkRead>(frame)
+            "mark_read" => payload::<MessageIn>(frame)
                 .and_then(|asked| Ok(Self::MarkRead(MessageRef::parse(&asked.message_id)?))),
             "edit_message" => payload::<EditMessage>(frame).and_then(|asked| {
                 let id = MessageRef::parse(&asked.message_id)?;
@@ -215,6 +219,8 @@ impl ClientEvent {
             }),
             "add_reaction" => reaction(frame, true),
             "remove_reaction" => reaction(frame, false),
+            "pin_message" => pin(frame, true),
+            "unpin_message" => pin(frame, false),
             "sync" => payload::<Sync>(frame).and_then(Self::try_from),
             "typing_start" => typing(frame, true),
             "typing_stop" => typing(frame, false),
@@ -226,6 +232,11 @@ impl ClientEvent {
 fn reaction(frame: &str, on: bool) -> Result<ClientEvent, Error> {
     let (message, emoji) = payload::<ReactionIn>(frame)?.read()?;
     Ok(ClientEvent::React(message, emoji, on))
+}
+
+fn pin(frame: &str, pinned: bool) -> Result<ClientEvent, Error> {
+    let asked = payload::<MessageIn>(frame)?;
+    Ok(ClientEvent::Pin(MessageRef::parse(&asked.message_id)?, pinned))
 }
 
 fn typing(frame: &str, is_typing: bool) -> Result<ClientEvent, Error> {
@@ -329,15 +340,11 @@ impl Serialize for Payload<'_> {
             }
             Event::Reacted { message, reactions } => {
                 body.serialize_entry("type", "reaction")?;
-                body.serialize_entry("message_id", &message.to_string())?;
-                body.serialize_entry("reactions", &ReactionMap(reactions))?;
+                attach::reaction(*message, reactions, &mut body)?;
             }
             Event::Pinned { message, pin } => {
                 body.serialize_entry("type", "pin")?;
-                body.serialize_entry("message_id", &message.to_string())?;
-                body.serialize_entry("pinned", &pin.pinned)?;
-                body.serialize_entry("by", pin.by.as_str())?;
-                body.serialize_entry("at", &super::iso(pin.at))?;
+                attach::pin(*message, pin, &mut body)?;
             }
             Event::Mentioned(message) => {
                 body.serialize_entry("type", "mention")?;

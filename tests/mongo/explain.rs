@@ -160,6 +160,19 @@ async fn replies_are_read_and_counted_by_their_index() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pins_come_in_the_order_of_an_index() {
+    let filled = filled().await;
+    let (talk, notes) = (between("user1", "user2"), between("user1", "user1"));
+    let team = banter::model::Conversation::Group(filled.group);
+    for (conversation, index) in
+        [(talk, "direct_pins"), (notes, "direct_pins"), (team, "group_pins")]
+    {
+        let plan = filled.find(&attached::pins(&conversation, 100)).await;
+        assert_ordered_by_index(&plan, index);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_come_in_the_order_of_an_index() {
     let filled = filled().await;
     let user = user("user1");

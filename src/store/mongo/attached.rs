@@ -1,15 +1,15 @@
-//! What users attach to messages: replies.
+//! What users attach to messages: replies and pins.
 
 use std::time::Duration;
 
-use bson::{Bson, doc};
+use bson::{Bson, Document, doc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::indexes::REPLIES;
+use super::indexes::{DIRECT_PINS, GROUP_PINS, REPLIES};
 use super::queries::{self, Count, Find};
-use super::reads::COUNTS_AT_ONCE;
+use super::reads::{COUNTS_AT_ONCE, readable};
 use super::{MESSAGES, MongoStore, documents, errors};
-use crate::model::MessageId;
+use crate::model::{Conversation, Message, MessageId};
 use crate::store::{HistoryQuery, REPLIES_EXACT_TO, Result};
 
 /// Longest search for the messages that have replies while its index is not there.
@@ -41,11 +41,46 @@ pub fn reply_count(root: MessageId, except: &[MessageId]) -> Count {
     Count { collection: MESSAGES, pipeline, hint: REPLIES.keys() }
 }
 
+/// The pinned messages of a conversation, the latest pinned first.
+pub fn pins(conversation: &Conversation, limit: usize) -> Find {
+    let order = doc! {"pin.at": -1, "_id": -1};
+    let pinned = |mut filter: Document| {
+        filter.insert("pin.pinned", true);
+        filter
+    };
+    let (a, b) = match conversation {
+        Conversation::Group(group) => {
+            return queries::page_of(GROUP_PINS, pinned(doc! {"group_id": group.0}), order, limit);
+        }
+        Conversation::Direct(a, b) => (a.as_str(), b.as_str()),
+    };
+    let direction = |from, to| pinned(doc! {"from_user_id": from, "to_user_id": to});
+    let filter = if a == b {
+        direction(a, b)
+    } else {
+        doc! {"$or": [direction(a, b), direction(b, a)]}
+    };
+    queries::page_of(DIRECT_PINS, filter, order, limit)
+}
+
 fn ids(messages: &[MessageId]) -> Vec<Bson> {
     messages.iter().map(|id| id.0.into()).collect()
 }
 
 impl MongoStore {
+    pub(super) async fn find_pins(
+        &self,
+        conversation: &Conversation,
+        limit: usize,
+    ) -> Result<Vec<Message>> {
+        // A limit of 0 means none to the server.
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = self.find(&pins(conversation, limit)).await?;
+        Ok(readable(&rows, documents::to_message))
+    }
+
     pub(super) async fn count_replies(
         &self,
         roots: &[MessageId],

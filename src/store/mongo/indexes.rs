@@ -93,6 +93,20 @@ pub const REPLIES: Index = Index {
     kind: Kind::Only(|| doc! {"reply_to": {"$exists": true}}),
     ..index(MESSAGES, "message_replies", &[("reply_to", 1), ("timestamp", -1), ("_id", -1)])
 };
+/// The pinned messages of a direct conversation, each direction by itself.
+pub const DIRECT_PINS: Index = Index {
+    kind: Kind::Only(pinned),
+    ..index(
+        MESSAGES,
+        "direct_pins",
+        &[("from_user_id", 1), ("to_user_id", 1), ("pin.at", -1), ("_id", -1)],
+    )
+};
+/// The pinned messages of a group.
+pub const GROUP_PINS: Index = Index {
+    kind: Kind::Only(pinned),
+    ..index(MESSAGES, "group_pins", &[("group_id", 1), ("pin.at", -1), ("_id", -1)])
+};
 /// Read cursors by when they were last moved.
 pub const CURSOR_CHANGES: Index =
     index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
@@ -111,7 +125,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 21] = [
+pub const ALL: [Index; 23] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -129,6 +143,8 @@ pub const ALL: [Index; 21] = [
     TOMBSTONE,
     MESSAGE_CHANGES,
     REPLIES,
+    DIRECT_PINS,
+    GROUP_PINS,
     CURSOR_CHANGES,
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
@@ -168,6 +184,10 @@ impl Kind {
 
 fn where_text(field: &str) -> Document {
     doc! {field: {"$type": "string"}}
+}
+
+fn pinned() -> Document {
+    doc! {"pin.pinned": true}
 }
 
 impl MongoStore {

@@ -58,8 +58,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
-    Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -235,6 +235,10 @@ impl Store for MongoStore {
         except: &[MessageId],
     ) -> Result<Vec<(MessageId, usize)>> {
         self.count_replies(roots, except).await
+    }
+
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>> {
+        self.find_pins(conversation, limit).await
     }
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {

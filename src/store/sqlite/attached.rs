@@ -1,10 +1,10 @@
-//! What users attach to messages: replies.
+//! What users attach to messages: replies and pins.
 
 use rusqlite::{Transaction, params};
 
 use super::messages::place_or_end;
 use super::{limit_to_sql, rows, statements};
-use crate::model::{Message, MessageId, UserId};
+use crate::model::{Conversation, Message, MessageId, UserId};
 use crate::store::{HistoryQuery, REPLIES_EXACT_TO, Range};
 
 /// A page of the replies to a message.
@@ -44,6 +44,25 @@ pub(super) fn reply_counts(
         Ok((*root, usize::try_from(count).unwrap_or(usize::MAX)))
     };
     roots.iter().map(count).collect()
+}
+
+/// The pinned messages of a conversation, the latest pinned first.
+pub(super) fn pins(
+    transaction: &Transaction<'_>,
+    conversation: &Conversation,
+    limit: usize,
+) -> rusqlite::Result<Vec<Message>> {
+    let limit = limit_to_sql(limit);
+    match conversation {
+        Conversation::Direct(low, high) => transaction
+            .prepare_cached(statements::DIRECT_PINS)?
+            .query_map(params![low.as_str(), high.as_str(), limit], rows::message)?
+            .collect(),
+        Conversation::Group(group) => transaction
+            .prepare_cached(statements::GROUP_PINS)?
+            .query_map(params![group.0.bytes(), limit], rows::message)?
+            .collect(),
+    }
 }
 
 /// Ids as a JSON array of what SQLite's `hex` makes of them.

@@ -31,8 +31,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
-    Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -122,6 +122,11 @@ impl Store for SqliteStore {
             attached::reply_counts(transaction, &roots, &except)
         };
         self.readers.run(count).await
+    }
+
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>> {
+        let of = conversation.clone();
+        self.readers.run(move |transaction| attached::pins(transaction, &of, limit)).await
     }
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {

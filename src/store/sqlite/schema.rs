@@ -155,10 +155,14 @@ const PRESENCE: &str = "
 CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// What leads to a message's replies.
+/// What leads to a message's replies and to the pinned messages of a conversation.
 const ATTACHED: &str = "
 CREATE INDEX message_replies ON messages (reply_to, timestamp DESC, id DESC)
     WHERE reply_to IS NOT NULL;
+CREATE INDEX direct_pins ON messages (user_low, user_high, pin_at DESC, id DESC)
+    WHERE pinned = 1 AND to_user IS NOT NULL;
+CREATE INDEX group_pins ON messages (group_id, pin_at DESC, id DESC)
+    WHERE pinned = 1 AND group_id IS NOT NULL;
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

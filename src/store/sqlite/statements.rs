@@ -83,6 +83,11 @@ statements! {
         ORDER BY timestamp, id LIMIT ?5");
     COUNT_REPLIES = "SELECT count(*) FROM (SELECT 1 FROM messages WHERE reply_to = ?1 \
         AND hex(id) NOT IN (SELECT value FROM json_each(?2)) LIMIT ?3)";
+    DIRECT_PINS = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE user_low = ?1 AND user_high = ?2 AND to_user IS NOT NULL AND pinned = 1 \
+        ORDER BY pin_at DESC, id DESC LIMIT ?3");
+    GROUP_PINS = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE group_id = ?1 AND pinned = 1 ORDER BY pin_at DESC, id DESC LIMIT ?2");
 
     UNREAD_DIRECT = "SELECT count(*) FROM (SELECT 1 FROM messages \
         WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 \
@@ -256,6 +261,8 @@ mod tests {
             (REPLIES, "message_replies (reply_to=? AND (timestamp,id)<(?,?))"),
             (REPLIES_AFTER, "message_replies (reply_to=? AND (timestamp,id)>(?,?))"),
             (COUNT_REPLIES, "message_replies (reply_to=?)"),
+            (DIRECT_PINS, "direct_pins (user_low=? AND user_high=?)"),
+            (GROUP_PINS, "group_pins (group_id=?)"),
             (PURGE_GROUP, "group_history (group_id=?)"),
             (UNREAD_DIRECT, "direct_unread (to_user=?)"),
             (

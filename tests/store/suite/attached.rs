@@ -1,12 +1,14 @@
-//! What users attach to messages: replies.
+//! What users attach to messages: replies and pins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use banter::model::{Message, MessageId};
+use banter::model::{Conversation, GroupId, Message, MessageChange, MessageId, Pin, Timestamp};
 use banter::store::{HistoryQuery, REPLIES_EXACT_TO, Range, Store};
 
-use crate::make::{apply_changes, between, delete, direct, hide, insert, reply, user};
+use crate::make::{
+    apply_changes, between, change, delete, direct, hide, in_group, insert, reply, user,
+};
 
 async fn replies(
     store: &dyn Store,
@@ -75,4 +77,39 @@ pub(crate) async fn replies_are_counted_up_to_their_bound(store: Arc<dyn Store>)
     assert_eq!(counts(&*store, &roots, &[]).await, expected(2));
     assert!(counts(&*store, &[&bare], &[]).await.is_empty());
     assert!(counts(&*store, &[], &[]).await.is_empty());
+}
+
+async fn pins(store: &dyn Store, conversation: &Conversation, limit: usize) -> Vec<MessageId> {
+    let rows = store.pins(conversation, limit).await.expect("the store answers");
+    assert!(rows.iter().all(|row| row.pin.as_ref().is_some_and(|pin| pin.pinned)));
+    rows.iter().map(|row| row.id).collect()
+}
+
+pub(crate) async fn pins_are_those_of_the_conversation_the_latest_first(store: Arc<dyn Store>) {
+    let group = GroupId::mint();
+    let talk = [("alice", "bob"), ("bob", "alice"), ("alice", "bob"), ("bob", "alice")];
+    let talk = talk.map(|(from, to)| direct(from, to, 1));
+    let team = [1, 2, 3, 4].map(|at| in_group(group, "alice", at));
+    let others = [direct("alice", "cem", 1), in_group(GroupId::mint(), "alice", 1)];
+    insert(&*store, talk.iter().chain(&team).chain(&others)).await;
+    let pin = |message: &Message, pinned, at| {
+        let pin = Some(Pin { pinned, by: user("bob"), at: Timestamp(at) });
+        MessageChange { pin, conversation: message.conversation(), ..change(message.id) }
+    };
+    let pinned = others.iter().map(|message| pin(message, true, 50));
+    apply_changes(&*store, pinned.collect()).await;
+    for rows in [&talk, &team] {
+        let conversation = rows[0].conversation();
+        assert!(pins(&*store, &conversation, 9).await.is_empty());
+        let at = [20, 40, 10, 30];
+        let pinned = rows.iter().zip(at).map(|(message, at)| pin(message, true, at));
+        apply_changes(&*store, pinned.collect()).await;
+        let [a, b, c, d] = [0, 1, 2, 3].map(|n: usize| rows[n].id);
+        assert_eq!(pins(&*store, &conversation, 9).await, [b, d, a, c]);
+        assert_eq!(pins(&*store, &conversation, 2).await, [b, d]);
+        assert!(pins(&*store, &conversation, 0).await.is_empty());
+        apply_changes(&*store, vec![pin(&rows[1], false, 60), pin(&rows[2], true, 70)]).await;
+        delete(&*store, &[&rows[3]]).await;
+        assert_eq!(pins(&*store, &conversation, 9).await, [c, a]);
+    }
 }

@@ -255,6 +255,10 @@ impl World {
             let counts: BTreeMap<_, _> = counts.into_iter().filter(|(_, n)| *n > 0).collect();
             assert_eq!(counts, model.reply_counts(except));
         }
+        for conversation in self.conversations() {
+            let rows = store.pins(&conversation, 3).await.expect("the store answers");
+            assert_eq!(rows, model.pins(&conversation, 3), "pins of {conversation:?}");
+        }
         for user in &self.users {
             let unread = store.unread(user, None).await.expect("the store answers");
             assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
