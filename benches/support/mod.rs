@@ -86,6 +86,10 @@ impl Store for NullStore {
         Ok(Vec::new())
     }
 
+    async fn names_media(&self, _: &str) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
     }

@@ -1,4 +1,4 @@
-//! What users attach to messages, with everything durable in it: replies and pins.
+//! What users attach to messages, with everything durable in it: replies, pins, files.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -125,6 +125,12 @@ impl Buffer {
         rows.sort_by_key(|row| Reverse(pinned_at(row)));
         rows.truncate(limit);
         Ok(rows)
+    }
+
+    /// Whether a message that is accepted and not yet stored has this `media_url`. Ask this BEFORE
+    /// asking the store.
+    pub fn names_media(&self, url: &str) -> bool {
+        self.shared.lock().overlay.names_media(url)
     }
 
     /// What is durable and pending in a conversation.

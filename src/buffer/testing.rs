@@ -391,6 +391,11 @@ impl Store for FakeStore {
         Ok(rows)
     }
 
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        let state = self.state();
+        Ok(state.model.messages.values().any(|row| row.media_url.as_deref() == Some(url)))
+    }
+
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
     }

@@ -39,9 +39,10 @@ impl Chat {
         from: &UserId,
         draft: Draft,
     ) -> Result<Accepted<Arc<Message>>, Error> {
-        if let Some(url) = &draft.media_url {
-            self.media.check_url(url).await?;
-        }
+        let _file_stays = match &draft.media_url {
+            Some(url) => self.use_file(url).await?,
+            None => None,
+        };
         let mut draft = draft;
         if let Some(id) = &draft.reply_to {
             draft.reply_to = Some(self.root_of(from, &draft.target, id).await?.into());

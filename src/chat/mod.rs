@@ -14,6 +14,7 @@ mod groups;
 mod hints;
 mod history;
 mod last_seen;
+mod leftovers;
 mod locks;
 mod messages;
 mod people;
@@ -43,6 +44,7 @@ pub use threads::Thread;
 use dedup::Looks;
 use gate::Gate;
 use hints::Hints;
+use leftovers::Leftovers;
 use locks::Locks;
 use presence::Watch;
 
@@ -82,6 +84,9 @@ pub struct Chat {
     sends: Locks,
     /// So do pins in one conversation.
     pins: Locks,
+    /// And sends that name a file, with its end.
+    files: Locks,
+    leftovers: Leftovers,
     looks: Looks,
     hints: Hints,
     watch: Watch,
@@ -132,6 +137,7 @@ impl Chat {
         for (a, b) in buffer.direct_conversations() {
             watch.wrote(&a, &b);
         }
+        let (files, leftovers) = (Locks::default(), Leftovers::default());
         let (hints, looks) = (Hints::default(), Looks::default());
         Self {
             config,
@@ -144,6 +150,8 @@ impl Chat {
             locks,
             sends,
             pins,
+            files,
+            leftovers,
             looks,
             hints,
             watch,

@@ -124,6 +124,10 @@ impl Store for Guard {
         self.ask(self.store.pins(conversation, limit)).await
     }
 
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        self.ask(self.store.names_media(url)).await
+    }
+
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         self.ask(self.store.changes(query)).await
     }

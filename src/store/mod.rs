@@ -199,6 +199,10 @@ pub trait Store: Send + Sync + 'static {
     /// The pinned messages of a conversation, the latest pinned first, by the time of the pin and `_id`.
     async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>>;
 
+    /// Whether a message has this `media_url`, as it is written. The answer decides what becomes of a
+    /// file: it knows of all that this server has stored.
+    async fn names_media(&self, url: &str) -> Result<bool>;
+
     /// What has changed for a user, in the store's own order.
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes>;
 

@@ -20,6 +20,7 @@ mod health;
 mod history;
 mod hostile;
 mod journal;
+mod leftovers;
 mod letters;
 mod mentions;
 mod old_server;

@@ -272,6 +272,8 @@ async fn single_documents_are_looked_up_by_index() {
     assert_index(&filled.find(&queries::message_by_old_id(&old)).await, "message_id");
     let by_client_id = queries::sent_as(&user("user1"), &client("7"));
     assert_index(&filled.find(&by_client_id).await, "message_client_id");
+    let by_file = attached::named_media("/uploads/a.png");
+    assert_index(&filled.find(&by_file).await, "message_media");
     let ids = vec![filled.newest.0.into(), MessageId::mint().0.into()];
     assert_index(&filled.find(&queries::stored_ids(ids)).await, "_id_");
 }

@@ -49,6 +49,7 @@ macro_rules! conformance {
                 replies_come_in_pages_newest_first
                 replies_are_counted_up_to_their_bound
                 pins_are_those_of_the_conversation_the_latest_first
+                a_file_is_named_by_what_is_stored
             }
             catch_up {
                 new_changed_and_deleted_messages_come_in_order_to_their_users_alone

@@ -1,11 +1,11 @@
-//! What users attach to messages: replies and pins.
+//! What users attach to messages: replies, pins, files.
 
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::indexes::{DIRECT_PINS, GROUP_PINS, REPLIES};
+use super::indexes::{DIRECT_PINS, GROUP_PINS, MEDIA, REPLIES};
 use super::queries::{self, Count, Find};
 use super::reads::{COUNTS_AT_ONCE, readable};
 use super::{MESSAGES, MongoStore, documents, errors};
@@ -61,6 +61,19 @@ pub fn pins(conversation: &Conversation, limit: usize) -> Find {
         doc! {"$or": [direction(a, b), direction(b, a)]}
     };
     queries::page_of(DIRECT_PINS, filter, order, limit)
+}
+
+/// A message with this `media_url`, by its `_id`. The index holds texts alone, and serves a query only
+/// if that says so too.
+pub fn named_media(url: &str) -> Find {
+    Find {
+        collection: MESSAGES,
+        filter: doc! {"media_url": {"$eq": url, "$type": "string"}},
+        sort: None,
+        hint: Some(MEDIA.keys()),
+        projection: Some(doc! {"_id": 1}),
+        limit: 1,
+    }
 }
 
 fn ids(messages: &[MessageId]) -> Vec<Bson> {

@@ -107,6 +107,11 @@ pub const GROUP_PINS: Index = Index {
     kind: Kind::Only(pinned),
     ..index(MESSAGES, "group_pins", &[("group_id", 1), ("pin.at", -1), ("_id", -1)])
 };
+/// Messages by the files that they name.
+pub const MEDIA: Index = Index {
+    kind: Kind::Only(|| where_text("media_url")),
+    ..index(MESSAGES, "message_media", &[("media_url", 1)])
+};
 /// Read cursors by when they were last moved.
 pub const CURSOR_CHANGES: Index =
     index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
@@ -125,7 +130,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 23] = [
+pub const ALL: [Index; 24] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -145,6 +150,7 @@ pub const ALL: [Index; 23] = [
     REPLIES,
     DIRECT_PINS,
     GROUP_PINS,
+    MEDIA,
     CURSOR_CHANGES,
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,

@@ -241,6 +241,10 @@ impl Store for MongoStore {
         self.find_pins(conversation, limit).await
     }
 
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        Ok(!self.find_on_primary(&attached::named_media(url)).await?.is_empty())
+    }
+
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         self.find_changes(query).await
     }

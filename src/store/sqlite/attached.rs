@@ -1,4 +1,4 @@
-//! What users attach to messages: replies and pins.
+//! What users attach to messages: replies, pins, files.
 
 use rusqlite::{Transaction, params};
 
@@ -63,6 +63,11 @@ pub(super) fn pins(
             .query_map(params![group.0.bytes(), limit], rows::message)?
             .collect(),
     }
+}
+
+/// Whether a message has this `media_url`.
+pub(super) fn names_media(transaction: &Transaction<'_>, url: &str) -> rusqlite::Result<bool> {
+    transaction.prepare_cached(statements::NAMES_MEDIA)?.exists([url])
 }
 
 /// Ids as a JSON array of what SQLite's `hex` makes of them.

@@ -129,6 +129,11 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| attached::pins(transaction, &of, limit)).await
     }
 
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        let url = url.to_owned();
+        self.readers.run(move |transaction| attached::names_media(transaction, &url)).await
+    }
+
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
         let query = query.clone();
         self.readers.run(move |transaction| changes::since(transaction, &query)).await

@@ -155,7 +155,8 @@ const PRESENCE: &str = "
 CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// What leads to a message's replies and to the pinned messages of a conversation.
+/// What leads to a message's replies, the pinned messages of a conversation, and the messages that name
+/// a file.
 const ATTACHED: &str = "
 CREATE INDEX message_replies ON messages (reply_to, timestamp DESC, id DESC)
     WHERE reply_to IS NOT NULL;
@@ -163,6 +164,7 @@ CREATE INDEX direct_pins ON messages (user_low, user_high, pin_at DESC, id DESC)
     WHERE pinned = 1 AND to_user IS NOT NULL;
 CREATE INDEX group_pins ON messages (group_id, pin_at DESC, id DESC)
     WHERE pinned = 1 AND group_id IS NOT NULL;
+CREATE INDEX message_media ON messages (media_url) WHERE media_url IS NOT NULL;
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

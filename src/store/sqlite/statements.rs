@@ -88,6 +88,7 @@ statements! {
         ORDER BY pin_at DESC, id DESC LIMIT ?3");
     GROUP_PINS = concat!("SELECT ", columns!(), " FROM messages \
         WHERE group_id = ?1 AND pinned = 1 ORDER BY pin_at DESC, id DESC LIMIT ?2");
+    NAMES_MEDIA = "SELECT 1 FROM messages WHERE media_url = ?1 LIMIT 1";
 
     UNREAD_DIRECT = "SELECT count(*) FROM (SELECT 1 FROM messages \
         WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 \
@@ -263,6 +264,7 @@ mod tests {
             (COUNT_REPLIES, "message_replies (reply_to=?)"),
             (DIRECT_PINS, "direct_pins (user_low=? AND user_high=?)"),
             (GROUP_PINS, "group_pins (group_id=?)"),
+            (NAMES_MEDIA, "message_media (media_url=?)"),
             (PURGE_GROUP, "group_history (group_id=?)"),
             (UNREAD_DIRECT, "direct_unread (to_user=?)"),
             (

@@ -1,4 +1,4 @@
-//! What users attach to messages: replies and pins.
+//! What users attach to messages: replies, pins, files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -112,4 +112,23 @@ pub(crate) async fn pins_are_those_of_the_conversation_the_latest_first(store: A
         delete(&*store, &[&rows[3]]).await;
         assert_eq!(pins(&*store, &conversation, 9).await, [c, a]);
     }
+}
+
+pub(crate) async fn a_file_is_named_by_what_is_stored(store: Arc<dyn Store>) {
+    let names = async |url| store.names_media(url).await.expect("the store answers");
+    let url = "/uploads/a.png";
+    let with = |url: &str| {
+        let media_url = Some(url.to_owned());
+        Message { media_url, ..direct("alice", "bob", 1) }
+    };
+    let [first, second] = [with(url), with(url)];
+    let others = [with("/uploads/a.png2"), with("/uploads/"), direct("alice", "bob", 1)];
+    insert(&*store, &others).await;
+    assert!(!names(url).await);
+    insert(&*store, [&first, &second]).await;
+    assert!(names(url).await);
+    delete(&*store, &[&first]).await;
+    assert!(names(url).await);
+    delete(&*store, &[&second]).await;
+    assert!(!names(url).await);
 }
