@@ -108,7 +108,7 @@ pub(crate) async fn new_changed_and_deleted_messages_come_in_order_to_their_user
     store
         .apply(&Batch { deletes: vec![deletion_at(second.id, 7)], ..Batch::default() })
         .await
-        .unwrap();
+        .expect("deletes are taken");
     apply_changes(store, vec![edit(first.id, "new")]).await;
     let seen = alice.catch_up(store, 10).await;
     let gone = Change::Deleted {
@@ -123,7 +123,7 @@ pub(crate) async fn new_changed_and_deleted_messages_come_in_order_to_their_user
     let in_team = |id| Deletion { conversation: Conversation::Group(team), ..deletion_at(id, 8) };
     let unseen = MessageId::mint();
     let deletes = vec![in_team(to_team.id), in_team(unseen)];
-    store.apply(&Batch { deletes, ..Batch::default() }).await.unwrap();
+    store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deletes are taken");
     bob.catch_up(store, 10).await;
     assert_eq!(bob.messages.keys().collect::<Vec<_>>(), {
         let mut left = [&first.id, &note.id];
@@ -163,7 +163,7 @@ pub(crate) async fn pages_go_on_where_the_last_one_ended(store: Arc<dyn Store>) 
         .collect();
     insert(store, &rows).await;
     let deletes = vec![deletion_at(rows[3].id, 1), deletion_at(rows[6].id, 1)];
-    store.apply(&Batch { deletes, ..Batch::default() }).await.unwrap();
+    store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deletes are taken");
     for limit in [1, 4, 100] {
         let mut fresh = Follower {
             after: bob.after,
