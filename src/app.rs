@@ -194,6 +194,8 @@ fn watch_users(chat: &Arc<Chat>, tasks: &Tasks) {
     tasks.spawn_worker("typing", async move { typing.tell_typing().await });
     tasks.spawn_worker("presence", async move { presence.tell_presence().await });
     tasks.spawn_worker("last seen", async move { seen.keep_last_seen().await });
+    let files = Arc::clone(chat);
+    tasks.spawn_worker("files of deleted messages", async move { files.remove_leftovers().await });
 }
 
 /// Makes tables or indexes as soon as the store answers; the server does not wait for it.

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, Chat, ClientId, Content, ContentType, Group, GroupId, Message, MessageId, MessageRef,
-    Op, Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, Chat, ClientId, Content, ContentType, Conversation, Group, GroupId, Message, MessageId,
+    MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
@@ -68,6 +68,26 @@ impl Store for NullStore {
 
     async fn history(&self, _: &HistoryQuery) -> Result<Vec<Message>> {
         Ok(Vec::new())
+    }
+
+    async fn replies(&self, _: MessageId, _: &HistoryQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn reply_counts(
+        &self,
+        _: &[MessageId],
+        _: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        Ok(Vec::new())
+    }
+
+    async fn pins(&self, _: &Conversation, _: usize) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn names_media(&self, _: &str) -> Result<bool> {
+        Ok(false)
     }
 
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {

@@ -25,6 +25,7 @@
 //! - The ring is bounded in ops and bytes. At a limit `accept` refuses; nothing is dropped.
 //! - The lock is never held across an await, a disk or a notification.
 
+mod attached;
 mod batch;
 #[doc(hidden)]
 pub mod bench;
@@ -185,6 +186,13 @@ impl Buffer {
             Some((sequence, message)) => Some((message, state.ring.follow(sequence))),
             None => state.recent.sent_as(user, id).map(|message| (message, None)),
         }
+    }
+
+    /// A receipt of the newest op on a message, while that is not durable.
+    pub fn follow(&self, message: MessageId) -> Option<Receipt> {
+        let mut state = self.shared.lock();
+        let sequence = state.overlay.newest_on(message)?;
+        state.ring.follow(sequence)
     }
 
     /// Whether the store has answered the last time that something was written to it.

@@ -13,7 +13,7 @@
 //! one that either order allows. Nothing that was acknowledged before the read began is missed,
 //! and nothing of the answer is written back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque, hash_map};
 use std::slice;
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ pub(super) struct Overlay {
     by_conversation: HashMap<Conversation, VecDeque<Entry>>,
     /// Messages by the names that their senders' clients gave them.
     by_client: HashMap<(UserId, ClientId), (Sequence, Arc<Message>)>,
+    /// How many of the messages have each `media_url`.
+    by_media: HashMap<String, usize>,
     /// Purges concern messages that nobody can list here: they are laid over every message.
     purges: VecDeque<Entry>,
 }
@@ -50,6 +52,9 @@ impl Overlay {
         match &**op {
             Op::PurgeGroup(_) => self.purges.push_back(entry()),
             Op::Send(message) => {
+                if let Some(url) = &message.media_url {
+                    *self.by_media.entry(url.clone()).or_default() += 1;
+                }
                 if let Some(key) = client_key(message) {
                     self.by_client.insert(key, (sequence, Arc::clone(message)));
                 }
@@ -76,6 +81,14 @@ impl Overlay {
         match op {
             Op::PurgeGroup(_) => drop(pop(&mut self.purges)),
             Op::Send(message) => {
+                if let Some(url) = &message.media_url
+                    && let hash_map::Entry::Occupied(mut count) = self.by_media.entry(url.clone())
+                {
+                    *count.get_mut() -= 1;
+                    if *count.get() == 0 {
+                        count.remove();
+                    }
+                }
                 if let Some(key) = client_key(message) {
                     self.by_client.remove(&key);
                 }
@@ -89,6 +102,11 @@ impl Overlay {
         self.by_client.get(&(user.clone(), id.clone())).cloned()
     }
 
+    /// Whether a message that is pending has this `media_url`.
+    pub(super) fn names_media(&self, url: &str) -> bool {
+        self.by_media.contains_key(url)
+    }
+
     /// What is pending on one message, committed or not.
     pub(super) fn message(&self, id: MessageId) -> PendingMessage {
         let own = self.by_message.get(&id).into_iter().flatten();
@@ -98,6 +116,11 @@ impl Overlay {
             entries.sort_by_key(|entry| entry.sequence);
         }
         PendingMessage(entries.into_iter().map(|entry| Arc::clone(&entry.op)).collect())
+    }
+
+    /// The number of the newest op that is pending on one message.
+    pub(super) fn newest_on(&self, id: MessageId) -> Option<Sequence> {
+        self.by_message.get(&id)?.back().map(|entry| entry.sequence)
     }
 
     /// A message whose own insert is pending, as it was sent.
@@ -134,6 +157,7 @@ impl Overlay {
         self.by_message.is_empty()
             && self.by_conversation.is_empty()
             && self.by_client.is_empty()
+            && self.by_media.is_empty()
             && self.purges.is_empty()
     }
 }
@@ -193,6 +217,17 @@ impl PendingMessage {
 pub(super) struct Pending(Vec<Arc<Op>>);
 
 impl Pending {
+    /// The ops, in order.
+    pub(super) fn ops(&self) -> &[Arc<Op>] {
+        &self.0
+    }
+
+    /// The same without some of the new messages.
+    pub(super) fn without(mut self, leave_out: impl Fn(&Message) -> bool) -> Self {
+        self.0.retain(|op| !matches!(&**op, Op::Send(message) if leave_out(message)));
+        self
+    }
+
     /// The place of the oldest message whose insert is pending.
     pub(super) fn oldest_sent(&self) -> Option<Position> {
         let sent = self.0.iter().filter_map(|op| match &**op {
@@ -269,7 +304,8 @@ mod tests {
 
     use super::*;
     use crate::buffer::testing::{
-        Model, content, delete, edit, group_text, hide, id_of, named, newest, ops, read, text, user,
+        Model, content, delete, edit, group_text, hide, id_of, named, newest, ops, read, sent,
+        text, user,
     };
     use crate::model::GroupId;
 
@@ -418,6 +454,21 @@ mod tests {
         assert_eq!((sequence, found.id), (2, id_of(&sent)));
         assert!(overlay.sent_as(&user("bob"), &name("c-1")).is_none());
         assert!(overlay.sent_as(&user("alice"), &name("c-2")).is_none());
+    }
+
+    #[test]
+    fn a_file_is_named_until_the_last_message_that_names_it_has_left() {
+        let naming = |words| {
+            let media_url = Some("/uploads/a.gif".to_owned());
+            Op::Send(Arc::new(Message { media_url, ..sent(&text(words)).clone() }))
+        };
+        let (mut overlay, ops) = overlay(&[naming("a"), text("b"), naming("c")]);
+        for (sequence, op) in (1..).zip(&ops) {
+            assert!(overlay.names_media("/uploads/a.gif"), "before {sequence} leaves");
+            assert!(!overlay.names_media("uploads/a.gif"));
+            overlay.remove(sequence, op);
+        }
+        assert!(overlay.is_empty());
     }
 
     #[test]

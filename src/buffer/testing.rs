@@ -357,6 +357,45 @@ impl Store for FakeStore {
         Ok(page)
     }
 
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>> {
+        let all = HistoryQuery { limit: usize::MAX, ..query.clone() };
+        let mut page = self.state().model.history(&all);
+        page.retain(|row| row.reply_to == Some(root));
+        if let Range::After(_) = query.range {
+            page.drain(..page.len().saturating_sub(query.limit));
+        }
+        page.truncate(query.limit);
+        Ok(page)
+    }
+
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        let state = self.state();
+        let rows = state.model.messages.values().filter(|row| !except.contains(&row.id));
+        let rows: Vec<_> = rows.collect();
+        let count =
+            |root: &MessageId| rows.iter().filter(|row| row.reply_to == Some(*root)).count();
+        Ok(roots.iter().map(|root| (*root, count(root))).collect())
+    }
+
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>> {
+        let state = self.state();
+        let rows = state.model.messages.values().filter(|row| row.conversation() == *conversation);
+        let place = |row: &Message| Some((row.pin.as_ref().filter(|pin| pin.pinned)?.at, row.id));
+        let mut rows: Vec<_> = rows.filter(|row| place(row).is_some()).cloned().collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(place(row)));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        let state = self.state();
+        Ok(state.model.messages.values().any(|row| row.media_url.as_deref() == Some(url)))
+    }
+
     async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
         Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
     }

@@ -45,7 +45,9 @@ impl Chat {
             deleted_at: at,
         };
         let op = Op::Delete { conversation: message.conversation(), message: message.id, at };
-        self.change(op, parties(&message), event)
+        let accepted = self.change(op, parties(&message), event)?;
+        self.leave_file(&message);
+        Ok(accepted)
     }
 
     /// Hides a message for one user, who must be one of those it was for.

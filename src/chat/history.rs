@@ -24,7 +24,7 @@ pub enum Page {
 
 /// Where a message stands, or once stood.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     At(Position),
     /// Nobody knows more than the second in which its id was made.
     Within(Timestamp),
@@ -101,7 +101,11 @@ impl Chat {
     /// The place of a message in a conversation, also of one that is deleted: it may have been there
     /// when a client read the page that it goes on from. Only an id of the old server, and one of
     /// another conversation, lead nowhere.
-    async fn place_of(&self, conversation: &Conversation, id: &MessageRef) -> Result<Place, Error> {
+    pub(super) async fn place_of(
+        &self,
+        conversation: &Conversation,
+        id: &MessageRef,
+    ) -> Result<Place, Error> {
         let own = id.as_id();
         let known = own.and_then(|own| self.buffer.place_in_memory(own, conversation));
         if let Some(place) = known {
@@ -143,7 +147,7 @@ impl Chat {
 impl Place {
     /// The place before which to look. Messages of the same second come again rather than be
     /// skipped.
-    fn end(self) -> Position {
+    pub(super) fn end(self) -> Position {
         match self {
             Self::At(place) => place,
             Self::Within(second) => {
@@ -153,7 +157,7 @@ impl Place {
     }
 
     /// The place after which to look.
-    fn start(self) -> Position {
+    pub(super) fn start(self) -> Position {
         match self {
             Self::At(place) => place,
             Self::Within(second) => just_before((second, MessageId(ObjectId::from_bytes([0; 12])))),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::gate::Inside;
 use super::{Accepted, Chat, not_a_member, parties};
 use crate::error::Error;
-use crate::model::{Dispatch, Draft, Event, GroupId, Message, Op, Status, Target, UserId};
+use crate::model::{
+    Dispatch, Draft, Event, GroupId, Message, MessageRef, Op, Status, Target, UserId,
+};
 
 impl Chat {
     /// Sends a message: to a user, or to a group by one of its members. A media file of ours that
@@ -37,13 +39,17 @@ impl Chat {
         from: &UserId,
         draft: Draft,
     ) -> Result<Accepted<Arc<Message>>, Error> {
-        if let Some(url) = &draft.media_url {
-            self.media.check_url(url).await?;
+        let _file_stays = match &draft.media_url {
+            Some(url) => self.use_file(url).await?,
+            None => None,
+        };
+        let mut draft = draft;
+        if let Some(id) = &draft.reply_to {
+            draft.reply_to = Some(self.root_of(from, &draft.target, id).await?.into());
         }
         let Target::Group(group) = draft.target else {
             return self.gate.enter(|inside| self.accept(inside, from, draft));
         };
-        let mut draft = draft;
         loop {
             self.gate.load(&*self.store, group).await?;
             let decided = self.gate.enter(|inside| match inside.is_member(group, from) {
@@ -96,12 +102,18 @@ impl Chat {
         &self,
         inside: &mut Inside<'_>,
         from: &UserId,
-        draft: Draft,
+        mut draft: Draft,
     ) -> Result<Accepted<Arc<Message>>, Error> {
         let (id, timestamp) = inside.stamp(self.now());
-        let read_by = match draft.target {
-            Target::Group(_) => vec![from.clone()],
-            Target::User(_) => Vec::new(),
+        let read_by = match &draft.target {
+            Target::Group(group) => {
+                draft.mentions.retain(|user| inside.is_member(*group, user) == Some(true));
+                vec![from.clone()]
+            }
+            Target::User(to) => {
+                draft.mentions.retain(|user| user == from || user == to);
+                Vec::new()
+            }
         };
         let message = Arc::new(Message {
             id,
@@ -118,7 +130,7 @@ impl Chat {
             read_by,
             deleted_for: Vec::new(),
             edited_at: None,
-            reply_to: None,
+            reply_to: draft.reply_to.as_ref().and_then(MessageRef::as_id),
             mentions: draft.mentions,
             reactions: Vec::new(),
             pin: None,

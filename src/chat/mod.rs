@@ -5,6 +5,7 @@
 //! durable. Where a method returns [`Accepted`], the order of acts is settled when it returns, and
 //! the act is durable when [`Accepted::durable`] does.
 
+mod attach;
 mod changes;
 mod circles;
 mod dedup;
@@ -13,6 +14,7 @@ mod groups;
 mod hints;
 mod history;
 mod last_seen;
+mod leftovers;
 mod locks;
 mod messages;
 mod people;
@@ -20,6 +22,7 @@ mod presence;
 mod receipts;
 mod stamp;
 mod sync;
+mod threads;
 mod typing;
 
 use std::sync::Arc;
@@ -36,10 +39,12 @@ use crate::model::{
 use crate::store::Store;
 
 pub use history::Page;
+pub use threads::Thread;
 
 use dedup::Looks;
 use gate::Gate;
 use hints::Hints;
+use leftovers::Leftovers;
 use locks::Locks;
 use presence::Watch;
 
@@ -77,6 +82,11 @@ pub struct Chat {
     locks: Locks,
     /// So do sends of one user under one client id.
     sends: Locks,
+    /// So do pins in one conversation.
+    pins: Locks,
+    /// And sends that name a file, with its end.
+    files: Locks,
+    leftovers: Leftovers,
     looks: Looks,
     hints: Hints,
     watch: Watch,
@@ -122,12 +132,13 @@ impl Chat {
         deliveries: mpsc::Sender<Delivery>,
     ) -> Self {
         let gate = Gate::new(buffer.floor());
-        let (locks, sends, looks) = (Locks::default(), Locks::default(), Looks::default());
+        let (locks, sends, pins) = (Locks::default(), Locks::default(), Locks::default());
         let watch = Watch::new(config.receipt_group_limit as usize);
         for (a, b) in buffer.direct_conversations() {
             watch.wrote(&a, &b);
         }
-        let hints = Hints::default();
+        let (files, leftovers) = (Locks::default(), Leftovers::default());
+        let (hints, looks) = (Hints::default(), Looks::default());
         Self {
             config,
             store,
@@ -138,6 +149,9 @@ impl Chat {
             gate,
             locks,
             sends,
+            pins,
+            files,
+            leftovers,
             looks,
             hints,
             watch,

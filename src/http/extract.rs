@@ -11,7 +11,7 @@ use serde_path_to_error::Segment;
 
 use super::error::{HttpError, InvalidField};
 use crate::error::Error;
-use crate::model::{GroupId, UserId};
+use crate::model::{GroupId, MessageRef, UserId};
 
 /// The parts of the path that a route names.
 pub(super) struct Segments<T>(pub(super) T);
@@ -105,6 +105,11 @@ pub(super) fn path_user(name: &str, text: &str) -> Result<UserId, HttpError> {
 /// A group id in the path.
 pub(super) fn path_group(name: &str, text: &str) -> Result<GroupId, HttpError> {
     GroupId::parse(text).map_err(|error| InvalidField::value("path", name, error).into())
+}
+
+/// A message id in the path.
+pub(super) fn path_message(name: &str, text: &str) -> Result<MessageRef, HttpError> {
+    MessageRef::parse(text).map_err(|error| InvalidField::value("path", name, error).into())
 }
 
 /// A JSON body, whatever its content type says.

@@ -8,33 +8,46 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::error::{HttpError, InvalidField};
-use super::extract::{Params, Segments, path_group, path_user};
+use super::extract::{Params, Segments, path_group, path_message, path_user};
 use crate::chat::{Chat, Page};
-use crate::model::{Conversation, MessageRef};
+use crate::model::{Conversation, Message, MessageRef, UserId};
+use crate::wire::attach::ThreadRow;
 use crate::wire::events::{ChatType, DeleteFor};
-use crate::wire::message::MessageRow;
 
 /// Messages of a page where the client does not say.
-const DEFAULT_LIMIT: usize = 50;
+pub(super) const DEFAULT_LIMIT: usize = 50;
 
 pub(super) async fn history(
     State(chat): State<Arc<Chat>>,
     Segments((user_id, other_id)): Segments<(String, String)>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let viewer = path_user("user_id", &user_id)?;
+    let (viewer, conversation) = conversation(&user_id, &other_id, &params)?;
+    let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
+    let rows = chat.history(&viewer, conversation.clone(), &page(&params)?, limit).await?;
+    let counts = chat.reply_counts(&conversation, &rows).await;
+    let reply_count = |message: &Message| counts.get(&message.id).copied().unwrap_or_default();
+    let rows = rows.iter().map(|message| ThreadRow { message, reply_count: reply_count(message) });
+    Ok(Json(rows.collect::<Vec<_>>()).into_response())
+}
+
+/// Who asks, and for which conversation.
+pub(super) fn conversation(
+    user_id: &str,
+    other_id: &str,
+    params: &Params,
+) -> Result<(UserId, Conversation), HttpError> {
+    let viewer = path_user("user_id", user_id)?;
     let kinds = [("direct", ChatType::Direct), ("group", ChatType::Group)];
     let conversation = match params.choice("message_type", &kinds)? {
-        ChatType::Direct => Conversation::direct(viewer.clone(), path_user("other_id", &other_id)?),
-        ChatType::Group => Conversation::Group(path_group("other_id", &other_id)?),
+        ChatType::Direct => Conversation::direct(viewer.clone(), path_user("other_id", other_id)?),
+        ChatType::Group => Conversation::Group(path_group("other_id", other_id)?),
     };
-    let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
-    let rows = chat.history(&viewer, conversation, &page(&params)?, limit).await?;
-    Ok(Json(rows.iter().map(|row| MessageRow(row)).collect::<Vec<_>>()).into_response())
+    Ok((viewer, conversation))
 }
 
 /// The page that the parameters ask for: the newest, or one at a message.
-fn page(params: &Params) -> Result<Page, InvalidField> {
+pub(super) fn page(params: &Params) -> Result<Page, InvalidField> {
     let mut page = Page::Newest;
     for name in ["before", "after", "around"] {
         let Some(text) = params.get(name) else { continue };
@@ -58,8 +71,7 @@ pub(super) async fn delete(
     Segments(message_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let message = MessageRef::parse(&message_id)
-        .map_err(|error| InvalidField::value("path", "message_id", error))?;
+    let message = path_message("message_id", &message_id)?;
     let user = params.user("user_id")?;
     let choices = [("me", DeleteFor::Me), ("everyone", DeleteFor::Everyone)];
     let accepted = match params.choice("delete_for", &choices)? {

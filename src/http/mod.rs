@@ -1,5 +1,6 @@
 //! The HTTP side: every route, the layers around them, and the loop that serves them.
 
+mod attached;
 mod conversations;
 mod error;
 mod extract;
@@ -57,6 +58,9 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
     let api = Router::new()
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
+        .route("/threads/{message_id}", get(attached::thread))
+        .route("/pins/{user_id}/{other_id}", get(attached::pins))
+        .route("/edits/{message_id}", get(attached::edits))
         .route("/conversations/{user_id}", get(conversations::list))
         .route("/groups", post(groups::create))
         .route("/groups/", post(groups::create))

@@ -151,6 +151,22 @@ impl MediaStore {
         }
     }
 
+    /// Deletes an upload that nobody needs any more; whether there was one. A file that this server
+    /// has not named stays, and so does what is no file.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: the disk fails.
+    pub async fn remove(&self, name: &MediaName) -> Result<bool, Error> {
+        let Some(path) = self.find(name).await?.filter(|_| name.is_minted()) else {
+            return Ok(false);
+        };
+        match tokio::fs::remove_file(&path).await {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::Internal(e.into())),
+        }
+    }
+
     fn path_of(&self, name: &MediaName) -> PathBuf {
         self.dir.join(name.as_str())
     }
@@ -189,6 +205,26 @@ mod tests {
 
     fn chunks(parts: &[&'static [u8]]) -> impl Stream<Item = Result<Bytes, Error>> + use<> {
         stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part))).collect::<Vec<_>>())
+    }
+
+    #[tokio::test]
+    async fn only_an_upload_of_this_server_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let media = store(dir.path(), 100);
+        let saved = media.save("me.gif", chunks(&[b"GIF89a..."])).await.unwrap();
+        let other = "92ABABAE-460f-4eeb-96e2-14f3ba422265.gif";
+        for kept in ["a.gif", other] {
+            std::fs::write(dir.path().join(kept), "x").unwrap();
+            assert!(!media.remove(&MediaName::parse(kept).unwrap()).await.unwrap());
+        }
+        let linked = MediaName::parse("92ababae-460f-4eeb-96e2-14f3ba422265.gif").unwrap();
+        std::os::unix::fs::symlink("a.gif", dir.path().join(linked.as_str())).unwrap();
+        assert!(!media.remove(&linked).await.unwrap());
+        assert!(media.remove(&saved.name).await.unwrap());
+        assert!(!media.remove(&saved.name).await.unwrap());
+        let mut left = files(dir.path());
+        left.sort();
+        assert_eq!(left, [other, linked.as_str(), "a.gif"]);
     }
 
     #[tokio::test]

@@ -25,6 +25,17 @@ impl MediaName {
         Self(format!("{}.{extension}", Uuid::new_v4()))
     }
 
+    /// Whether this server made the name for an upload: a UUID and an extension.
+    pub(super) fn is_minted(&self) -> bool {
+        let parts = self.0.split_once('.');
+        parts.is_some_and(|(id, _)| Uuid::try_parse(id).is_ok_and(|uuid| uuid.to_string() == id))
+    }
+
+    /// The ways in which a message may name it as its `media_url`: see [`MediaUrl::parse`].
+    pub fn urls(&self) -> [String; 2] {
+        [self.url(), format!("uploads/{self}")]
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

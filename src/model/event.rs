@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Content, GroupId, Message, MessageId, Target, Timestamp, Unread, UserId};
+use super::{
+    Content, GroupId, Message, MessageId, Pin, Reaction, Target, Timestamp, Unread, UserId,
+};
 
 /// Who is told of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,22 @@ pub enum Event {
         /// When it was changed.
         edited_at: Timestamp,
     },
+    /// Users have reacted to a message, or taken that back.
+    Reacted {
+        /// Which message.
+        message: MessageId,
+        /// All reactions to it.
+        reactions: Vec<Reaction>,
+    },
+    /// A message was pinned in its conversation, or unpinned.
+    Pinned {
+        /// Which message.
+        message: MessageId,
+        /// What became of it.
+        pin: Pin,
+    },
+    /// A new message mentions the users who are told.
+    Mentioned(Arc<Message>),
     /// A message is gone for everyone.
     Deleted {
         /// Which message.
@@ -116,4 +134,16 @@ pub struct Dispatch {
     pub to: Audience,
     /// Of what.
     pub event: Event,
+}
+
+impl Dispatch {
+    /// What goes out right behind it: those whom a new message mentions are told so, but not its
+    /// sender.
+    pub fn follow_up(&self) -> Option<Self> {
+        let Event::Sent(message) = &self.event else { return None };
+        let others = message.mentions.iter().filter(|user| **user != message.from);
+        let others: Vec<_> = others.cloned().collect();
+        let event = || Event::Mentioned(Arc::clone(message));
+        (!others.is_empty()).then(|| Self { to: Audience::Users(others), event: event() })
+    }
 }

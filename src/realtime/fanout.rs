@@ -30,6 +30,9 @@ pub(super) async fn run(hub: Arc<Hub>, io: SocketIo, mut deliveries: mpsc::Recei
     while let Some(delivery) = deliveries.recv().await {
         if let Some(dispatch) = &delivery.dispatch {
             tell(&hub, &io, dispatch);
+            if let Some(next) = dispatch.follow_up() {
+                tell(&hub, &io, &next);
+            }
         }
         delivery.done();
     }

@@ -91,6 +91,10 @@ async fn act(
             };
             accepted.map(|()| Ack::Success("Message deleted successfully"))
         }
+        ClientEvent::React(message, emoji, on) => {
+            done(chat.react(user, &message, emoji, on).await?)
+        }
+        ClientEvent::Pin(message, pinned) => done(chat.pin(user, &message, pinned).await?),
         ClientEvent::Sync(cursor, limit) => {
             let page = chat.sync(user, cursor, limit.unwrap_or(Chat::SYNC_PAGE)).await?;
             Accepted::settled(Ack::Synced(user.clone(), Box::new(page)))

@@ -19,8 +19,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
-    Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -106,6 +106,26 @@ impl Store for Guard {
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         self.ask(self.store.history(query)).await
+    }
+
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.ask(self.store.replies(root, query)).await
+    }
+
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        self.ask(self.store.reply_counts(roots, except)).await
+    }
+
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>> {
+        self.ask(self.store.pins(conversation, limit)).await
+    }
+
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        self.ask(self.store.names_media(url)).await
     }
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {

@@ -142,6 +142,9 @@ pub struct PoolGauges {
     pub max: u64,
 }
 
+/// Replies to one message are counted up to this number.
+pub const REPLIES_EXACT_TO: usize = 1_000;
+
 /// A place where messages and groups stay. Every method may be called from many tasks at once,
 /// except [`Store::apply`], which has one caller. Dropping a call's future at any point leaves the
 /// store consistent.
@@ -180,6 +183,25 @@ pub trait Store: Send + Sync + 'static {
     /// A page of a conversation, newest first, ordered by (timestamp, `_id`). One with fewer than
     /// `limit` messages has all there are in its range.
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>>;
+
+    /// A page of the replies to a message, which is of the query's conversation; otherwise as
+    /// [`Store::history`].
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>>;
+
+    /// How many replies these messages have, whoever sees them, those in `except` left out; counted
+    /// up to [`REPLIES_EXACT_TO`]. A message without replies may be missing.
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>>;
+
+    /// The pinned messages of a conversation, the latest pinned first, by the time of the pin and `_id`.
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>>;
+
+    /// Whether a message has this `media_url`, as it is written. The answer decides what becomes of a
+    /// file: it knows of all that this server has stored.
+    async fn names_media(&self, url: &str) -> Result<bool>;
 
     /// What has changed for a user, in the store's own order.
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes>;

@@ -9,12 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Users;
+use super::attach::{self, MentionsIn, ReactionIn};
 use super::message::{ContentBody, MessageRow, chat_type};
 use super::rest::PresenceRow;
 use crate::error::Error;
 use crate::model::{
-    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, SyncCursor,
-    Target, Unread, UserId, check_object,
+    ClientId, Content, ContentType, Draft, Emoji, Event, GroupId, JsonObject, MessageRef,
+    SyncCursor, Target, Unread, UserId, check_object,
 };
 
 /// The kind of conversation that a client names.
@@ -48,6 +49,9 @@ struct SendMessage {
     media_url: Option<String>,
     media_metadata: Option<JsonObject>,
     client_id: Option<String>,
+    reply_to: Option<String>,
+    #[serde(default)]
+    mentions: MentionsIn,
 }
 
 impl TryFrom<SendMessage> for Draft {
@@ -71,8 +75,8 @@ impl TryFrom<SendMessage> for Draft {
             content_type,
             media_url: sent.media_url.filter(|url| !url.is_empty()),
             media_metadata: sent.media_metadata,
-            reply_to: None,
-            mentions: Vec::new(),
+            reply_to: sent.reply_to.as_deref().map(MessageRef::parse).transpose()?,
+            mentions: sent.mentions.read()?,
         })
     }
 }
@@ -91,7 +95,7 @@ fn content(value: Value) -> Result<Content, Error> {
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with message_id")]
-struct MarkRead {
+struct MessageIn {
     message_id: String,
 }
 
@@ -166,6 +170,10 @@ pub enum ClientEvent {
     EditMessage(MessageRef, Content),
     /// `delete_message`.
     DeleteMessage(MessageRef, DeleteFor),
+    /// `add_reaction` and `remove_reaction`: whether the emoji is there from now on.
+    React(MessageRef, Emoji, bool),
+    /// `pin_message` and `unpin_message`: whether it is pinned from now on.
+    Pin(MessageRef, bool),
     /// `sync`: what was missed since a cursor, and how much of it at once.
     Sync(Option<SyncCursor>, Option<usize>),
     /// `typing_start` and `typing_stop`: where, and whether the user types.
@@ -173,13 +181,17 @@ pub enum ClientEvent {
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 9] = [
+pub const CLIENT_EVENTS: [&str; 13] = [
     "join_group",
     "leave_group",
     "send_message",
     "mark_read",
     "edit_message",
     "delete_message",
+    "add_reaction",
+    "remove_reaction",
+    "pin_message",
+    "unpin_message",
     "sync",
     "typing_start",
     "typing_stop",
@@ -195,7 +207,7 @@ impl ClientEvent {
             "send_message" => {
                 payload::<SendMessage>(frame).and_then(Draft::try_from).map(Self::SendMessage)
             }
-            "mark_read" => payload::<MarkRead>(frame)
+            "mark_read" => payload::<MessageIn>(frame)
                 .and_then(|asked| Ok(Self::MarkRead(MessageRef::parse(&asked.message_id)?))),
             "edit_message" => payload::<EditMessage>(frame).and_then(|asked| {
                 let id = MessageRef::parse(&asked.message_id)?;
@@ -205,12 +217,26 @@ impl ClientEvent {
                 let id = MessageRef::parse(&asked.message_id)?;
                 Ok(Self::DeleteMessage(id, asked.delete_for.unwrap_or(DeleteFor::Everyone)))
             }),
+            "add_reaction" => reaction(frame, true),
+            "remove_reaction" => reaction(frame, false),
+            "pin_message" => pin(frame, true),
+            "unpin_message" => pin(frame, false),
             "sync" => payload::<Sync>(frame).and_then(Self::try_from),
             "typing_start" => typing(frame, true),
             "typing_stop" => typing(frame, false),
             _ => return None,
         })
     }
+}
+
+fn reaction(frame: &str, on: bool) -> Result<ClientEvent, Error> {
+    let (message, emoji) = payload::<ReactionIn>(frame)?.read()?;
+    Ok(ClientEvent::React(message, emoji, on))
+}
+
+fn pin(frame: &str, pinned: bool) -> Result<ClientEvent, Error> {
+    let asked = payload::<MessageIn>(frame)?;
+    Ok(ClientEvent::Pin(MessageRef::parse(&asked.message_id)?, pinned))
 }
 
 fn typing(frame: &str, is_typing: bool) -> Result<ClientEvent, Error> {
@@ -264,9 +290,12 @@ pub struct Auth {
 pub fn name(event: &Event) -> Option<&'static str> {
     Some(match event {
         Event::Sent(_) => "message",
-        Event::Read { .. } | Event::Edited { .. } => "message_update",
+        Event::Read { .. }
+        | Event::Edited { .. }
+        | Event::Reacted { .. }
+        | Event::Pinned { .. } => "message_update",
         Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
-        Event::GroupNotice { .. } | Event::Unread { .. } => "notification",
+        Event::GroupNotice { .. } | Event::Unread { .. } | Event::Mentioned(_) => "notification",
         Event::SyncRequired => "sync_required",
         Event::Typing { .. } => "typing",
         Event::Presence(_) => "presence",
@@ -308,6 +337,18 @@ impl Serialize for Payload<'_> {
                 body.serialize_entry("message_id", &message.to_string())?;
                 body.serialize_entry("new_content", &ContentBody(content))?;
                 body.serialize_entry("edited_at", &super::iso(*edited_at))?;
+            }
+            Event::Reacted { message, reactions } => {
+                body.serialize_entry("type", "reaction")?;
+                attach::reaction(*message, reactions, &mut body)?;
+            }
+            Event::Pinned { message, pin } => {
+                body.serialize_entry("type", "pin")?;
+                attach::pin(*message, pin, &mut body)?;
+            }
+            Event::Mentioned(message) => {
+                body.serialize_entry("type", "mention")?;
+                attach::mention(message, &mut body)?;
             }
             Event::Deleted { message, in_group, deleted_at } => {
                 body.serialize_entry("type", "message_deleted")?;

@@ -4,6 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::Users;
+use super::attach::{PinRow, ReactionMap};
 use crate::model::{Content, Message, Target};
 
 /// A message on the way to a client. Who has hidden it is nobody else's affair: `deleted_for` is
@@ -13,33 +14,50 @@ pub struct MessageRow<'a>(pub &'a Message);
 
 impl Serialize for MessageRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let message = self.0;
         let mut row = to.serialize_map(None)?;
-        let id = message.id.to_string();
-        row.serialize_entry("_id", &id)?;
-        row.serialize_entry("id", message.old_id.as_deref().unwrap_or(&id))?;
-        if let Some(client_id) = &message.client_id {
-            row.serialize_entry("client_id", client_id.as_str())?;
-        }
-        row.serialize_entry("content", &ContentBody(&message.content))?;
-        row.serialize_entry("type", chat_type(matches!(message.target, Target::Group(_))))?;
-        row.serialize_entry("content_type", message.content_type.as_str())?;
-        row.serialize_entry("media_url", &message.media_url)?;
-        row.serialize_entry("media_metadata", &message.media_metadata)?;
-        row.serialize_entry("from_user_id", message.from.as_str())?;
-        row.serialize_entry("timestamp", &super::iso(message.timestamp))?;
-        row.serialize_entry("status", message.status.as_str())?;
-        row.serialize_entry("read_by", &Users(&message.read_by))?;
-        row.serialize_entry("deleted_for", &[(); 0])?;
-        match &message.target {
-            Target::User(to) => row.serialize_entry("to_user_id", to.as_str())?,
-            Target::Group(group) => row.serialize_entry("group_id", &group.to_string())?,
-        }
-        if let Some(at) = message.edited_at {
-            row.serialize_entry("edited_at", &super::iso(at))?;
-        }
+        fields(self.0, &mut row)?;
         row.end()
     }
+}
+
+/// The fields of a row; those that few messages have stand last, where there is something in them.
+pub(super) fn fields<M: SerializeMap>(message: &Message, row: &mut M) -> Result<(), M::Error> {
+    let id = message.id.to_string();
+    row.serialize_entry("_id", &id)?;
+    row.serialize_entry("id", message.old_id.as_deref().unwrap_or(&id))?;
+    if let Some(client_id) = &message.client_id {
+        row.serialize_entry("client_id", client_id.as_str())?;
+    }
+    row.serialize_entry("content", &ContentBody(&message.content))?;
+    row.serialize_entry("type", chat_type(matches!(message.target, Target::Group(_))))?;
+    row.serialize_entry("content_type", message.content_type.as_str())?;
+    row.serialize_entry("media_url", &message.media_url)?;
+    row.serialize_entry("media_metadata", &message.media_metadata)?;
+    row.serialize_entry("from_user_id", message.from.as_str())?;
+    row.serialize_entry("timestamp", &super::iso(message.timestamp))?;
+    row.serialize_entry("status", message.status.as_str())?;
+    row.serialize_entry("read_by", &Users(&message.read_by))?;
+    row.serialize_entry("deleted_for", &[(); 0])?;
+    match &message.target {
+        Target::User(to) => row.serialize_entry("to_user_id", to.as_str())?,
+        Target::Group(group) => row.serialize_entry("group_id", &group.to_string())?,
+    }
+    if let Some(at) = message.edited_at {
+        row.serialize_entry("edited_at", &super::iso(at))?;
+    }
+    if let Some(root) = message.reply_to {
+        row.serialize_entry("reply_to", &root.to_string())?;
+    }
+    if !message.mentions.is_empty() {
+        row.serialize_entry("mentions", &Users(&message.mentions))?;
+    }
+    if !message.reactions.is_empty() {
+        row.serialize_entry("reactions", &ReactionMap(&message.reactions))?;
+    }
+    if let Some(pin) = message.pin.as_ref().filter(|pin| pin.pinned) {
+        row.serialize_entry("pinned", &PinRow(pin))?;
+    }
+    Ok(())
 }
 
 /// The word for a conversation's kind.

@@ -1,6 +1,7 @@
 //! Every JSON shape that goes in or out: the one place that knows field names.
 
 pub mod ack;
+pub mod attach;
 pub mod events;
 pub mod health;
 pub mod message;

@@ -2,11 +2,13 @@
 
 use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::mongo::{changes, chats, presence};
+use banter::store::mongo::{attached, changes, chats, presence};
 use banter::store::{HistoryQuery, Range, Store};
 use bson::{Bson, Document, doc};
 
-use crate::make::{between, client, delete, direct, group, in_group, inserts, named, read, user};
+use crate::make::{
+    between, client, delete, direct, group, in_group, inserts, named, read, reply, user,
+};
 use crate::mongod::TestDatabase;
 use crate::stores::{first_page, prepared};
 
@@ -44,6 +46,7 @@ struct Filled {
     database: TestDatabase,
     group: GroupId,
     newest: MessageId,
+    root: MessageId,
     cursor: (Timestamp, MessageId),
 }
 
@@ -64,6 +67,8 @@ async fn filled() -> Filled {
         .chain((0..300).map(|at| named(direct("user1", "user2", at), &at.to_string())))
         .chain((0..300).map(|at| direct("user2", "user1", at)))
         .collect();
+    let root = all[1].clone();
+    all.extend((0..300).map(|at| reply(direct("user2", "user1", at), &root)));
     for group in &groups {
         all.extend((0..200).map(|at| in_group(group.id, &name(at % 60), at)));
     }
@@ -77,7 +82,7 @@ async fn filled() -> Filled {
     };
     store.apply(&batch).await.expect("stored");
     delete(&store, &all.iter().step_by(20).collect::<Vec<_>>()).await;
-    Filled { database, group, newest: all[all.len() - 1].id, cursor }
+    Filled { database, group, newest: all[all.len() - 1].id, root: root.id, cursor }
 }
 
 impl Filled {
@@ -133,6 +138,37 @@ async fn history_comes_in_the_order_of_an_index() {
         let conversation = banter::model::Conversation::Group(filled.group);
         let group = of(conversation);
         assert_ordered_by_index(&filled.find(&queries::history(&group)).await, "group_order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_are_read_and_counted_by_their_index() {
+    let filled = filled().await;
+    let mid = (Timestamp(150), MessageId::mint());
+    for range in [Range::Newest, Range::Before(mid), Range::After(mid)] {
+        let query = HistoryQuery { range, ..first_page(between("user1", "user2"), "user1") };
+        let plan = filled.find(&attached::replies(filled.root, &query)).await;
+        assert_ordered_by_index(&plan, "message_replies");
+    }
+    let plan = filled.count(&attached::answered(&[filled.root, MessageId::mint()])).await;
+    assert!(plan.contains(&"DISTINCT_SCAN message_replies".to_owned()), "{plan:?}");
+    assert!(!plan.iter().any(|stage| ["COLLSCAN", "SORT"].contains(&stage.as_str())), "{plan:?}");
+    for except in [&[][..], &[MessageId::mint()]] {
+        let plan = filled.count(&attached::reply_count(filled.root, except)).await;
+        assert_ordered_by_index(&plan, "message_replies");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pins_come_in_the_order_of_an_index() {
+    let filled = filled().await;
+    let (talk, notes) = (between("user1", "user2"), between("user1", "user1"));
+    let team = banter::model::Conversation::Group(filled.group);
+    for (conversation, index) in
+        [(talk, "direct_pins"), (notes, "direct_pins"), (team, "group_pins")]
+    {
+        let plan = filled.find(&attached::pins(&conversation, 100)).await;
+        assert_ordered_by_index(&plan, index);
     }
 }
 
@@ -240,6 +276,8 @@ async fn single_documents_are_looked_up_by_index() {
     assert_index(&filled.find(&queries::message_by_old_id(&old)).await, "message_id");
     let by_client_id = queries::sent_as(&user("user1"), &client("7"));
     assert_index(&filled.find(&by_client_id).await, "message_client_id");
+    let by_file = attached::named_media("/uploads/a.png");
+    assert_index(&filled.find(&by_file).await, "message_media");
     let ids = vec![filled.newest.0.into(), MessageId::mint().0.into()];
     assert_index(&filled.find(&queries::stored_ids(ids)).await, "_id_");
 }

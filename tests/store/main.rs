@@ -45,6 +45,12 @@ macro_rules! conformance {
                 a_batch_applied_twice_equals_once
                 parts_of_a_batch_apply_in_their_order
             }
+            attached {
+                replies_come_in_pages_newest_first
+                replies_are_counted_up_to_their_bound
+                pins_are_those_of_the_conversation_the_latest_first
+                a_file_is_named_by_what_is_stored
+            }
             catch_up {
                 new_changed_and_deleted_messages_come_in_order_to_their_users_alone
                 a_message_comes_once_as_it_is_now

@@ -49,6 +49,11 @@ pub(crate) fn named(message: Message, client_id: &str) -> Message {
     Message { client_id: Some(client(client_id)), ..message }
 }
 
+/// A message that answers another one.
+pub(crate) fn reply(message: Message, root: &Message) -> Message {
+    Message { reply_to: Some(root.id), ..message }
+}
+
 /// A client's name for a message.
 pub(crate) fn client(id: &str) -> ClientId {
     ClientId::parse(id).expect("a client id")

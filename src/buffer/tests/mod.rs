@@ -4,6 +4,7 @@
 //! paused, everything accepted is committed first: the committer is a real thread, which paused
 //! time does not wait for.
 
+mod attached;
 mod disk;
 mod model;
 mod outage;

@@ -4,6 +4,7 @@
 //! one peer, or group, to the next, and the server skips from one such place to the other.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -141,22 +142,28 @@ impl MongoStore {
     }
 
     async fn aggregate(&self, query: Count) -> Result<Vec<RawDocumentBuf>> {
-        let mut hint = Some(query.hint);
-        loop {
-            let collection = self.place().await?.database.collection::<RawDocumentBuf>(MESSAGES);
-            let options = AggregateOptions::builder()
-                .hint(hint.take().map(Hint::Keys))
-                .max_time(super::READ_LIMIT)
-                .build();
-            let rows = collection.aggregate(query.pipeline.clone()).with_options(options);
-            let rows = rows.with_type::<RawDocumentBuf>();
-            let rows = self.timed(super::READ_LIMIT, async { rows.await?.try_collect().await });
-            match rows.await? {
-                // The index is not there (yet): once more, without it.
-                Err(error) if errors::is_missing_hint(&error) => {}
-                rows => return rows.map_err(errors::classify),
+        let limit = super::READ_LIMIT;
+        match self.aggregate_by(&query, Some(query.hint.clone()), limit).await? {
+            // The index is not there (yet): once more, without it.
+            Err(error) if errors::is_missing_hint(&error) => {
+                self.aggregate_by(&query, None, limit).await?.map_err(errors::classify)
             }
+            rows => rows.map_err(errors::classify),
         }
+    }
+
+    pub(super) async fn aggregate_by(
+        &self,
+        query: &Count,
+        hint: Option<Document>,
+        limit: Duration,
+    ) -> Result<mongodb::error::Result<Vec<RawDocumentBuf>>> {
+        let collection = self.place().await?.database.collection::<RawDocumentBuf>(MESSAGES);
+        let options =
+            AggregateOptions::builder().hint(hint.map(Hint::Keys)).max_time(limit).build();
+        let rows = collection.aggregate(query.pipeline.clone()).with_options(options);
+        let rows = rows.with_type::<RawDocumentBuf>();
+        self.timed(super::READ_LIMIT, async { rows.await?.try_collect().await }).await
     }
 }
 

@@ -31,6 +31,8 @@ enum Kind {
     UniqueWhereText(&'static str),
     /// In it are those documents that have one of its fields.
     WhereThere,
+    /// In it are those documents that this filter finds, which is part of every query it serves.
+    Only(fn() -> Document),
     /// It lets a document go this long after the date in its one field. In it are those documents
     /// that have the field.
     Expiring(Duration),
@@ -86,6 +88,30 @@ pub const MESSAGE_CHANGES: Index = Index {
     kind: Kind::WhereThere,
     ..index(MESSAGES, "message_changes", &[("parties", 1), ("version", 1), ("_id", 1)])
 };
+/// The replies to a message, in order.
+pub const REPLIES: Index = Index {
+    kind: Kind::Only(|| doc! {"reply_to": {"$exists": true}}),
+    ..index(MESSAGES, "message_replies", &[("reply_to", 1), ("timestamp", -1), ("_id", -1)])
+};
+/// The pinned messages of a direct conversation, each direction by itself.
+pub const DIRECT_PINS: Index = Index {
+    kind: Kind::Only(pinned),
+    ..index(
+        MESSAGES,
+        "direct_pins",
+        &[("from_user_id", 1), ("to_user_id", 1), ("pin.at", -1), ("_id", -1)],
+    )
+};
+/// The pinned messages of a group.
+pub const GROUP_PINS: Index = Index {
+    kind: Kind::Only(pinned),
+    ..index(MESSAGES, "group_pins", &[("group_id", 1), ("pin.at", -1), ("_id", -1)])
+};
+/// Messages by the files that they name.
+pub const MEDIA: Index = Index {
+    kind: Kind::Only(|| where_text("media_url")),
+    ..index(MESSAGES, "message_media", &[("media_url", 1)])
+};
 /// Read cursors by when they were last moved.
 pub const CURSOR_CHANGES: Index =
     index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
@@ -104,7 +130,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 20] = [
+pub const ALL: [Index; 24] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -121,6 +147,10 @@ pub const ALL: [Index; 20] = [
     CLIENT_ID,
     TOMBSTONE,
     MESSAGE_CHANGES,
+    REPLIES,
+    DIRECT_PINS,
+    GROUP_PINS,
+    MEDIA,
     CURSOR_CHANGES,
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
@@ -136,6 +166,7 @@ impl Kind {
                 options.unique(true).partial_filter_expression(where_text(field)).build()
             }
             Self::WhereThere => options.sparse(true).build(),
+            Self::Only(filter) => options.partial_filter_expression(filter()).build(),
             Self::Expiring(life) => options.sparse(true).expire_after(life).build(),
         }
     }
@@ -150,6 +181,7 @@ impl Kind {
                 found.unique == Some(true) && only == Some(&where_text(field))
             }
             Self::WhereThere => found.sparse == Some(true) && only.is_none(),
+            Self::Only(filter) => only == Some(&filter()),
             Self::Expiring(_) => found.expire_after.is_some() && only.is_none(),
         };
         kind_fits && found.collation.is_none()
@@ -158,6 +190,10 @@ impl Kind {
 
 fn where_text(field: &str) -> Document {
     doc! {field: {"$type": "string"}}
+}
+
+fn pinned() -> Document {
+    doc! {"pin.pinned": true}
 }
 
 impl MongoStore {

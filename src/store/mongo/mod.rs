@@ -21,6 +21,7 @@
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
 
+pub mod attached;
 pub mod changes;
 pub mod chats;
 mod documents;
@@ -57,8 +58,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
-    Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -222,6 +223,26 @@ impl Store for MongoStore {
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         self.page(query).await
+    }
+
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.read_page(attached::replies(root, query), query).await
+    }
+
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        self.count_replies(roots, except).await
+    }
+
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>> {
+        self.find_pins(conversation, limit).await
+    }
+
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        Ok(!self.find_on_primary(&attached::named_media(url)).await?.is_empty())
     }
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {

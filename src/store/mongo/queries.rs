@@ -142,32 +142,16 @@ fn oldest_first() -> Document {
 /// direct conversation are two ranges of one index, each in order, which the server merges without
 /// sorting.
 pub fn history(query: &HistoryQuery) -> Find {
-    let in_range = |mut filter: Document| {
-        if let Some(viewer) = &query.viewer {
-            filter.insert("deleted_for", doc! {"$ne": viewer.as_str()});
-        }
-        let (at, towards, id, beyond) = match query.range {
-            Range::Newest => return filter,
-            Range::Before((at, id)) => (documents::date(at), "$lte", id.0, "$gte"),
-            Range::After((at, id)) => (documents::date(at), "$gte", id.0, "$lte"),
-        };
-        filter.insert("timestamp", doc! {towards: at});
-        filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {beyond: id}}]);
-        filter
-    };
-    let order = match query.range {
-        Range::Newest | Range::Before(_) => newest_first(),
-        Range::After(_) => oldest_first(),
-    };
+    let order = order_of(query.range);
     match &query.conversation {
         Conversation::Group(group) => {
-            let filter = in_range(doc! {"group_id": group.0});
+            let filter = in_range(query, doc! {"group_id": group.0});
             page_of(GROUP_ORDER, filter, order, query.limit)
         }
         Conversation::Direct(a, b) => {
             let direction = |from: &UserId, to: &UserId| {
                 let users = doc! {"from_user_id": from.as_str(), "to_user_id": to.as_str()};
-                in_range(users)
+                in_range(query, users)
             };
             let filter = if a == b {
                 direction(a, b)
@@ -179,8 +163,31 @@ pub fn history(query: &HistoryQuery) -> Find {
     }
 }
 
+/// Adds to a filter which part of its messages is wanted, and by whom.
+pub(super) fn in_range(query: &HistoryQuery, mut filter: Document) -> Document {
+    if let Some(viewer) = &query.viewer {
+        filter.insert("deleted_for", doc! {"$ne": viewer.as_str()});
+    }
+    let (at, towards, id, beyond) = match query.range {
+        Range::Newest => return filter,
+        Range::Before((at, id)) => (documents::date(at), "$lte", id.0, "$gte"),
+        Range::After((at, id)) => (documents::date(at), "$gte", id.0, "$lte"),
+    };
+    filter.insert("timestamp", doc! {towards: at});
+    filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {beyond: id}}]);
+    filter
+}
+
+/// The order in which a range is read.
+pub(super) fn order_of(range: Range) -> Document {
+    match range {
+        Range::Newest | Range::Before(_) => newest_first(),
+        Range::After(_) => oldest_first(),
+    }
+}
+
 /// A page holds what messages say now; what they said before is read one message at a time.
-fn page_of(index: Index, filter: Document, order: Document, limit: usize) -> Find {
+pub(super) fn page_of(index: Index, filter: Document, order: Document, limit: usize) -> Find {
     let projection = Some(doc! {"revisions": 0});
     Find { projection, ..Find::ordered(index, filter, order, limit) }
 }
@@ -262,7 +269,7 @@ fn exact_to() -> Document {
     doc! {"$limit": i64::try_from(Unread::EXACT_TO).unwrap_or(i64::MAX)}
 }
 
-fn counted() -> Document {
+pub(super) fn counted() -> Document {
     doc! {"$count": "n"}
 }
 

@@ -59,11 +59,19 @@ impl MongoStore {
     }
 
     pub(super) async fn page(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.read_page(queries::history(query), query).await
+    }
+
+    /// Runs a query for rows in a range.
+    pub(super) async fn read_page(
+        &self,
+        mut find: Find,
+        query: &HistoryQuery,
+    ) -> Result<Vec<Message>> {
         // A limit of 0 means none to the server.
         if query.limit == 0 {
             return Ok(Vec::new());
         }
-        let mut find = queries::history(query);
         let mut page = loop {
             let rows = self.find(&find).await?;
             let page = readable(&rows, documents::to_message);

@@ -4,6 +4,7 @@
 //! batch is stored whole or not at all. The log is written ahead (WAL), so readers and the writer
 //! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
 
+mod attached;
 mod changes;
 mod chats;
 mod connections;
@@ -30,8 +31,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
-    Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -104,6 +105,33 @@ impl Store for SqliteStore {
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         let query = query.clone();
         self.readers.run(move |transaction| messages::history(transaction, &query)).await
+    }
+
+    async fn replies(&self, root: MessageId, query: &HistoryQuery) -> Result<Vec<Message>> {
+        let query = query.clone();
+        self.readers.run(move |transaction| attached::replies(transaction, root, &query)).await
+    }
+
+    async fn reply_counts(
+        &self,
+        roots: &[MessageId],
+        except: &[MessageId],
+    ) -> Result<Vec<(MessageId, usize)>> {
+        let (roots, except) = (roots.to_vec(), except.to_vec());
+        let count = move |transaction: &rusqlite::Transaction<'_>| {
+            attached::reply_counts(transaction, &roots, &except)
+        };
+        self.readers.run(count).await
+    }
+
+    async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>> {
+        let of = conversation.clone();
+        self.readers.run(move |transaction| attached::pins(transaction, &of, limit)).await
+    }
+
+    async fn names_media(&self, url: &str) -> Result<bool> {
+        let url = url.to_owned();
+        self.readers.run(move |transaction| attached::names_media(transaction, &url)).await
     }
 
     async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {

@@ -227,7 +227,7 @@ fn content_type(row: &Row<'_>, column: usize) -> rusqlite::Result<ContentType> {
     kind.ok_or_else(|| unreadable(column, FromSqlError::InvalidType))
 }
 
-fn to_json<T: Serialize + ?Sized>(value: &T) -> rusqlite::Result<String> {
+pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

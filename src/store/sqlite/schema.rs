@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 5] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE];
+const STEPS: [&str; 6] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, ATTACHED];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
 pub(super) const COLLECTIONS: [&str; 7] =
@@ -153,6 +153,18 @@ INSERT INTO counts VALUES ('version', 0);
 /// When users were last seen.
 const PRESENCE: &str = "
 CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// What leads to a message's replies, the pinned messages of a conversation, and the messages that name
+/// a file.
+const ATTACHED: &str = "
+CREATE INDEX message_replies ON messages (reply_to, timestamp DESC, id DESC)
+    WHERE reply_to IS NOT NULL;
+CREATE INDEX direct_pins ON messages (user_low, user_high, pin_at DESC, id DESC)
+    WHERE pinned = 1 AND to_user IS NOT NULL;
+CREATE INDEX group_pins ON messages (group_id, pin_at DESC, id DESC)
+    WHERE pinned = 1 AND group_id IS NOT NULL;
+CREATE INDEX message_media ON messages (media_url) WHERE media_url IS NOT NULL;
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

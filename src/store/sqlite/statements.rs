@@ -73,6 +73,22 @@ statements! {
         WHERE group_id = ?1 AND (timestamp, id) > (?2, ?3) \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
         ORDER BY timestamp, id LIMIT ?5");
+    REPLIES = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE reply_to = ?1 AND (timestamp, id) < (?2, ?3) \
+        AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
+        ORDER BY timestamp DESC, id DESC LIMIT ?5");
+    REPLIES_AFTER = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE reply_to = ?1 AND (timestamp, id) > (?2, ?3) \
+        AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?4) \
+        ORDER BY timestamp, id LIMIT ?5");
+    COUNT_REPLIES = "SELECT count(*) FROM (SELECT 1 FROM messages WHERE reply_to = ?1 \
+        AND hex(id) NOT IN (SELECT value FROM json_each(?2)) LIMIT ?3)";
+    DIRECT_PINS = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE user_low = ?1 AND user_high = ?2 AND to_user IS NOT NULL AND pinned = 1 \
+        ORDER BY pin_at DESC, id DESC LIMIT ?3");
+    GROUP_PINS = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE group_id = ?1 AND pinned = 1 ORDER BY pin_at DESC, id DESC LIMIT ?2");
+    NAMES_MEDIA = "SELECT 1 FROM messages WHERE media_url = ?1 LIMIT 1";
 
     UNREAD_DIRECT = "SELECT count(*) FROM (SELECT 1 FROM messages \
         WHERE to_user = ?1 AND status <> 'read' AND from_user <> ?1 \
@@ -252,6 +268,12 @@ mod tests {
             (CHANGED_OF_LOW, "message_changes_low (user_low=? AND (version,id)>(?,?))"),
             (CHANGED_OF_HIGH, "message_changes_high (user_high=? AND (version,id)>(?,?))"),
             (CHANGED_IN_GROUP, "message_changes_group (group_id=? AND (version,id)>(?,?))"),
+            (REPLIES, "message_replies (reply_to=? AND (timestamp,id)<(?,?))"),
+            (REPLIES_AFTER, "message_replies (reply_to=? AND (timestamp,id)>(?,?))"),
+            (COUNT_REPLIES, "message_replies (reply_to=?)"),
+            (DIRECT_PINS, "direct_pins (user_low=? AND user_high=?)"),
+            (GROUP_PINS, "group_pins (group_id=?)"),
+            (NAMES_MEDIA, "message_media (media_url=?)"),
             (
                 UNREAD_AFTER_CURSOR,
                 "group_history (group_id=? AND (timestamp,id)>(?,?) AND (timestamp,id)<(?,?))",

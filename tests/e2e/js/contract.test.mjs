@@ -133,6 +133,66 @@ describe("sync", () => {
   });
 });
 
+describe("what is attached to messages", () => {
+  test("a reaction is told, shown, and taken back", async () => {
+    const [alice, bob] = await pair();
+    const sent = await alice.sendDirect(bob.id, "hello");
+    await bob.do("add_reaction", { message_id: sent.id, emoji: "👍" });
+    const told = { type: "reaction", message_id: sent.id, reactions: { "👍": [bob.id] } };
+    for (const user of [alice, bob]) assert.deepEqual(await user.next("message_update"), told);
+    assert.deepEqual((await history(bob, alice.id))[0].reactions, { "👍": [bob.id] });
+    await bob.do("remove_reaction", { message_id: sent.id, emoji: "👍" });
+    assert.deepEqual((await alice.next("message_update")).reactions, {});
+    await bob.refused("invalid_payload", "add_reaction", { message_id: sent.id, emoji: "ok" });
+  });
+
+  test("replies make a thread", async () => {
+    const [alice, bob] = await pair();
+    const root = await alice.sendDirect(bob.id, "lunch?");
+    const first = await bob.sendDirect(alice.id, "yes", { reply_to: root.id });
+    const second = await alice.sendDirect(bob.id, "good", { reply_to: first.id });
+    assert.deepEqual([first.reply_to, second.reply_to], [root.id, root.id]);
+    assert.deepEqual(await alice.next("message", { id: first.id }), first);
+    const thread = await ok("GET", `/threads/${root.id}`, { query: { user_id: bob.id } });
+    keys(thread, "root replies reply_count");
+    assert.deepEqual(thread.replies.map(({ id }) => id), [second.id, first.id]);
+    assert.deepEqual([thread.root.id, thread.root.reply_count, thread.reply_count], [root.id, 2, 2]);
+    assert.equal((await history(bob, alice.id))[2].reply_count, 2);
+    await fails(403, "GET", `/threads/${root.id}`, { query: { user_id: fresh("eve") } });
+  });
+
+  test("who is mentioned is told", async () => {
+    const [alice, bob] = await pair();
+    const group = await makeGroup(alice, bob);
+    const mentions = [bob.id, fresh("stranger")];
+    const sent = await alice.sendGroup(group._id, "hi", { mentions });
+    assert.deepEqual(sent.mentions, [bob.id]);
+    assert.deepEqual(await bob.next("notification"), {
+      type: "mention",
+      content: `${alice.id} mentioned you`,
+      message_id: sent.id,
+      from_user_id: alice.id,
+      group_id: group._id,
+      timestamp: sent.timestamp,
+    });
+  });
+
+  test("a pin is told and listed", async () => {
+    const [alice, bob] = await pair();
+    const sent = await alice.sendDirect(bob.id, "the rules");
+    await bob.do("pin_message", { message_id: sent.id });
+    const told = await alice.next("message_update");
+    keys(told, "type message_id pinned by at");
+    assert.deepEqual([told.type, told.message_id, told.pinned, told.by], ["pin", sent.id, true, bob.id]);
+    isTime(told.at);
+    const [row] = await ok("GET", `/pins/${alice.id}/${bob.id}`);
+    assert.deepEqual([row.id, row.pinned], [sent.id, { by: bob.id, at: told.at }]);
+    await alice.do("unpin_message", { message_id: sent.id });
+    assert.equal((await bob.next("message_update", { pinned: false })).by, alice.id);
+    assert.deepEqual(await ok("GET", `/pins/${alice.id}/${bob.id}`), []);
+  });
+});
+
 describe("connecting", () => {
   test("a user id is needed", async () => {
     const socket = open(undefined);

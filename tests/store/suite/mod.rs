@@ -1,5 +1,6 @@
 //! What a store promises, one file per subject.
 
+pub(crate) mod attached;
 pub(crate) mod catch_up;
 pub(crate) mod changes;
 pub(crate) mod client_ids;

@@ -1,5 +1,6 @@
 //! A store as simple as its contract: maps, and every question answered by looking at all.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use banter::model::{
@@ -75,14 +76,30 @@ impl Model {
     }
 
     pub(crate) fn history(&self, query: &HistoryQuery) -> Vec<Message> {
-        let mut rows = self.conversation(&query.conversation);
-        rows.retain(|row| query.shows(row));
-        if let Range::After(_) = query.range {
-            rows.drain(..rows.len().saturating_sub(query.limit));
+        page(self.conversation(&query.conversation), query)
+    }
+
+    pub(crate) fn replies(&self, root: MessageId, query: &HistoryQuery) -> Vec<Message> {
+        page(self.rows(|row| row.reply_to == Some(root)), query)
+    }
+
+    pub(crate) fn pins(&self, conversation: &Conversation, limit: usize) -> Vec<Message> {
+        let is_pinned = |row: &Message| row.pin.as_ref().is_some_and(|pin| pin.pinned);
+        let mut rows = self.conversation(conversation);
+        rows.retain(|row| is_pinned(row));
+        rows.sort_by_key(|row| Reverse((row.pin.as_ref().map(|pin| pin.at), row.id)));
+        rows.truncate(limit);
+        rows.into_iter().map(bare).collect()
+    }
+
+    pub(crate) fn reply_counts(&self, except: &[MessageId]) -> BTreeMap<MessageId, usize> {
+        let mut counts = BTreeMap::new();
+        for row in self.messages.values().filter(|row| !except.contains(&row.id)) {
+            if let Some(root) = row.reply_to {
+                *counts.entry(root).or_default() += 1;
+            }
         }
-        rows.truncate(query.limit);
-        let row = |row: &Message| Message { revisions: Vec::new(), ..row.clone() };
-        rows.into_iter().map(row).collect()
+        counts
     }
 
     pub(crate) fn unread(&self, user: &UserId, groups: &[Group]) -> Unread {
@@ -110,9 +127,28 @@ impl Model {
     }
 
     fn conversation(&self, conversation: &Conversation) -> Vec<&Message> {
-        let of_it = |row: &&Message| row.conversation() == *conversation;
-        let mut rows: Vec<&Message> = self.messages.values().filter(of_it).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        self.rows(|row| row.conversation() == *conversation)
+    }
+
+    /// Some messages, newest first.
+    fn rows(&self, which: impl Fn(&Message) -> bool) -> Vec<&Message> {
+        let mut rows: Vec<&Message> = self.messages.values().filter(|row| which(row)).collect();
+        rows.sort_by_key(|row| Reverse(row.position()));
         rows
     }
+}
+
+/// What a query asks for of some messages, which are newest first.
+fn page(mut rows: Vec<&Message>, query: &HistoryQuery) -> Vec<Message> {
+    rows.retain(|row| query.shows(row));
+    if let Range::After(_) = query.range {
+        rows.drain(..rows.len().saturating_sub(query.limit));
+    }
+    rows.truncate(query.limit);
+    rows.into_iter().map(bare).collect()
+}
+
+/// A message as a page has it.
+fn bare(row: &Message) -> Message {
+    Message { revisions: Vec::new(), ..row.clone() }
 }

@@ -20,6 +20,8 @@ use crate::make::{client, deletion, direct, group, in_group, stored, user};
 const USERS: usize = 3;
 const GROUPS: usize = 2;
 const MESSAGES: usize = 14;
+/// The first messages, which others answer.
+const ROOTS: usize = 2;
 
 /// A message by numbers: who sends it to whom, and when. A few times for many messages, so that
 /// ties are common.
@@ -136,7 +138,11 @@ impl World {
             let client_id = sketch.has_client_id.then(|| client(&number.to_string()));
             Message { client_id, ..message }
         };
-        let messages = sketches.iter().enumerate().map(message).collect();
+        let mut messages: Vec<Message> = sketches.iter().enumerate().map(message).collect();
+        let roots: Vec<_> = messages.iter().take(ROOTS).map(|message| message.id).collect();
+        for (number, message) in messages.iter_mut().enumerate().skip(ROOTS) {
+            message.reply_to = (number % 3 > 0).then(|| roots[number % ROOTS]);
+        }
         let users = names.iter().map(|name| user(name)).collect();
         Self { users, groups, messages, purged: BTreeSet::new() }
     }
@@ -243,6 +249,16 @@ impl World {
                 assert_eq!(found.expect("the store answers"), expected, "{client_id:?}");
             }
         }
+        let ids: Vec<_> = self.messages.iter().map(|message| message.id).collect();
+        for except in [&[][..], &ids[ROOTS..ROOTS + 3]] {
+            let counts = store.reply_counts(&ids, except).await.expect("the store answers");
+            let counts: BTreeMap<_, _> = counts.into_iter().filter(|(_, n)| *n > 0).collect();
+            assert_eq!(counts, model.reply_counts(except));
+        }
+        for conversation in self.conversations() {
+            let rows = store.pins(&conversation, 3).await.expect("the store answers");
+            assert_eq!(rows, model.pins(&conversation, 3), "pins of {conversation:?}");
+        }
         for user in &self.users {
             let unread = store.unread(user, None).await.expect("the store answers");
             assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
@@ -267,6 +283,9 @@ impl World {
                     };
                     let rows = store.history(&query).await.expect("the store answers");
                     assert_eq!(rows, model.history(&query), "{query:?}");
+                    let root = self.messages[number % ROOTS].id;
+                    let rows = store.replies(root, &query).await.expect("the store answers");
+                    assert_eq!(rows, model.replies(root, &query), "replies, {query:?}");
                 }
             }
         }

@@ -1,0 +1,54 @@
+//! What users attach to messages: threads, pins, earlier contents.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::error::{HttpError, InvalidField};
+use super::extract::{Params, Segments, path_message};
+use super::messages::{DEFAULT_LIMIT, conversation, page};
+use crate::chat::{Chat, Page};
+use crate::wire::attach::{RevisionRow, ThreadPage, ThreadRow};
+use crate::wire::message::MessageRow;
+
+pub(super) async fn thread(
+    State(chat): State<Arc<Chat>>,
+    Segments(message_id): Segments<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let message = path_message("message_id", &message_id)?;
+    let user = params.user("user_id")?;
+    let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
+    let page = page(&params)?;
+    if let Page::Around(_) = page {
+        let only = "a thread is read before or after a message";
+        return Err(InvalidField::value("query", "around", only).into());
+    }
+    let thread = chat.thread(&user, &message, &page, limit).await?;
+    let reply_count = thread.reply_count;
+    let root = ThreadRow { message: &thread.root, reply_count };
+    let replies = thread.replies.iter().map(|row| MessageRow(row)).collect();
+    Ok(Json(ThreadPage { root, replies, reply_count }).into_response())
+}
+
+pub(super) async fn pins(
+    State(chat): State<Arc<Chat>>,
+    Segments((user_id, other_id)): Segments<(String, String)>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let (viewer, conversation) = conversation(&user_id, &other_id, &params)?;
+    let rows = chat.pins(&viewer, &conversation).await?;
+    Ok(Json(rows.iter().map(MessageRow).collect::<Vec<_>>()).into_response())
+}
+
+pub(super) async fn edits(
+    State(chat): State<Arc<Chat>>,
+    Segments(message_id): Segments<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let message = path_message("message_id", &message_id)?;
+    let revisions = chat.revisions(&params.user("user_id")?, &message).await?;
+    Ok(Json(revisions.iter().map(RevisionRow).collect::<Vec<_>>()).into_response())
+}
