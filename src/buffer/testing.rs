@@ -405,6 +405,10 @@ impl Store for FakeStore {
         Ok(Vec::new())
     }
 
+    async fn readers(&self, _: GroupId, _: Position, _: usize) -> Result<Vec<(UserId, Position)>> {
+        Ok(Vec::new())
+    }
+
     async fn small_groups_of(&self, _: &UserId, _: usize, _: usize) -> Result<Vec<GroupId>> {
         Ok(Vec::new())
     }

@@ -126,6 +126,6 @@ impl Chat {
         });
         let event = Dispatch { to: parties(&message), event: Event::Sent(Arc::clone(&message)) };
         let receipt = self.buffer.accept(Op::Send(Arc::clone(&message)), Some(event))?;
-        Ok(Accepted { value: message, receipt: Some(receipt) })
+        Ok(Accepted::with(message, receipt))
     }
 }

@@ -17,6 +17,7 @@ mod locks;
 mod messages;
 mod people;
 mod presence;
+mod readers;
 mod receipts;
 mod stamp;
 mod sync;
@@ -42,6 +43,7 @@ use gate::Gate;
 use hints::Hints;
 use locks::Locks;
 use presence::Watch;
+use readers::Readers;
 
 /// How large the parts of a conversation may be.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,7 +60,8 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_group_members: u32,
 
-    /// Most members of a group in which all are told who is online (1 to 100000)
+    /// Most members of a group in which all are told who is online and who has read what (1 to
+    /// 100000)
     #[arg(long, value_name = "USERS", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub receipt_group_limit: u32,
@@ -80,6 +83,7 @@ pub struct Chat {
     looks: Looks,
     hints: Hints,
     watch: Watch,
+    readers: Readers,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -88,22 +92,34 @@ pub struct Chat {
 pub struct Accepted<T> {
     value: T,
     receipt: Option<Receipt>,
+    /// Of an act in several parts: those before the last.
+    earlier: Vec<Receipt>,
 }
 
 impl<T> Accepted<T> {
     /// An act that leaves nothing to wait for.
     pub fn settled(value: T) -> Self {
-        Self { value, receipt: None }
+        Self { value, receipt: None, earlier: Vec::new() }
+    }
+
+    /// An act that is durable with its op.
+    fn with(value: T, receipt: Receipt) -> Self {
+        Self { value, receipt: Some(receipt), earlier: Vec::new() }
     }
 
     /// The same act with another value.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Accepted<U> {
-        Accepted { value: f(self.value), receipt: self.receipt }
+        Accepted { value: f(self.value), receipt: self.receipt, earlier: self.earlier }
+    }
+
+    /// The act has one more part.
+    fn add(&mut self, receipt: Receipt) {
+        self.earlier.extend(self.receipt.replace(receipt));
     }
 
     /// Waits until the act is durable and its event is with the sockets.
     pub async fn durable(self) -> Result<T, Error> {
-        if let Some(receipt) = self.receipt {
+        for receipt in self.earlier.into_iter().chain(self.receipt) {
             receipt.durable().await?;
         }
         Ok(self.value)
@@ -141,6 +157,7 @@ impl Chat {
             looks,
             hints,
             watch,
+            readers: Readers::default(),
         }
     }
 

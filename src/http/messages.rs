@@ -12,7 +12,7 @@ use super::extract::{Params, Segments, path_group, path_user};
 use crate::chat::{Chat, Page};
 use crate::model::{Conversation, MessageRef};
 use crate::wire::events::{ChatType, DeleteFor};
-use crate::wire::message::MessageRow;
+use crate::wire::message::CountedRow;
 
 /// Messages of a page where the client does not say.
 const DEFAULT_LIMIT: usize = 50;
@@ -29,8 +29,10 @@ pub(super) async fn history(
         ChatType::Group => Conversation::Group(path_group("other_id", &other_id)?),
     };
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
-    let rows = chat.history(&viewer, conversation, &page(&params)?, limit).await?;
-    Ok(Json(rows.iter().map(|row| MessageRow(row)).collect::<Vec<_>>()).into_response())
+    let rows = chat.history(&viewer, conversation.clone(), &page(&params)?, limit).await?;
+    let mut counts = chat.read_counts(&conversation, &rows).await.into_iter().flatten();
+    let rows: Vec<_> = rows.iter().map(|row| CountedRow(row, counts.next())).collect();
+    Ok(Json(rows).into_response())
 }
 
 /// The page that the parameters ask for: the newest, or one at a message.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Content, GroupId, Message, MessageId, Target, Timestamp, Unread, UserId};
+use super::{
+    Content, Conversation, GroupId, Message, MessageId, Position, Target, Timestamp, Unread, UserId,
+};
 
 /// Who is told of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Audience {
     /// Every socket that has joined the group.
     Group(GroupId),
@@ -25,12 +27,14 @@ pub enum Audience {
 pub enum Event {
     /// A message was accepted.
     Sent(Arc<Message>),
-    /// A message was read.
-    Read {
-        /// Which message.
-        message: MessageId,
-        /// All who have read it.
-        read_by: Vec<UserId>,
+    /// Messages were read.
+    Read(Reading),
+    /// Messages have come to a device of a recipient.
+    Delivered {
+        /// Which messages, the newest last; at least one.
+        messages: Vec<MessageId>,
+        /// Whose device.
+        user: UserId,
     },
     /// A message says something else now.
     Edited {
@@ -96,6 +100,23 @@ impl Event {
     pub fn is_ephemeral(&self) -> bool {
         matches!(self, Self::Typing { .. } | Self::Presence(_))
     }
+}
+
+/// Messages of one conversation that a user has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Where the messages are.
+    pub conversation: Conversation,
+    /// Who has read them.
+    pub reader: UserId,
+    /// Which were read, each once; at least one.
+    pub messages: Vec<MessageId>,
+    /// The place of the newest of them.
+    pub newest: Position,
+    /// All who have read the newest; in a large group the first of them.
+    pub read_by: Vec<UserId>,
+    /// In a large group: how many have read the newest, its sender not counted.
+    pub read_count: Option<u64>,
 }
 
 /// Whether a user is online.

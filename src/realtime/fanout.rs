@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use futures_util::future::OptionFuture;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::Hub;
 use super::connect::Session;
 use super::outlet::Packet;
+use super::receipts::Receipts;
 use crate::buffer::Delivery;
 use crate::model::{Audience, Dispatch, Event, GroupId, UserId};
 use crate::wire::events::{Payload, name};
@@ -27,12 +30,27 @@ pub(super) fn group_room(group: GroupId) -> String {
 
 /// Tells each event to its audience, then lets whoever waits for it know. Ends with its queue.
 pub(super) async fn run(hub: Arc<Hub>, io: SocketIo, mut deliveries: mpsc::Receiver<Delivery>) {
-    while let Some(delivery) = deliveries.recv().await {
-        if let Some(dispatch) = &delivery.dispatch {
-            tell(&hub, &io, dispatch);
+    let mut receipts = Receipts::default();
+    loop {
+        let due = receipts.next_due();
+        tokio::select! {
+            delivery = deliveries.recv() => {
+                let Some(mut delivery) = delivery else { break };
+                let more = std::mem::take(&mut delivery.more);
+                for dispatch in delivery.dispatch.take().into_iter().chain(more) {
+                    if let Some(dispatch) = receipts.pass(dispatch, Instant::now()) {
+                        tell(&hub, &io, &dispatch);
+                    }
+                }
+                delivery.done();
+            }
+            Some(()) = OptionFuture::from(due.map(sleep_until)) => {}
         }
-        delivery.done();
+        if due.is_some() {
+            receipts.due(Instant::now()).iter().for_each(|dispatch| tell(&hub, &io, dispatch));
+        }
     }
+    receipts.rest().iter().for_each(|dispatch| tell(&hub, &io, dispatch));
 }
 
 fn tell(hub: &Arc<Hub>, io: &SocketIo, dispatch: &Dispatch) {

@@ -129,6 +129,15 @@ impl Store for Guard {
         self.ask(self.store.unread(user, until)).await
     }
 
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>> {
+        self.ask(self.store.readers(group, from, limit)).await
+    }
+
     async fn create_group(&self, group: &Group) -> Result<()> {
         self.ask(self.store.create_group(group)).await
     }

@@ -203,6 +203,15 @@ pub trait Store: Send + Sync + 'static {
     /// hidden.
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread>;
 
+    /// How far users have read in a group, of those who have read up to a place at least: the
+    /// furthest first, up to `limit`.
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>>;
+
     /// Stores a new group.
     async fn create_group(&self, group: &Group) -> Result<()>;
 

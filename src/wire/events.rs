@@ -13,8 +13,8 @@ use super::message::{ContentBody, MessageRow, chat_type};
 use super::rest::PresenceRow;
 use crate::error::Error;
 use crate::model::{
-    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, SyncCursor,
-    Target, Unread, UserId, check_object,
+    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageId, MessageRef,
+    SyncCursor, Target, Unread, UserId, check_object,
 };
 
 /// The kind of conversation that a client names.
@@ -90,9 +90,40 @@ fn content(value: Value) -> Result<Content, Error> {
 }
 
 #[derive(Deserialize)]
-#[serde(expecting = "an object with message_id")]
+#[serde(expecting = "an object with message_id, message_ids or up_to")]
 struct MarkRead {
-    message_id: String,
+    message_id: Option<String>,
+    message_ids: Option<Vec<String>>,
+    up_to: Option<String>,
+}
+
+impl TryFrom<MarkRead> for ClientEvent {
+    type Error = Error;
+
+    fn try_from(asked: MarkRead) -> Result<Self, Error> {
+        match (asked.message_id, asked.message_ids, asked.up_to) {
+            (Some(id), None, None) => Ok(Self::MarkRead(MessageRef::parse(&id)?)),
+            (None, Some(ids), None) => Ok(Self::MarkManyRead(message_refs(&ids)?)),
+            (None, None, Some(id)) => Ok(Self::MarkReadUpTo(MessageRef::parse(&id)?)),
+            _ => Err(Error::Invalid("give one of message_id, message_ids and up_to".into())),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object with message_ids")]
+struct MarkDelivered {
+    message_ids: Vec<String>,
+}
+
+/// Most messages that one event names.
+const MAX_MARKED: usize = 200;
+
+fn message_refs(ids: &[String]) -> Result<Vec<MessageRef>, Error> {
+    if !(1..=MAX_MARKED).contains(&ids.len()) {
+        return Err(Error::Invalid(format!("message_ids has 1 to {MAX_MARKED} ids").into()));
+    }
+    Ok(ids.iter().map(|id| MessageRef::parse(id)).collect::<Result<_, _>>()?)
 }
 
 #[derive(Deserialize)]
@@ -160,8 +191,14 @@ pub enum ClientEvent {
     LeaveGroup(GroupId),
     /// `send_message`.
     SendMessage(Draft),
-    /// `mark_read`.
+    /// `mark_read` of one message.
     MarkRead(MessageRef),
+    /// `mark_read` of several.
+    MarkManyRead(Vec<MessageRef>),
+    /// `mark_read` of all up to a message.
+    MarkReadUpTo(MessageRef),
+    /// `mark_delivered`.
+    MarkDelivered(Vec<MessageRef>),
     /// `edit_message`.
     EditMessage(MessageRef, Content),
     /// `delete_message`.
@@ -173,11 +210,12 @@ pub enum ClientEvent {
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 9] = [
+pub const CLIENT_EVENTS: [&str; 10] = [
     "join_group",
     "leave_group",
     "send_message",
     "mark_read",
+    "mark_delivered",
     "edit_message",
     "delete_message",
     "sync",
@@ -195,8 +233,9 @@ impl ClientEvent {
             "send_message" => {
                 payload::<SendMessage>(frame).and_then(Draft::try_from).map(Self::SendMessage)
             }
-            "mark_read" => payload::<MarkRead>(frame)
-                .and_then(|asked| Ok(Self::MarkRead(MessageRef::parse(&asked.message_id)?))),
+            "mark_read" => payload::<MarkRead>(frame).and_then(Self::try_from),
+            "mark_delivered" => payload::<MarkDelivered>(frame)
+                .and_then(|asked| Ok(Self::MarkDelivered(message_refs(&asked.message_ids)?))),
             "edit_message" => payload::<EditMessage>(frame).and_then(|asked| {
                 let id = MessageRef::parse(&asked.message_id)?;
                 Ok(Self::EditMessage(id, content(asked.content)?))
@@ -264,7 +303,7 @@ pub struct Auth {
 pub fn name(event: &Event) -> Option<&'static str> {
     Some(match event {
         Event::Sent(_) => "message",
-        Event::Read { .. } | Event::Edited { .. } => "message_update",
+        Event::Read(_) | Event::Delivered { .. } | Event::Edited { .. } => "message_update",
         Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
         Event::GroupNotice { .. } | Event::Unread { .. } => "notification",
         Event::SyncRequired => "sync_required",
@@ -298,10 +337,26 @@ impl Serialize for Payload<'_> {
                 body.serialize_entry("type", chat_type(is_group))?;
                 body.serialize_entry("is_typing", is_typing)?;
             }
-            Event::Read { message, read_by } => {
+            Event::Read(reading) => {
                 body.serialize_entry("type", "read_receipt")?;
-                body.serialize_entry("message_id", &message.to_string())?;
-                body.serialize_entry("read_by", &Users(read_by))?;
+                body.serialize_entry("message_id", &reading.newest.1.to_string())?;
+                body.serialize_entry("read_by", &Users(&reading.read_by))?;
+                if let Some(count) = reading.read_count {
+                    body.serialize_entry("read_count", &count)?;
+                }
+                if reading.messages.len() > 1 {
+                    body.serialize_entry("message_ids", &MessageIds(&reading.messages))?;
+                    body.serialize_entry("reader", reading.reader.as_str())?;
+                }
+            }
+            Event::Delivered { messages, user } => {
+                body.serialize_entry("type", "delivery_receipt")?;
+                let newest = messages.last().map(ToString::to_string);
+                body.serialize_entry("message_id", &newest)?;
+                body.serialize_entry("user_id", user.as_str())?;
+                if messages.len() > 1 {
+                    body.serialize_entry("message_ids", &MessageIds(messages))?;
+                }
             }
             Event::Edited { message, content, edited_at } => {
                 body.serialize_entry("type", "message_edit")?;
@@ -334,6 +389,14 @@ impl Serialize for Payload<'_> {
             }
         }
         body.end()
+    }
+}
+
+struct MessageIds<'a>(&'a [MessageId]);
+
+impl Serialize for MessageIds<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(ToString::to_string))
     }
 }
 
@@ -398,6 +461,11 @@ mod tests {
                 "content_type must be",
             ),
             (json!(["mark_read", {"message_id": {"$ne": null}}]), "expected a string"),
+            (json!(["mark_read", {}]), "one of message_id"),
+            (json!(["mark_read", {"message_ids": []}]), "1 to 200"),
+            (json!(["mark_read", {"message_ids": ["a"], "up_to": "a"}]), "one of message_id"),
+            (json!(["mark_delivered", {"message_ids": vec!["a"; 201]}]), "1 to 200"),
+            (json!(["mark_delivered", {"message_ids": "a"}]), "expected a sequence"),
             (json!(["edit_message", {"message_id": "a b", "content": ""}]), "message id"),
             (json!(["typing_start", "bob"]), "expected an object with to and type"),
             (json!(["typing_stop", {"to": "bob", "type": "group"}]), "24 hexadecimal"),

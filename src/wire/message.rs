@@ -13,7 +13,17 @@ pub struct MessageRow<'a>(pub &'a Message);
 
 impl Serialize for MessageRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let message = self.0;
+        CountedRow(self.0, None).serialize(to)
+    }
+}
+
+/// The same with how many have read it, where that is counted.
+#[derive(Debug, Clone, Copy)]
+pub struct CountedRow<'a>(pub &'a Message, pub Option<u64>);
+
+impl Serialize for CountedRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(message, read_count) = *self;
         let mut row = to.serialize_map(None)?;
         let id = message.id.to_string();
         row.serialize_entry("_id", &id)?;
@@ -30,6 +40,9 @@ impl Serialize for MessageRow<'_> {
         row.serialize_entry("timestamp", &super::iso(message.timestamp))?;
         row.serialize_entry("status", message.status.as_str())?;
         row.serialize_entry("read_by", &Users(&message.read_by))?;
+        if let Some(count) = read_count {
+            row.serialize_entry("read_count", &count)?;
+        }
         row.serialize_entry("deleted_for", &[(); 0])?;
         match &message.target {
             Target::User(to) => row.serialize_entry("to_user_id", to.as_str())?,

@@ -25,6 +25,7 @@ mod order;
 mod paging;
 mod presence;
 mod reading;
+mod receipts;
 mod repeating;
 mod sending;
 mod slow;

@@ -194,6 +194,8 @@ async fn unread_counts_come_from_indexes() {
     }
     let plan = filled.find(&queries::read_cursors(&user, &[filled.group])).await;
     assert_index(&plan, "_id_");
+    let plan = filled.find(&queries::readers(filled.group, filled.cursor, 100)).await;
+    assert_ordered_by_index(&plan, "cursor_places");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,6 +89,9 @@ pub const MESSAGE_CHANGES: Index = Index {
 /// Read cursors by when they were last moved.
 pub const CURSOR_CHANGES: Index =
     index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
+/// Read cursors of a group, in order.
+pub const CURSOR_PLACES: Index =
+    index(READ_CURSORS, "cursor_places", &[("_id.group", 1), ("position", -1)]);
 /// Who has entered or left which group, and which groups are others, by when that was.
 pub const GROUP_CHANGES: Index =
     index(GROUP_CHANGES_LOG, "group_changes", &[("party", 1), ("version", 1), ("_id", 1)]);
@@ -104,7 +107,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 20] = [
+pub const ALL: [Index; 21] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -122,6 +125,7 @@ pub const ALL: [Index; 20] = [
     TOMBSTONE,
     MESSAGE_CHANGES,
     CURSOR_CHANGES,
+    CURSOR_PLACES,
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
     MEMBER_GROUPS,

@@ -277,6 +277,15 @@ impl Store for MongoStore {
         self.find_peers(user, limit).await
     }
 
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>> {
+        self.find_readers(group, from, limit).await
+    }
+
     async fn small_groups_of(
         &self,
         user: &UserId,

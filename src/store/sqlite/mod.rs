@@ -169,6 +169,15 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| presence::peers(transaction, &user, limit)).await
     }
 
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>> {
+        self.readers.run(move |transaction| unread::readers(transaction, group, from, limit)).await
+    }
+
     async fn small_groups_of(
         &self,
         user: &UserId,

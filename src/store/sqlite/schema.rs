@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 5] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE];
+const STEPS: [&str; 6] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, READERS];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
 pub(super) const COLLECTIONS: [&str; 7] =
@@ -153,6 +153,11 @@ INSERT INTO counts VALUES ('version', 0);
 /// When users were last seen.
 const PRESENCE: &str = "
 CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// The read cursors of a group, in order.
+const READERS: &str = "
+CREATE INDEX cursor_places ON cursors (group_id, timestamp DESC, message_id DESC, user);
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -91,6 +91,9 @@ statements! {
         ORDER BY timestamp DESC, id DESC LIMIT 1";
     NEWEST_IN_GROUP = "SELECT timestamp, id FROM messages WHERE group_id = ?1 \
         ORDER BY timestamp DESC, id DESC LIMIT 1";
+    READERS = "SELECT user, timestamp, message_id FROM cursors \
+        WHERE group_id = ?1 AND (timestamp, message_id) >= (?2, ?3) \
+        ORDER BY timestamp DESC, message_id DESC LIMIT ?4";
     GROUPS_AND_CURSORS = "SELECT m.group_id, c.timestamp, c.message_id \
         FROM group_members AS m LEFT JOIN cursors AS c \
         ON c.group_id = m.group_id AND c.user = m.user WHERE m.user = ?1";
@@ -250,6 +253,7 @@ mod tests {
                 "group_history (group_id=? AND (timestamp,id)>(?,?) AND (timestamp,id)<(?,?))",
             ),
             (UNREAD_OF_NEWEST, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
+            (READERS, "cursor_places (group_id=? AND (timestamp,message_id)>(?,?))"),
             (PEERS_ABOVE, "direct_history (user_low=? AND user_high>?)"),
             (PEERS_BELOW, "direct_history_high (user_high=? AND user_low>? AND user_low<?)"),
             (SMALL_GROUPS_OF, "member_groups (user=?)"),
