@@ -41,6 +41,9 @@ impl Chat {
             self.media.check_url(url).await?;
         }
         let Target::Group(group) = draft.target else {
+            if let Target::User(to) = &draft.target {
+                self.learn_blocks(to).await;
+            }
             return self.gate.enter(|inside| self.accept(inside, from, draft));
         };
         let mut draft = draft;
@@ -103,6 +106,10 @@ impl Chat {
             Target::Group(_) => vec![from.clone()],
             Target::User(_) => Vec::new(),
         };
+        let hidden_for = match &draft.target {
+            Target::User(to) if self.blocks.has(to, from) => vec![to.clone()],
+            _ => Vec::new(),
+        };
         let message = Arc::new(Message {
             id,
             old_id: None,
@@ -116,7 +123,7 @@ impl Chat {
             timestamp,
             status: Status::Sent,
             read_by,
-            deleted_for: Vec::new(),
+            deleted_for: hidden_for,
             edited_at: None,
             reply_to: None,
             mentions: draft.mentions,

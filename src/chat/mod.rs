@@ -5,6 +5,7 @@
 //! durable. Where a method returns [`Accepted`], the order of acts is settled when it returns, and
 //! the act is durable when [`Accepted::durable`] does.
 
+mod blocks;
 mod changes;
 mod circles;
 mod dedup;
@@ -38,6 +39,7 @@ use crate::store::Store;
 
 pub use history::Page;
 
+use blocks::Blocks;
 use dedup::Looks;
 use gate::Gate;
 use hints::Hints;
@@ -84,6 +86,7 @@ pub struct Chat {
     hints: Hints,
     watch: Watch,
     readers: Readers,
+    blocks: Blocks,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -158,6 +161,7 @@ impl Chat {
             hints,
             watch,
             readers: Readers::default(),
+            blocks: Blocks::default(),
         }
     }
 
@@ -194,11 +198,13 @@ impl Chat {
     }
 }
 
-/// Everyone who sees a message: its group, or both its users.
+/// Everyone who sees a message: its group, or those of both its users who have not hidden it.
 fn parties(message: &Message) -> Audience {
+    let is_shown = |user: &UserId| !message.is_hidden_for(user);
     match &message.target {
         Target::Group(group) => Audience::Group(*group),
         Target::User(to) if *to == message.from => Audience::Users(vec![to.clone()]),
+        Target::User(to) if !is_shown(to) => Audience::Users(vec![message.from.clone()]),
         Target::User(to) => Audience::Users(vec![to.clone(), message.from.clone()]),
     }
 }

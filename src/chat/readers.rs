@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Chat;
 use crate::error::Error;
@@ -20,6 +20,8 @@ use crate::model::{Conversation, GroupId, Message, Position, UserId};
 const EXACT_TO: usize = 10_000;
 /// How long places are kept: whatever is counted within this time costs the store one question.
 const LIFE: Duration = Duration::from_secs(1);
+/// How long a count waits for the store.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Groups whose places are kept, at about 1 MB each at the most.
 const MAX_GROUPS: usize = 32;
 
@@ -125,15 +127,14 @@ impl Chat {
     }
 
     async fn learn_readers(&self, group: GroupId, from: Position) {
-        if self.readers.knows(group, from) {
+        if self.readers.knows(group, from) || !self.buffer.store_answers() {
             return;
         }
         // One more than is counted: the sender may be among them.
-        match self.store.readers(group, from, EXACT_TO + 1).await {
-            Ok(found) => self.readers.keep(group, from, found),
-            Err(error) => {
-                tracing::debug!(%error, "readers of a group are counted without the store")
-            }
+        let asked = timeout(PATIENCE, self.store.readers(group, from, EXACT_TO + 1)).await;
+        // That the store is away is logged where it is written to.
+        if let Ok(Ok(found)) = asked {
+            self.readers.keep(group, from, found);
         }
     }
 }

@@ -145,11 +145,18 @@ impl Chat {
     }
 
     async fn news(&self, user: &UserId, changes: Changes) -> Result<Vec<News>, Error> {
+        self.learn_blocks(user).await;
         let mut news = Vec::with_capacity(changes.rows.len());
         let mut told: HashSet<GroupId> = HashSet::new();
         for (_, change) in changes.rows {
             news.push(match change {
-                Change::Message(message) if message.is_hidden_for(user) => News::Hidden(message.id),
+                Change::Message(message) if message.is_hidden_for(user) => {
+                    // Of what somebody blocked has sent the user does not even know that it is there.
+                    if self.blocks.has(user, &message.from) {
+                        continue;
+                    }
+                    News::Hidden(message.id)
+                }
                 Change::Message(message) => News::Message(message),
                 Change::Deleted { message, conversation, at } => {
                     News::Deleted { message, conversation, at }

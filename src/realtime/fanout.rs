@@ -78,6 +78,8 @@ fn audience(io: &SocketIo, to: &Audience) -> Vec<SocketRef> {
             sockets.retain(is_other);
             sockets
         }
+        // To the library no room at all means everybody.
+        Audience::Users(users) if users.is_empty() => Vec::new(),
         Audience::Users(users) => {
             namespace.within(users.iter().map(user_room).collect::<Vec<_>>()).sockets()
         }

@@ -11,6 +11,7 @@ mod sio;
 mod app;
 mod away;
 mod binary;
+mod blocks;
 mod changes;
 mod connecting;
 mod follow;

@@ -21,6 +21,7 @@
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
 
+pub mod blocks;
 pub mod changes;
 pub mod chats;
 mod documents;
@@ -57,8 +58,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
-    Unread, UserId,
+    Batch, Block, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -66,6 +67,7 @@ const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
 const GROUP_CHANGES_LOG: &str = "group_changes";
 const PRESENCE: &str = "presence";
+const BLOCKS: &str = "blocks";
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;
@@ -293,6 +295,18 @@ impl Store for MongoStore {
         limit: usize,
     ) -> Result<Vec<GroupId>> {
         self.find_small_groups(user, members, limit).await
+    }
+
+    async fn block(&self, user: &UserId, block: &Block) -> Result<()> {
+        self.add_block(user, block).await
+    }
+
+    async fn unblock(&self, user: &UserId, other: &UserId) -> Result<()> {
+        self.remove_block(user, other).await
+    }
+
+    async fn blocks(&self, user: &UserId, limit: usize) -> Result<Vec<Block>> {
+        self.find_blocks(user, limit).await
     }
 
     async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {

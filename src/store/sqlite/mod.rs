@@ -4,6 +4,7 @@
 //! batch is stored whole or not at all. The log is written ahead (WAL), so readers and the writer
 //! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
 
+mod blocks;
 mod changes;
 mod chats;
 mod connections;
@@ -30,8 +31,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
-    Unread, UserId,
+    Batch, Block, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -189,6 +190,21 @@ impl Store for SqliteStore {
             presence::small_groups_of(transaction, &user, members, limit)
         };
         self.readers.run(find).await
+    }
+
+    async fn block(&self, user: &UserId, block: &Block) -> Result<()> {
+        let (user, block) = (user.clone(), block.clone());
+        self.writer.run(move |transaction| blocks::add(transaction, &user, &block)).await
+    }
+
+    async fn unblock(&self, user: &UserId, other: &UserId) -> Result<()> {
+        let (user, other) = (user.clone(), other.clone());
+        self.writer.run(move |transaction| blocks::remove(transaction, &user, &other)).await
+    }
+
+    async fn blocks(&self, user: &UserId, limit: usize) -> Result<Vec<Block>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| blocks::of_user(transaction, &user, limit)).await
     }
 
     async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
