@@ -153,6 +153,7 @@ pub(super) fn from_json(written: Value) -> Result<Op, DecodeError> {
 /// An op in the shape in which it is written: borrowed where it is written, owned where it is read.
 #[derive(Serialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and most are messages")]
 enum Body<'a> {
     Send(SendBody<'a>),
     Read(ReadBody<'a>),
