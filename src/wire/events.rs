@@ -8,13 +8,12 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::Users;
 use super::message::{ContentBody, MessageRow, chat_type};
 use super::rest::PresenceRow;
 use crate::error::Error;
 use crate::model::{
-    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageId, MessageRef,
-    SyncCursor, Target, Unread, UserId, check_object,
+    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, SyncCursor,
+    Target, Unread, UserId, check_object,
 };
 
 /// The kind of conversation that a client names.
@@ -339,24 +338,11 @@ impl Serialize for Payload<'_> {
             }
             Event::Read(reading) => {
                 body.serialize_entry("type", "read_receipt")?;
-                body.serialize_entry("message_id", &reading.newest.1.to_string())?;
-                body.serialize_entry("read_by", &Users(&reading.read_by))?;
-                if let Some(count) = reading.read_count {
-                    body.serialize_entry("read_count", &count)?;
-                }
-                if reading.messages.len() > 1 {
-                    body.serialize_entry("message_ids", &MessageIds(&reading.messages))?;
-                    body.serialize_entry("reader", reading.reader.as_str())?;
-                }
+                super::receipts::reading(reading, &mut body)?;
             }
             Event::Delivered { messages, user } => {
                 body.serialize_entry("type", "delivery_receipt")?;
-                let newest = messages.last().map(ToString::to_string);
-                body.serialize_entry("message_id", &newest)?;
-                body.serialize_entry("user_id", user.as_str())?;
-                if messages.len() > 1 {
-                    body.serialize_entry("message_ids", &MessageIds(messages))?;
-                }
+                super::receipts::delivery(messages, user, &mut body)?;
             }
             Event::Edited { message, content, edited_at } => {
                 body.serialize_entry("type", "message_edit")?;
@@ -389,14 +375,6 @@ impl Serialize for Payload<'_> {
             }
         }
         body.end()
-    }
-}
-
-struct MessageIds<'a>(&'a [MessageId]);
-
-impl Serialize for MessageIds<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(ToString::to_string))
     }
 }
 

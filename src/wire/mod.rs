@@ -4,6 +4,7 @@ pub mod ack;
 pub mod events;
 pub mod health;
 pub mod message;
+mod receipts;
 pub mod rest;
 pub mod sync;
 
