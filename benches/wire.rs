@@ -14,7 +14,8 @@ use std::time::Duration;
 use banter::model::{
     Content, ContentType, Event, Message, MessageId, Status, Target, Timestamp, UserId,
 };
-use banter::wire::events::{ClientEvent, Payload};
+use banter::wire::events::ClientEvent;
+use banter::wire::told::Payload;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use serde_json::json;
 use serde_json::value::to_raw_value;

@@ -84,14 +84,14 @@ fn the_document_describes_the_events_that_exist() {
     let taken = CLIENT_EVENTS.map(str::to_owned).into();
     expect_same("client events", &document.names("Client events", "### `"), &taken);
 
-    let mut sent = quoted(&between("src/wire/events.rs", "pub fn name(", "\n}"), '"');
+    let mut sent = quoted(&between("src/wire/told.rs", "pub fn name(", "\n}"), '"');
     sent.extend(quoted(&between("src/realtime/handlers.rs", "let said =", "};"), '"'));
     expect_same("server events", &document.names("Server events", "### `"), &sent);
 }
 
 #[test]
 fn the_document_names_the_kinds_of_each_event() {
-    let kinds = between("src/wire/events.rs", "impl Serialize for Payload", "\n}");
+    let kinds = between("src/wire/told.rs", "impl Serialize for Payload", "\n}");
     let kinds = kinds.lines().filter_map(|line| line.split_once(r#"entry("type", ""#));
     let kinds: Vec<_> = kinds.map(|(_, rest)| rest.split('"').next().unwrap()).collect();
     assert!(kinds.len() > 2, "the kinds were not found: {kinds:?}");

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, Chat, ClientId, Content, ContentType, Conversation, Group, GroupId, Message, MessageId,
-    MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Group, GroupId, Message,
+    MessageId, MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
@@ -138,7 +138,23 @@ impl Store for NullStore {
         Ok(Vec::new())
     }
 
+    async fn readers(&self, _: GroupId, _: Position, _: usize) -> Result<Vec<(UserId, Position)>> {
+        Ok(Vec::new())
+    }
+
     async fn small_groups_of(&self, _: &UserId, _: usize, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn block(&self, _: &UserId, _: &Block) -> Result<()> {
+        Ok(())
+    }
+
+    async fn unblock(&self, _: &UserId, _: &UserId) -> Result<()> {
+        Ok(())
+    }
+
+    async fn blocks(&self, _: &UserId, _: usize) -> Result<Vec<Block>> {
         Ok(Vec::new())
     }
 

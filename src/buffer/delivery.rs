@@ -13,6 +13,8 @@ use crate::model::Dispatch;
 pub struct Delivery {
     /// What to tell whom.
     pub dispatch: Option<Dispatch>,
+    /// What else the same op causes, for others.
+    pub more: Vec<Dispatch>,
     receipt: Option<oneshot::Sender<Result<Sequence, Error>>>,
     /// Those who came for the same op later.
     followers: Vec<oneshot::Sender<Result<Sequence, Error>>>,
@@ -22,13 +24,14 @@ pub struct Delivery {
 impl Delivery {
     /// A dispatch that does not come from the buffer (a notification).
     pub fn of(dispatch: Dispatch) -> Self {
-        Self { dispatch: Some(dispatch), receipt: None, followers: Vec::new(), sequence: 0 }
+        let (more, followers) = (Vec::new(), Vec::new());
+        Self { dispatch: Some(dispatch), more, receipt: None, followers, sequence: 0 }
     }
 
     pub(super) fn new(dispatch: Option<Dispatch>, sequence: Sequence) -> (Self, Receipt) {
         let (promise, receipt) = oneshot::channel();
-        let (receipt_of, followers) = (Some(promise), Vec::new());
-        (Self { dispatch, receipt: receipt_of, followers, sequence }, Receipt(receipt))
+        let (more, receipt_of, followers) = (Vec::new(), Some(promise), Vec::new());
+        (Self { dispatch, more, receipt: receipt_of, followers, sequence }, Receipt(receipt))
     }
 
     #[cfg(test)]

@@ -149,6 +149,19 @@ impl Buffer {
     /// journal can't be written, [`Error::TooLarge`] and [`Error::Invalid`] for what no store could
     /// take.
     pub fn accept(&self, op: Op, event: Option<Dispatch>) -> Result<Receipt, Error> {
+        self.take(op, event, Vec::new())
+    }
+
+    /// [`Buffer::accept`] with any number of events.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::accept`].
+    pub fn accept_telling(&self, op: Op, mut events: Vec<Dispatch>) -> Result<Receipt, Error> {
+        let event = events.pop();
+        self.take(op, event, events)
+    }
+
+    fn take(&self, op: Op, event: Option<Dispatch>, more: Vec<Dispatch>) -> Result<Receipt, Error> {
         let entry = entry(&op)?;
         let bytes = op.weight() + entry.body.len();
         let is_message = matches!(op, Op::Send(_));
@@ -163,7 +176,8 @@ impl Buffer {
                 return Err(Error::BufferFull);
             };
             let nothing_waited = !state.ring.has_uncommitted();
-            let (delivery, receipt) = Delivery::new(event, sequence);
+            let (mut delivery, receipt) = Delivery::new(event, sequence);
+            delivery.more = more;
             state.overlay.insert(sequence, &op);
             state.ring.push(op, entry, delivery, bytes, now);
             (receipt, nothing_waited)

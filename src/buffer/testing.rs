@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::model::{
-    Batch, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, Message,
-    MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId,
+    Message, MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread,
+    UserId,
 };
 use crate::store::{
     Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Range, Result,
@@ -444,7 +445,23 @@ impl Store for FakeStore {
         Ok(Vec::new())
     }
 
+    async fn readers(&self, _: GroupId, _: Position, _: usize) -> Result<Vec<(UserId, Position)>> {
+        Ok(Vec::new())
+    }
+
     async fn small_groups_of(&self, _: &UserId, _: usize, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn block(&self, _: &UserId, _: &Block) -> Result<()> {
+        Ok(())
+    }
+
+    async fn unblock(&self, _: &UserId, _: &UserId) -> Result<()> {
+        Ok(())
+    }
+
+    async fn blocks(&self, _: &UserId, _: usize) -> Result<Vec<Block>> {
         Ok(Vec::new())
     }
 

@@ -126,6 +126,7 @@ impl Chat {
 
     /// An act that leaves a message as it is, which is durable once what made it so is.
     fn unchanged(&self, message: &Message) -> Accepted<()> {
-        Accepted { value: (), receipt: self.buffer.follow(message.id) }
+        let receipt = self.buffer.follow(message.id);
+        Accepted { value: (), receipt, earlier: Vec::new() }
     }
 }

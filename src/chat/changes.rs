@@ -89,7 +89,7 @@ impl Chat {
 
     pub(super) fn change(&self, op: Op, to: Audience, event: Event) -> Result<Accepted<()>, Error> {
         let receipt = self.buffer.accept(op, Some(Dispatch { to, event }))?;
-        Ok(Accepted { value: (), receipt: Some(receipt) })
+        Ok(Accepted::with((), receipt))
     }
 }
 

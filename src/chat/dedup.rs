@@ -43,7 +43,7 @@ impl Chat {
         id: &ClientId,
     ) -> Result<Option<Accepted<Arc<Message>>>, Error> {
         if let Some((message, receipt)) = self.buffer.sent_as(user, id) {
-            return Ok(Some(Accepted { value: message, receipt }));
+            return Ok(Some(Accepted { value: message, receipt, earlier: Vec::new() }));
         }
         if !self.buffer.store_answers() || !self.looks.are_of_use() {
             return Ok(None);

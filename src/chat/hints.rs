@@ -39,7 +39,10 @@ impl Chat {
         match &to {
             Target::User(other) if other == user => return Ok(()),
             _ if !is_typing => self.hints.stop(user, &to),
-            Target::User(_) => self.start_typing(user, &to)?,
+            Target::User(other) => {
+                self.learn_blocks(other).await;
+                self.start_typing(user, &to)?;
+            }
             Target::Group(group) => loop {
                 self.gate.load(&*self.store, *group).await?;
                 let started = self.gate.enter(|inside| match inside.is_member(*group, user)? {
@@ -101,6 +104,7 @@ impl Chat {
     async fn tell_of_typing(&self, told: Told) {
         let Told { user, to, is_typing } = told;
         let audience = match &to {
+            Target::User(other) if self.blocks.has(other, &user) => return,
             Target::User(other) => Audience::Users(vec![other.clone()]),
             Target::Group(group) => Audience::Others { group: *group, than: user.clone() },
         };

@@ -132,9 +132,14 @@ impl Chat {
     ) {
         let unread = |m: &&Arc<Message>| m.from != *viewer && !m.read_by.contains(viewer);
         let Some(newest) = page.iter().find(unread) else { return };
+        if let Conversation::Group(group) = conversation {
+            self.note_reader(group, viewer, newest.position());
+        }
+        let is_large = self.is_large(&conversation).await.unwrap_or(false);
+        let names = |m: &Message| !is_large || self.names(m, viewer);
         let op = Op::Read {
             conversation,
-            messages: page.iter().filter(unread).map(|m| m.id).collect(),
+            messages: page.iter().filter(|m| unread(m) && names(m)).map(|m| m.id).collect(),
             reader: viewer.clone(),
             up_to: newest.position(),
         };

@@ -48,6 +48,9 @@ impl Chat {
             draft.reply_to = Some(self.root_of(from, &draft.target, id).await?.into());
         }
         let Target::Group(group) = draft.target else {
+            if let Target::User(to) = &draft.target {
+                self.learn_blocks(to).await;
+            }
             return self.gate.enter(|inside| self.accept(inside, from, draft));
         };
         loop {
@@ -115,6 +118,10 @@ impl Chat {
                 Vec::new()
             }
         };
+        let hidden_for = match &draft.target {
+            Target::User(to) if self.blocks.has(to, from) => vec![to.clone()],
+            _ => Vec::new(),
+        };
         let message = Arc::new(Message {
             id,
             old_id: None,
@@ -128,7 +135,7 @@ impl Chat {
             timestamp,
             status: Status::Sent,
             read_by,
-            deleted_for: Vec::new(),
+            deleted_for: hidden_for,
             edited_at: None,
             reply_to: draft.reply_to.as_ref().and_then(MessageRef::as_id),
             mentions: draft.mentions,
@@ -138,6 +145,6 @@ impl Chat {
         });
         let event = Dispatch { to: parties(&message), event: Event::Sent(Arc::clone(&message)) };
         let receipt = self.buffer.accept(Op::Send(Arc::clone(&message)), Some(event))?;
-        Ok(Accepted { value: message, receipt: Some(receipt) })
+        Ok(Accepted::with(message, receipt))
     }
 }

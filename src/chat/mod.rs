@@ -6,6 +6,7 @@
 //! the act is durable when [`Accepted::durable`] does.
 
 mod attach;
+mod blocks;
 mod changes;
 mod circles;
 mod dedup;
@@ -19,6 +20,7 @@ mod locks;
 mod messages;
 mod people;
 mod presence;
+mod readers;
 mod receipts;
 mod stamp;
 mod sync;
@@ -41,12 +43,14 @@ use crate::store::Store;
 pub use history::Page;
 pub use threads::Thread;
 
+use blocks::Blocks;
 use dedup::Looks;
 use gate::Gate;
 use hints::Hints;
 use leftovers::Leftovers;
 use locks::Locks;
 use presence::Watch;
+use readers::Readers;
 
 /// How large the parts of a conversation may be.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,7 +67,8 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_group_members: u32,
 
-    /// Most members of a group in which all are told who is online (1 to 100000)
+    /// Most members of a group in which all are told who is online and who has read what (1 to
+    /// 100000)
     #[arg(long, value_name = "USERS", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub receipt_group_limit: u32,
@@ -90,6 +95,8 @@ pub struct Chat {
     looks: Looks,
     hints: Hints,
     watch: Watch,
+    readers: Readers,
+    blocks: Blocks,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -98,22 +105,34 @@ pub struct Chat {
 pub struct Accepted<T> {
     value: T,
     receipt: Option<Receipt>,
+    /// Of an act in several parts: those before the last.
+    earlier: Vec<Receipt>,
 }
 
 impl<T> Accepted<T> {
     /// An act that leaves nothing to wait for.
     pub fn settled(value: T) -> Self {
-        Self { value, receipt: None }
+        Self { value, receipt: None, earlier: Vec::new() }
+    }
+
+    /// An act that is durable with its op.
+    fn with(value: T, receipt: Receipt) -> Self {
+        Self { value, receipt: Some(receipt), earlier: Vec::new() }
     }
 
     /// The same act with another value.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Accepted<U> {
-        Accepted { value: f(self.value), receipt: self.receipt }
+        Accepted { value: f(self.value), receipt: self.receipt, earlier: self.earlier }
+    }
+
+    /// The act has one more part.
+    fn add(&mut self, receipt: Receipt) {
+        self.earlier.extend(self.receipt.replace(receipt));
     }
 
     /// Waits until the act is durable and its event is with the sockets.
     pub async fn durable(self) -> Result<T, Error> {
-        if let Some(receipt) = self.receipt {
+        for receipt in self.earlier.into_iter().chain(self.receipt) {
             receipt.durable().await?;
         }
         Ok(self.value)
@@ -155,6 +174,8 @@ impl Chat {
             looks,
             hints,
             watch,
+            readers: Readers::default(),
+            blocks: Blocks::default(),
         }
     }
 
@@ -191,11 +212,13 @@ impl Chat {
     }
 }
 
-/// Everyone who sees a message: its group, or both its users.
+/// Everyone who sees a message: its group, or those of both its users who have not hidden it.
 fn parties(message: &Message) -> Audience {
+    let is_shown = |user: &UserId| !message.is_hidden_for(user);
     match &message.target {
         Target::Group(group) => Audience::Group(*group),
         Target::User(to) if *to == message.from => Audience::Users(vec![to.clone()]),
+        Target::User(to) if !is_shown(to) => Audience::Users(vec![message.from.clone()]),
         Target::User(to) => Audience::Users(vec![to.clone(), message.from.clone()]),
     }
 }

@@ -236,7 +236,11 @@ impl Chat {
 
     async fn tell_of(&self, user: &UserId) {
         let told = self.watch.lock().settle(user, self.now());
-        if let Some((presence, to)) = told {
+        if let Some((presence, mut to)) = told {
+            self.blocks.part(user, &mut to);
+            if to.is_empty() {
+                return;
+            }
             self.notify(Audience::Users(to), Event::Presence(presence)).await;
         }
     }

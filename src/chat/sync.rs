@@ -145,13 +145,20 @@ impl Chat {
     }
 
     async fn news(&self, user: &UserId, changes: Changes) -> Result<Vec<News>, Error> {
+        self.learn_blocks(user).await;
         let mut news = Vec::with_capacity(changes.rows.len());
         let entered_or_left: HashSet<GroupId> =
             changes.rows.iter().filter_map(|(_, change)| change.as_membership()).collect();
         let mut told = HashSet::new();
         for (_, change) in changes.rows {
             news.push(match change {
-                Change::Message(message) if message.is_hidden_for(user) => News::Hidden(message.id),
+                Change::Message(message) if message.is_hidden_for(user) => {
+                    // Of what somebody blocked has sent the user does not even know that it is there.
+                    if self.blocks.has(user, &message.from) {
+                        continue;
+                    }
+                    News::Hidden(message.id)
+                }
                 Change::Message(message) => News::Message(message),
                 Change::Deleted { message, conversation, at } => {
                     News::Deleted { message, conversation, at }

@@ -10,7 +10,7 @@ use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments, path_message};
 use super::messages::{DEFAULT_LIMIT, conversation, page};
 use crate::chat::{Chat, Page};
-use crate::wire::attach::{RevisionRow, ThreadPage, ThreadRow};
+use crate::wire::attach::{CountedRow, RevisionRow, ThreadPage};
 use crate::wire::message::MessageRow;
 
 pub(super) async fn thread(
@@ -28,7 +28,7 @@ pub(super) async fn thread(
     }
     let thread = chat.thread(&user, &message, &page, limit).await?;
     let reply_count = thread.reply_count;
-    let root = ThreadRow { message: &thread.root, reply_count };
+    let root = CountedRow { message: &thread.root, reply_count, read_count: None };
     let replies = thread.replies.iter().map(|row| MessageRow(row)).collect();
     Ok(Json(ThreadPage { root, replies, reply_count }).into_response())
 }

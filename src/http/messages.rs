@@ -11,7 +11,7 @@ use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments, path_group, path_message, path_user};
 use crate::chat::{Chat, Page};
 use crate::model::{Conversation, Message, MessageRef, UserId};
-use crate::wire::attach::ThreadRow;
+use crate::wire::attach::CountedRow;
 use crate::wire::events::{ChatType, DeleteFor};
 
 /// Messages of a page where the client does not say.
@@ -27,7 +27,12 @@ pub(super) async fn history(
     let rows = chat.history(&viewer, conversation.clone(), &page(&params)?, limit).await?;
     let counts = chat.reply_counts(&conversation, &rows).await;
     let reply_count = |message: &Message| counts.get(&message.id).copied().unwrap_or_default();
-    let rows = rows.iter().map(|message| ThreadRow { message, reply_count: reply_count(message) });
+    let mut readers = chat.read_counts(&conversation, &rows).await.into_iter().flatten();
+    let rows = rows.iter().map(|message| CountedRow {
+        message,
+        reply_count: reply_count(message),
+        read_count: readers.next(),
+    });
     Ok(Json(rows.collect::<Vec<_>>()).into_response())
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP side: every route, the layers around them, and the loop that serves them.
 
 mod attached;
+mod blocks;
 mod conversations;
 mod error;
 mod extract;
@@ -68,6 +69,8 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/groups/search/{name}", get(groups::search))
         .route("/groups/{group_id}/remove", post(groups::remove_member))
         .route("/group/{group_id}/{user_id}", post(groups::add_member))
+        .route("/users/{user_id}/block/{other_id}", post(blocks::block).delete(blocks::unblock))
+        .route("/users/{user_id}/blocks", get(blocks::list))
         .route("/presence", get(presence::of_users))
         .with_state(chat)
         .layer(from_fn_with_state(tasks.clone(), finish::run_to_end));

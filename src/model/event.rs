@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    Content, GroupId, Message, MessageId, Pin, Reaction, Target, Timestamp, Unread, UserId,
+    Content, Conversation, GroupId, Message, MessageId, Pin, Position, Reaction, Target, Timestamp,
+    Unread, UserId,
 };
 
 /// Who is told of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Audience {
     /// Every socket that has joined the group.
     Group(GroupId),
@@ -27,12 +28,14 @@ pub enum Audience {
 pub enum Event {
     /// A message was accepted.
     Sent(Arc<Message>),
-    /// A message was read.
-    Read {
-        /// Which message.
-        message: MessageId,
-        /// All who have read it.
-        read_by: Vec<UserId>,
+    /// Messages were read.
+    Read(Reading),
+    /// Messages have come to a device of a recipient.
+    Delivered {
+        /// Which messages, the newest last; at least one.
+        messages: Vec<MessageId>,
+        /// Whose device.
+        user: UserId,
     },
     /// A message says something else now.
     Edited {
@@ -114,6 +117,23 @@ impl Event {
     pub fn is_ephemeral(&self) -> bool {
         matches!(self, Self::Typing { .. } | Self::Presence(_))
     }
+}
+
+/// Messages of one conversation that a user has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Where the messages are.
+    pub conversation: Conversation,
+    /// Who has read them.
+    pub reader: UserId,
+    /// Which were read, each once; at least one.
+    pub messages: Vec<MessageId>,
+    /// The place of the newest of them.
+    pub newest: Position,
+    /// All who have read the newest; in a large group the first of them.
+    pub read_by: Vec<UserId>,
+    /// In a large group: how many have read the newest, its sender not counted.
+    pub read_count: Option<u64>,
 }
 
 /// Whether a user is online.

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows a wire format.
 
 mod batch;
+mod block;
 mod content;
 mod cursor;
 mod draft;
@@ -16,10 +17,11 @@ mod sync;
 mod time;
 
 pub use batch::{Batch, Deletion, MessageChange, ReadCursor};
+pub use block::Block;
 pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
 pub use cursor::{InvalidCursor, Next, Place, SyncCursor};
 pub use draft::Draft;
-pub use event::{Audience, Dispatch, Event, Presence};
+pub use event::{Audience, Dispatch, Event, Presence, Reading};
 pub use group::{Group, Unread};
 pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, UserId};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};

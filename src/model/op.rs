@@ -16,7 +16,8 @@ pub enum Op {
     Read {
         /// Where the messages are.
         conversation: Conversation,
-        /// Which were read; at least one.
+        /// Which were read. In a large group those that have enough readers are left out, so that
+        /// there may be none: then the reader's place moves, and nothing else.
         messages: Vec<MessageId>,
         /// Who read them.
         reader: UserId,

@@ -115,6 +115,7 @@ pub(super) fn greet(
         Box::pin(async move {
             if let Some(session) = Session::of(&socket) {
                 session.outlet.open(&hub, &socket);
+                hub.chat.learn_blocks(&session.user).await;
                 tell_unread(&hub, &socket, &session).await;
             }
         })

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use futures_util::future::OptionFuture;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::Hub;
 use super::connect::Session;
 use super::outlet::Packet;
+use super::receipts::Receipts;
 use crate::buffer::Delivery;
 use crate::model::{Audience, Dispatch, Event, GroupId, UserId};
-use crate::wire::events::{Payload, name};
+use crate::wire::told::{Payload, name};
 
 /// The room of all sockets of a user.
 pub(super) fn user_room(user: &UserId) -> String {
@@ -27,15 +30,30 @@ pub(super) fn group_room(group: GroupId) -> String {
 
 /// Tells each event to its audience, then lets whoever waits for it know. Ends with its queue.
 pub(super) async fn run(hub: Arc<Hub>, io: SocketIo, mut deliveries: mpsc::Receiver<Delivery>) {
-    while let Some(delivery) = deliveries.recv().await {
-        if let Some(dispatch) = &delivery.dispatch {
-            tell(&hub, &io, dispatch);
-            if let Some(next) = dispatch.follow_up() {
-                tell(&hub, &io, &next);
+    let mut receipts = Receipts::default();
+    loop {
+        let due = receipts.next_due();
+        tokio::select! {
+            delivery = deliveries.recv() => {
+                let Some(mut delivery) = delivery else { break };
+                let more = std::mem::take(&mut delivery.more);
+                for dispatch in delivery.dispatch.take().into_iter().chain(more) {
+                    if let Some(dispatch) = receipts.pass(dispatch, Instant::now()) {
+                        tell(&hub, &io, &dispatch);
+                        if let Some(next) = dispatch.follow_up() {
+                            tell(&hub, &io, &next);
+                        }
+                    }
+                }
+                delivery.done();
             }
+            Some(()) = OptionFuture::from(due.map(sleep_until)) => {}
         }
-        delivery.done();
+        if due.is_some() {
+            receipts.due(Instant::now()).iter().for_each(|dispatch| tell(&hub, &io, dispatch));
+        }
     }
+    receipts.rest().iter().for_each(|dispatch| tell(&hub, &io, dispatch));
 }
 
 fn tell(hub: &Arc<Hub>, io: &SocketIo, dispatch: &Dispatch) {
@@ -63,6 +81,8 @@ fn audience(io: &SocketIo, to: &Audience) -> Vec<SocketRef> {
             sockets.retain(is_other);
             sockets
         }
+        // To the library no room at all means everybody.
+        Audience::Users(users) if users.is_empty() => Vec::new(),
         Audience::Users(users) => {
             namespace.within(users.iter().map(user_room).collect::<Vec<_>>()).sockets()
         }

@@ -81,6 +81,11 @@ async fn act(
             Accepted::settled(Ack::Done)
         }
         ClientEvent::MarkRead(message) => done(chat.mark_read(user, &message).await?),
+        ClientEvent::MarkManyRead(messages) => done(chat.mark_many_read(user, &messages).await?),
+        ClientEvent::MarkReadUpTo(message) => {
+            chat.mark_read_up_to(user, &message).await?.map(Ack::ReadBackTo)
+        }
+        ClientEvent::MarkDelivered(messages) => done(chat.mark_delivered(user, &messages).await?),
         ClientEvent::EditMessage(message, content) => {
             done(chat.edit(user, &message, content).await?)
         }
@@ -129,7 +134,7 @@ fn answer(
             Some(("error", error.to_string()))
         }
         Ack::Success(text) => Some(("success", (*text).to_owned())),
-        Ack::Done | Ack::Sent(_) | Ack::Synced(..) => None,
+        Ack::Done | Ack::Sent(_) | Ack::ReadBackTo(_) | Ack::Synced(..) => None,
     };
     if let Some((event, message)) = said
         && let Some(notice) = fanout::encode(event, &Notice { message })

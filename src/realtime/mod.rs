@@ -6,6 +6,7 @@ mod handlers;
 mod incoming;
 mod metrics;
 mod outlet;
+mod receipts;
 mod turns;
 
 use std::sync::Arc;

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use super::incoming::AckTo;
 use super::{Hub, QUEUE_PACKETS, fanout};
 use crate::model::Event;
-use crate::wire::events::Payload;
+use crate::wire::told::Payload;
 
 /// Packets that may wait for one socket beyond the library's own queue.
 const MAX_WAITING: usize = 32_768;

@@ -19,8 +19,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
-    Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
+    Position, Timestamp, Unread, UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -149,6 +149,15 @@ impl Store for Guard {
         self.ask(self.store.unread(user, until)).await
     }
 
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>> {
+        self.ask(self.store.readers(group, from, limit)).await
+    }
+
     async fn create_group(&self, group: &Group) -> Result<()> {
         self.ask(self.store.create_group(group)).await
     }
@@ -188,6 +197,18 @@ impl Store for Guard {
         limit: usize,
     ) -> Result<Vec<GroupId>> {
         self.ask(self.store.small_groups_of(user, members, limit)).await
+    }
+
+    async fn block(&self, user: &UserId, block: &Block) -> Result<()> {
+        self.ask(self.store.block(user, block)).await
+    }
+
+    async fn unblock(&self, user: &UserId, other: &UserId) -> Result<()> {
+        self.ask(self.store.unblock(user, other)).await
+    }
+
+    async fn blocks(&self, user: &UserId, limit: usize) -> Result<Vec<Block>> {
+        self.ask(self.store.blocks(user, limit)).await
     }
 
     async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {

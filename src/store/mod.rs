@@ -16,8 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
-    Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
+    Position, Timestamp, Unread, UserId,
 };
 
 pub use changes::{Change, Changes, ChangesQuery};
@@ -225,6 +225,15 @@ pub trait Store: Send + Sync + 'static {
     /// hidden.
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread>;
 
+    /// How far users have read in a group, of those who have read up to a place at least: the
+    /// furthest first, up to `limit`.
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>>;
+
     /// Stores a new group.
     async fn create_group(&self, group: &Group) -> Result<()>;
 
@@ -257,6 +266,15 @@ pub trait Store: Send + Sync + 'static {
         members: usize,
         limit: usize,
     ) -> Result<Vec<GroupId>>;
+
+    /// Stores whom a user has blocked; a block that is there stays as it is.
+    async fn block(&self, user: &UserId, block: &Block) -> Result<()>;
+
+    /// Takes a block away, where there is one.
+    async fn unblock(&self, user: &UserId, other: &UserId) -> Result<()>;
+
+    /// Whom a user has blocked, the last one first, up to `limit`.
+    async fn blocks(&self, user: &UserId, limit: usize) -> Result<Vec<Block>>;
 
     /// Remembers when users were last there; a time that is earlier than the stored one changes
     /// nothing.

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::message::MessageRow;
 use crate::error::Error;
-use crate::model::{Message, SyncPage, UserId};
+use crate::model::{Message, MessageId, SyncPage, UserId};
 
 /// What an event's acknowledgement carries: `{ok: true, ...}` or
 /// `{ok: false, error: {code, message}}`.
@@ -19,6 +19,8 @@ pub enum Ack {
     Success(&'static str),
     /// A message was accepted.
     Sent(Arc<Message>),
+    /// It was done; where a message is named, as far back as that one.
+    ReadBackTo(Option<MessageId>),
     /// What a user has missed.
     Synced(UserId, Box<SyncPage>),
     /// It was not done.
@@ -36,7 +38,8 @@ impl Serialize for Ack {
         let mut ack = to.serialize_map(None)?;
         ack.serialize_entry("ok", &!matches!(self, Self::Failed(_)))?;
         match self {
-            Self::Done | Self::Success(_) => {}
+            Self::Done | Self::Success(_) | Self::ReadBackTo(None) => {}
+            Self::ReadBackTo(Some(next)) => ack.serialize_entry("next", &next.to_string())?,
             Self::Sent(message) => ack.serialize_entry("message", &MessageRow(message))?,
             Self::Synced(user, page) => super::sync::page(page, user, &mut ack)?,
             Self::Failed(error) => ack.serialize_entry("error", &Failure::from(error))?,

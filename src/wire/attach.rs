@@ -80,19 +80,24 @@ impl Serialize for ReactionMap<'_> {
 
 /// A row of a message that may have replies.
 #[derive(Debug, Clone, Copy)]
-pub struct ThreadRow<'a> {
+pub struct CountedRow<'a> {
     /// The message.
     pub message: &'a Message,
     /// How many replies it has; 0 is not shown.
     pub reply_count: usize,
+    /// How many have read it, where that is counted.
+    pub read_count: Option<u64>,
 }
 
-impl Serialize for ThreadRow<'_> {
+impl Serialize for CountedRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut row = to.serialize_map(None)?;
         message::fields(self.message, &mut row)?;
         if self.reply_count > 0 {
             row.serialize_entry("reply_count", &self.reply_count)?;
+        }
+        if let Some(read_count) = self.read_count {
+            row.serialize_entry("read_count", &read_count)?;
         }
         row.end()
     }
@@ -102,7 +107,7 @@ impl Serialize for ThreadRow<'_> {
 #[derive(Debug, Serialize)]
 pub struct ThreadPage<'a> {
     /// The message that was answered.
-    pub root: ThreadRow<'a>,
+    pub root: CountedRow<'a>,
     /// Replies, newest first.
     pub replies: Vec<MessageRow<'a>>,
     /// How many there are.

@@ -1,21 +1,17 @@
-//! The Socket.IO events: what clients send, and what they are told.
+//! The Socket.IO events that clients send.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Users;
-use super::attach::{self, MentionsIn, ReactionIn};
-use super::message::{ContentBody, MessageRow, chat_type};
-use super::rest::PresenceRow;
+use super::attach::{MentionsIn, ReactionIn};
 use crate::error::Error;
 use crate::model::{
-    ClientId, Content, ContentType, Draft, Emoji, Event, GroupId, JsonObject, MessageRef,
-    SyncCursor, Target, Unread, UserId, check_object,
+    ClientId, Content, ContentType, Draft, Emoji, GroupId, JsonObject, MessageRef, SyncCursor,
+    Target, UserId, check_object,
 };
 
 /// The kind of conversation that a client names.
@@ -94,6 +90,43 @@ fn content(value: Value) -> Result<Content, Error> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with message_id, message_ids or up_to")]
+struct MarkRead {
+    message_id: Option<String>,
+    message_ids: Option<Vec<String>>,
+    up_to: Option<String>,
+}
+
+impl TryFrom<MarkRead> for ClientEvent {
+    type Error = Error;
+
+    fn try_from(asked: MarkRead) -> Result<Self, Error> {
+        match (asked.message_id, asked.message_ids, asked.up_to) {
+            (Some(id), None, None) => Ok(Self::MarkRead(MessageRef::parse(&id)?)),
+            (None, Some(ids), None) => Ok(Self::MarkManyRead(message_refs(&ids)?)),
+            (None, None, Some(id)) => Ok(Self::MarkReadUpTo(MessageRef::parse(&id)?)),
+            _ => Err(Error::Invalid("give one of message_id, message_ids and up_to".into())),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object with message_ids")]
+struct MarkDelivered {
+    message_ids: Vec<String>,
+}
+
+/// Most messages that one event names.
+const MAX_MARKED: usize = 200;
+
+fn message_refs(ids: &[String]) -> Result<Vec<MessageRef>, Error> {
+    if !(1..=MAX_MARKED).contains(&ids.len()) {
+        return Err(Error::Invalid(format!("message_ids has 1 to {MAX_MARKED} ids").into()));
+    }
+    Ok(ids.iter().map(|id| MessageRef::parse(id)).collect::<Result<_, _>>()?)
+}
+
+#[derive(Deserialize)]
 #[serde(expecting = "an object with message_id")]
 struct MessageIn {
     message_id: String,
@@ -164,8 +197,14 @@ pub enum ClientEvent {
     LeaveGroup(GroupId),
     /// `send_message`.
     SendMessage(Draft),
-    /// `mark_read`.
+    /// `mark_read` of one message.
     MarkRead(MessageRef),
+    /// `mark_read` of several.
+    MarkManyRead(Vec<MessageRef>),
+    /// `mark_read` of all up to a message.
+    MarkReadUpTo(MessageRef),
+    /// `mark_delivered`.
+    MarkDelivered(Vec<MessageRef>),
     /// `edit_message`.
     EditMessage(MessageRef, Content),
     /// `delete_message`.
@@ -181,11 +220,12 @@ pub enum ClientEvent {
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 13] = [
+pub const CLIENT_EVENTS: [&str; 14] = [
     "join_group",
     "leave_group",
     "send_message",
     "mark_read",
+    "mark_delivered",
     "edit_message",
     "delete_message",
     "add_reaction",
@@ -207,8 +247,9 @@ impl ClientEvent {
             "send_message" => {
                 payload::<SendMessage>(frame).and_then(Draft::try_from).map(Self::SendMessage)
             }
-            "mark_read" => payload::<MessageIn>(frame)
-                .and_then(|asked| Ok(Self::MarkRead(MessageRef::parse(&asked.message_id)?))),
+            "mark_read" => payload::<MarkRead>(frame).and_then(Self::try_from),
+            "mark_delivered" => payload::<MarkDelivered>(frame)
+                .and_then(|asked| Ok(Self::MarkDelivered(message_refs(&asked.message_ids)?))),
             "edit_message" => payload::<EditMessage>(frame).and_then(|asked| {
                 let id = MessageRef::parse(&asked.message_id)?;
                 Ok(Self::EditMessage(id, content(asked.content)?))
@@ -286,105 +327,6 @@ pub struct Auth {
     pub user_id: Option<String>,
 }
 
-/// The name under which clients listen for an event; `None` where nothing is sent.
-pub fn name(event: &Event) -> Option<&'static str> {
-    Some(match event {
-        Event::Sent(_) => "message",
-        Event::Read { .. }
-        | Event::Edited { .. }
-        | Event::Reacted { .. }
-        | Event::Pinned { .. } => "message_update",
-        Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
-        Event::GroupNotice { .. } | Event::Unread { .. } | Event::Mentioned(_) => "notification",
-        Event::SyncRequired => "sync_required",
-        Event::Typing { .. } => "typing",
-        Event::Presence(_) => "presence",
-        Event::Left { .. } => return None,
-    })
-}
-
-/// An event's payload.
-#[derive(Debug, Clone, Copy)]
-pub struct Payload<'a>(pub &'a Event);
-
-impl Serialize for Payload<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Event::Sent(message) => return MessageRow(message).serialize(to),
-            Event::Presence(presence) => return PresenceRow(presence).serialize(to),
-            _ => {}
-        }
-        let mut body = to.serialize_map(None)?;
-        match self.0 {
-            Event::Sent(_) | Event::Presence(_) | Event::SyncRequired | Event::Left { .. } => {}
-            Event::Typing { user, to, is_typing } => {
-                body.serialize_entry("user_id", user.as_str())?;
-                match to {
-                    Target::User(other) => body.serialize_entry("to", other.as_str())?,
-                    Target::Group(group) => body.serialize_entry("to", &group.to_string())?,
-                }
-                let is_group = matches!(to, Target::Group(_));
-                body.serialize_entry("type", chat_type(is_group))?;
-                body.serialize_entry("is_typing", is_typing)?;
-            }
-            Event::Read { message, read_by } => {
-                body.serialize_entry("type", "read_receipt")?;
-                body.serialize_entry("message_id", &message.to_string())?;
-                body.serialize_entry("read_by", &Users(read_by))?;
-            }
-            Event::Edited { message, content, edited_at } => {
-                body.serialize_entry("type", "message_edit")?;
-                body.serialize_entry("message_id", &message.to_string())?;
-                body.serialize_entry("new_content", &ContentBody(content))?;
-                body.serialize_entry("edited_at", &super::iso(*edited_at))?;
-            }
-            Event::Reacted { message, reactions } => {
-                body.serialize_entry("type", "reaction")?;
-                attach::reaction(*message, reactions, &mut body)?;
-            }
-            Event::Pinned { message, pin } => {
-                body.serialize_entry("type", "pin")?;
-                attach::pin(*message, pin, &mut body)?;
-            }
-            Event::Mentioned(message) => {
-                body.serialize_entry("type", "mention")?;
-                attach::mention(message, &mut body)?;
-            }
-            Event::Deleted { message, in_group, deleted_at } => {
-                body.serialize_entry("type", "message_deleted")?;
-                body.serialize_entry("message_id", &message.to_string())?;
-                body.serialize_entry("chat_type", chat_type(*in_group))?;
-                body.serialize_entry("deleted_at", &super::iso(*deleted_at))?;
-            }
-            Event::Hidden { message } => {
-                body.serialize_entry("type", "message_hidden")?;
-                body.serialize_entry("message_id", &message.to_string())?;
-            }
-            Event::GroupNotice { group, text, at } => {
-                body.serialize_entry("type", "group_notification")?;
-                body.serialize_entry("content", text)?;
-                body.serialize_entry("group_id", &group.to_string())?;
-                body.serialize_entry("timestamp", &super::iso(*at))?;
-            }
-            Event::Unread { unread, at } => {
-                body.serialize_entry("type", "unread_notification")?;
-                body.serialize_entry("content", &unread_line(*unread))?;
-                body.serialize_entry("unread_direct", &unread.direct)?;
-                body.serialize_entry("unread_group", &unread.group)?;
-                body.serialize_entry("timestamp", &super::iso(*at))?;
-            }
-        }
-        body.end()
-    }
-}
-
-fn unread_line(unread: Unread) -> String {
-    match unread.direct + unread.group {
-        1 => "You have 1 unread message".to_owned(),
-        many => format!("You have {many} unread messages"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -439,6 +381,11 @@ mod tests {
                 "content_type must be",
             ),
             (json!(["mark_read", {"message_id": {"$ne": null}}]), "expected a string"),
+            (json!(["mark_read", {}]), "one of message_id"),
+            (json!(["mark_read", {"message_ids": []}]), "1 to 200"),
+            (json!(["mark_read", {"message_ids": ["a"], "up_to": "a"}]), "one of message_id"),
+            (json!(["mark_delivered", {"message_ids": vec!["a"; 201]}]), "1 to 200"),
+            (json!(["mark_delivered", {"message_ids": "a"}]), "expected a sequence"),
             (json!(["edit_message", {"message_id": "a b", "content": ""}]), "message id"),
             (json!(["typing_start", "bob"]), "expected an object with to and type"),
             (json!(["typing_stop", {"to": "bob", "type": "group"}]), "24 hexadecimal"),

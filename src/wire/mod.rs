@@ -5,8 +5,10 @@ pub mod attach;
 pub mod events;
 pub mod health;
 pub mod message;
+mod receipts;
 pub mod rest;
 pub mod sync;
+pub mod told;
 
 use serde::{Serialize, Serializer};
 

@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Users;
-use crate::model::{Group, GroupId, Presence, UserId};
+use crate::model::{Block, Group, GroupId, Presence, UserId};
 
 /// `POST /groups/`. All fields are required; which one is missing is told by whoever asks for it.
 #[derive(Debug, Deserialize)]
@@ -46,6 +46,19 @@ impl Serialize for PresenceRow<'_> {
         row.serialize_entry("user_id", user.as_str())?;
         row.serialize_entry("status", if *is_online { "online" } else { "offline" })?;
         row.serialize_entry("last_seen", &last_seen.map(super::iso))?;
+        row.end()
+    }
+}
+
+/// Who is blocked: `{user_id, blocked_at}`.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockRow<'a>(pub &'a Block);
+
+impl Serialize for BlockRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut row = to.serialize_map(Some(2))?;
+        row.serialize_entry("user_id", self.0.user.as_str())?;
+        row.serialize_entry("blocked_at", &super::iso(self.0.at))?;
         row.end()
     }
 }

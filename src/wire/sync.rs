@@ -14,7 +14,7 @@ pub(super) fn page<M: SerializeMap>(
     body: &mut M,
 ) -> Result<(), M::Error> {
     if let Some(chats) = &page.chats {
-        let rows: Vec<_> = chats.iter().map(|chat| ChatRow { chat, user }).collect();
+        let rows: Vec<_> = shown(chats, user).collect();
         body.serialize_entry("conversations", &rows)?;
     }
     let changes: Vec<_> = page.news.iter().map(|news| NewsRow { news, user }).collect();
@@ -22,6 +22,13 @@ pub(super) fn page<M: SerializeMap>(
     body.serialize_entry("cursor", &page.cursor.to_string())?;
     body.serialize_entry("more", &page.more)?;
     body.serialize_entry("complete", &page.complete)
+}
+
+/// The conversations that a user sees: with another user there is one as long as something is shown.
+fn shown<'a>(chats: &'a [Chat], user: &'a UserId) -> impl Iterator<Item = ChatRow<'a>> {
+    let is_shown =
+        |chat: &&Chat| chat.last.is_some() || matches!(chat.conversation, Conversation::Group(_));
+    chats.iter().filter(is_shown).map(move |chat| ChatRow { chat, user })
 }
 
 /// A conversation as its user sees it.
@@ -36,7 +43,9 @@ impl Serialize for ChatRow<'_> {
         conversation(&self.chat.conversation, self.user, &mut row)?;
         row.serialize_entry("last_message", &self.chat.last.as_ref().map(MessageRow))?;
         row.serialize_entry("unread", &self.chat.unread)?;
-        row.serialize_entry("updated_at", &super::iso(self.chat.place.0))?;
+        // What is hidden for the user does not show in the time either.
+        let last = self.chat.last.as_ref().map(|message| message.timestamp);
+        row.serialize_entry("updated_at", &super::iso(last.unwrap_or(self.chat.place.0)))?;
         if let Some(group) = &self.chat.group {
             row.serialize_entry("group", &GroupSummary(group))?;
         }
@@ -96,8 +105,7 @@ pub struct ChatList<'a> {
 
 impl Serialize for ChatList<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let rows: Vec<_> =
-            self.chats.iter().map(|chat| ChatRow { chat, user: self.user }).collect();
+        let rows: Vec<_> = shown(self.chats, self.user).collect();
         let next = self.next.map(|place| {
             let next = Next::Conversations(place);
             SyncCursor { issued: place.0, settled: 0, next }.to_string()

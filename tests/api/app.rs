@@ -31,10 +31,16 @@ impl TestApp {
     }
 
     pub(crate) async fn on_mongodb() -> Self {
+        Self::on_mongodb_with(&[]).await
+    }
+
+    /// A server on MongoDB with these settings.
+    pub(crate) async fn on_mongodb_with(more: &[(&str, &str)]) -> Self {
         let database = TestDatabase::new();
         let settings = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
         let settings = settings.map(|(name, value)| (name, value.to_owned()));
-        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let settings = settings.iter().map(|(n, v)| (*n, v.as_str()));
+        let settings: Vec<_> = settings.chain(more.iter().copied()).collect();
         Self::start(&settings, Some(database)).await
     }
 

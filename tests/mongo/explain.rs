@@ -2,7 +2,7 @@
 
 use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::mongo::{attached, changes, chats, presence};
+use banter::store::mongo::{attached, blocks, changes, chats, presence};
 use banter::store::{HistoryQuery, Range, Store};
 use bson::{Bson, Document, doc};
 
@@ -234,6 +234,10 @@ async fn unread_counts_come_from_indexes() {
     }
     let plan = filled.find(&queries::read_cursors(&user, &[filled.group])).await;
     assert_index(&plan, "_id_");
+    let plan = filled.find(&queries::readers(filled.group, filled.cursor, 100)).await;
+    assert_ordered_by_index(&plan, "cursor_places");
+    let plan = filled.find(&blocks::blocks_of(&user, 10)).await;
+    assert_ordered_by_index(&plan, "user_blocks");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

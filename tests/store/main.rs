@@ -51,12 +51,22 @@ macro_rules! conformance {
                 pins_are_those_of_the_conversation_the_latest_first
                 a_file_is_named_by_what_is_stored
             }
+            blocks {
+                blocks_of_a_user_are_listed_the_last_one_first
+                a_block_keeps_its_time_until_it_is_taken_back
+            }
             catch_up {
                 new_changed_and_deleted_messages_come_in_order_to_their_users_alone
                 a_message_comes_once_as_it_is_now
                 pages_go_on_where_the_last_one_ended
                 memberships_and_cursors_come_too
                 a_user_of_many_groups_misses_none
+            }
+            chats {
+                conversations_are_newest_first_with_what_was_said_last
+                what_is_hidden_is_not_shown_and_what_is_deleted_is_gone
+                unread_is_counted_per_conversation
+                three_hundred_peers_come_in_pages
             }
             client_ids {
                 a_message_is_found_by_sender_and_client_id
@@ -107,6 +117,9 @@ macro_rules! conformance {
             }
             random {
                 random_batches_match_the_model
+            }
+            readers {
+                readers_are_those_at_or_past_a_place_the_furthest_first
             }
             status {
                 health_counts_and_names_indexes

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
-use super::{GROUP_CHANGES_LOG, GROUPS, MESSAGES, MongoStore, READ_CURSORS, errors};
+use super::{BLOCKS, GROUP_CHANGES_LOG, GROUPS, MESSAGES, MongoStore, READ_CURSORS, errors};
 use crate::store::{Result, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
@@ -115,6 +115,12 @@ pub const MEDIA: Index = Index {
 /// Read cursors by when they were last moved.
 pub const CURSOR_CHANGES: Index =
     index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
+/// Read cursors of a group, in order.
+pub const CURSOR_PLACES: Index =
+    index(READ_CURSORS, "cursor_places", &[("_id.group", 1), ("position", -1)]);
+/// Whom a user has blocked, the last one first.
+pub const USER_BLOCKS: Index =
+    index(BLOCKS, "user_blocks", &[("user", 1), ("at", -1), ("other", -1)]);
 /// Who has entered or left which group, and which groups are others, by when that was.
 pub const GROUP_CHANGES: Index =
     index(GROUP_CHANGES_LOG, "group_changes", &[("party", 1), ("version", 1), ("_id", 1)]);
@@ -130,7 +136,7 @@ pub const MEMBER_GROUPS: Index =
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 24] = [
+pub const ALL: [Index; 26] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -152,6 +158,8 @@ pub const ALL: [Index; 24] = [
     GROUP_PINS,
     MEDIA,
     CURSOR_CHANGES,
+    CURSOR_PLACES,
+    USER_BLOCKS,
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
     MEMBER_GROUPS,
@@ -201,7 +209,8 @@ impl MongoStore {
     /// on a large collection each takes a while, during which reads and writes go on.
     pub(super) async fn make_indexes(&self) -> Result<()> {
         let place = self.place().await?;
-        let ours = [READ_CURSORS, GROUP_CHANGES_LOG].map(|name| place.database.collection(name));
+        let ours =
+            [READ_CURSORS, GROUP_CHANGES_LOG, BLOCKS].map(|name| place.database.collection(name));
         for collection in [&place.messages, &place.groups].into_iter().chain(&ours) {
             let present = self.present(collection).await?;
             for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {

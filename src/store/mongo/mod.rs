@@ -22,6 +22,7 @@
 //! [`StoreError::Transient`] meanwhile.
 
 pub mod attached;
+pub mod blocks;
 pub mod changes;
 pub mod chats;
 mod documents;
@@ -58,8 +59,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
-    Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
+    Position, Timestamp, Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -67,6 +68,7 @@ const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
 const GROUP_CHANGES_LOG: &str = "group_changes";
 const PRESENCE: &str = "presence";
+const BLOCKS: &str = "blocks";
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;
@@ -298,6 +300,15 @@ impl Store for MongoStore {
         self.find_peers(user, limit).await
     }
 
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>> {
+        self.find_readers(group, from, limit).await
+    }
+
     async fn small_groups_of(
         &self,
         user: &UserId,
@@ -305,6 +316,18 @@ impl Store for MongoStore {
         limit: usize,
     ) -> Result<Vec<GroupId>> {
         self.find_small_groups(user, members, limit).await
+    }
+
+    async fn block(&self, user: &UserId, block: &Block) -> Result<()> {
+        self.add_block(user, block).await
+    }
+
+    async fn unblock(&self, user: &UserId, other: &UserId) -> Result<()> {
+        self.remove_block(user, other).await
+    }
+
+    async fn blocks(&self, user: &UserId, limit: usize) -> Result<Vec<Block>> {
+        self.find_blocks(user, limit).await
     }
 
     async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {

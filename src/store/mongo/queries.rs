@@ -6,8 +6,8 @@
 use bson::{Bson, DateTime, Document, doc};
 
 use super::indexes::{
-    CLIENT_ID, DIRECT_ORDER, DIRECT_UNREAD, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
-    MESSAGE_ID, TOMBSTONE,
+    CLIENT_ID, CURSOR_PLACES, DIRECT_ORDER, DIRECT_UNREAD, GROUP_NAME, GROUP_ORDER, Index,
+    MEMBER_GROUPS, MESSAGE_ID, TOMBSTONE,
 };
 use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
 use crate::model::{
@@ -291,6 +291,17 @@ pub fn read_cursors(user: &UserId, groups: &[GroupId]) -> Find {
         projection: None,
         limit: 0,
     }
+}
+
+/// How far users have read in a group, of those who have read up to a place; the furthest first.
+pub fn readers(group: GroupId, from: Position, limit: usize) -> Find {
+    let filter = doc! {"_id.group": group.0, "position": {"$gte": position(from)}};
+    Find::ordered(CURSOR_PLACES, filter, doc! {"position": -1}, limit)
+}
+
+/// The place of a read cursor. Documents compare field by field, in this order.
+pub(super) fn position((at, message): Position) -> Document {
+    doc! {"timestamp": documents::date(at), "message_id": message.0}
 }
 
 /// The `_id` of a read cursor. The order of the fields is part of the key.

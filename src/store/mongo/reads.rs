@@ -112,6 +112,25 @@ impl MongoStore {
         Ok(Unread { direct, group })
     }
 
+    pub(super) async fn find_readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>> {
+        // A limit of 0 means none to the server.
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = self.find(&queries::readers(group, from, limit)).await?;
+        let reader = |row: &RawDocumentBuf| {
+            let (_, place) = changes::to_cursor(row)?;
+            let id = row.get_document("_id").ok()?;
+            Some((UserId::from_stored(id.get_str("user").ok()?), place))
+        };
+        Ok(readable(&rows, reader))
+    }
+
     pub(super) async fn find_group_ids(&self, query: &Find) -> Result<Vec<GroupId>> {
         let rows = self.find(query).await?;
         Ok(rows.iter().filter_map(documents::to_id).map(GroupId).collect())

@@ -142,9 +142,7 @@ pub(super) fn seen(user: &UserId, at: Timestamp) -> Document {
 
 /// Moves a read cursor forward, or makes it.
 pub(super) fn cursor(cursor: &ReadCursor) -> Document {
-    let (at, message) = cursor.up_to;
-    // Documents compare field by field, in this order.
-    let position = doc! {"timestamp": documents::date(at), "message_id": message.0};
+    let position = queries::position(cursor.up_to);
     doc! {
         "q": {"_id": queries::cursor_id(&cursor.user, cursor.group)},
         "u": {

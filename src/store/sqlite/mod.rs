@@ -5,6 +5,7 @@
 //! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
 
 mod attached;
+mod blocks;
 mod changes;
 mod chats;
 mod connections;
@@ -31,8 +32,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
-    Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
+    Position, Timestamp, Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -197,6 +198,15 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| presence::peers(transaction, &user, limit)).await
     }
 
+    async fn readers(
+        &self,
+        group: GroupId,
+        from: Position,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Position)>> {
+        self.readers.run(move |transaction| unread::readers(transaction, group, from, limit)).await
+    }
+
     async fn small_groups_of(
         &self,
         user: &UserId,
@@ -208,6 +218,21 @@ impl Store for SqliteStore {
             presence::small_groups_of(transaction, &user, members, limit)
         };
         self.readers.run(find).await
+    }
+
+    async fn block(&self, user: &UserId, block: &Block) -> Result<()> {
+        let (user, block) = (user.clone(), block.clone());
+        self.writer.run(move |transaction| blocks::add(transaction, &user, &block)).await
+    }
+
+    async fn unblock(&self, user: &UserId, other: &UserId) -> Result<()> {
+        let (user, other) = (user.clone(), other.clone());
+        self.writer.run(move |transaction| blocks::remove(transaction, &user, &other)).await
+    }
+
+    async fn blocks(&self, user: &UserId, limit: usize) -> Result<Vec<Block>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| blocks::of_user(transaction, &user, limit)).await
     }
 
     async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {

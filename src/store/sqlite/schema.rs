@@ -11,11 +11,20 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 6] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, ATTACHED];
+const STEPS: [&str; 8] =
+    [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, ATTACHED, READERS, BLOCKS];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 7] =
-    ["messages", "tombstones", "groups", "group_members", "group_changes", "cursors", "presence"];
+pub(super) const COLLECTIONS: [&str; 8] = [
+    "messages",
+    "tombstones",
+    "groups",
+    "group_members",
+    "group_changes",
+    "cursors",
+    "presence",
+    "blocks",
+];
 
 const TABLES: &str = "
 CREATE TABLE messages (
@@ -165,6 +174,22 @@ CREATE INDEX direct_pins ON messages (user_low, user_high, pin_at DESC, id DESC)
 CREATE INDEX group_pins ON messages (group_id, pin_at DESC, id DESC)
     WHERE pinned = 1 AND group_id IS NOT NULL;
 CREATE INDEX message_media ON messages (media_url) WHERE media_url IS NOT NULL;
+";
+
+/// The read cursors of a group, in order.
+const READERS: &str = "
+CREATE INDEX cursor_places ON cursors (group_id, timestamp DESC, message_id DESC, user);
+";
+
+/// Who has blocked whom.
+const BLOCKS: &str = "
+CREATE TABLE blocks (
+    user TEXT NOT NULL,
+    other TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (user, other)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_blocks ON blocks (user, at DESC, other DESC);
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

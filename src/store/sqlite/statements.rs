@@ -107,6 +107,14 @@ statements! {
         ORDER BY timestamp DESC, id DESC LIMIT 1";
     NEWEST_IN_GROUP = "SELECT timestamp, id FROM messages WHERE group_id = ?1 \
         ORDER BY timestamp DESC, id DESC LIMIT 1";
+    BLOCK = "INSERT INTO blocks (user, other, at) VALUES (?1, ?2, ?3) \
+        ON CONFLICT (user, other) DO NOTHING";
+    UNBLOCK = "DELETE FROM blocks WHERE user = ?1 AND other = ?2";
+    BLOCKS_OF = "SELECT other, at FROM blocks WHERE user = ?1 \
+        ORDER BY at DESC, other DESC LIMIT ?2";
+    READERS = "SELECT user, timestamp, message_id FROM cursors \
+        WHERE group_id = ?1 AND (timestamp, message_id) >= (?2, ?3) \
+        ORDER BY timestamp DESC, message_id DESC LIMIT ?4";
     GROUPS_AND_CURSORS = "SELECT m.group_id, c.timestamp, c.message_id \
         FROM group_members AS m LEFT JOIN cursors AS c \
         ON c.group_id = m.group_id AND c.user = m.user WHERE m.user = ?1";
@@ -279,6 +287,8 @@ mod tests {
                 "group_history (group_id=? AND (timestamp,id)>(?,?) AND (timestamp,id)<(?,?))",
             ),
             (UNREAD_OF_NEWEST, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
+            (BLOCKS_OF, "user_blocks (user=?)"),
+            (READERS, "cursor_places (group_id=? AND (timestamp,message_id)>(?,?))"),
             (PEERS_ABOVE, "direct_history (user_low=? AND user_high>?)"),
             (PEERS_BELOW, "direct_peers (user_high=? AND user_low>? AND user_low<?)"),
             (SMALL_GROUPS_OF, "member_groups (user=?)"),

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::messages::place_or_end;
 use super::{rows, statements};
-use crate::model::{GroupId, Position, Unread, UserId};
+use crate::model::{GroupId, Position, Timestamp, Unread, UserId};
 
 /// The place of a cursor: milliseconds and the bytes of a message's id.
 type Place = (i64, [u8; 12]);
@@ -49,6 +49,21 @@ pub(super) fn in_group(
         .query_row(params![group.0.bytes(), user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)));
     let (until, until_id) = place_or_end(None);
     count_in_group(transaction, user, group, cursor.optional()?, (until, &until_id))
+}
+
+/// How far users have read in a group, of those who have read up to a place; the furthest first.
+pub(super) fn readers(
+    transaction: &Transaction<'_>,
+    group: GroupId,
+    (at, id): Position,
+    limit: usize,
+) -> rusqlite::Result<Vec<(UserId, Position)>> {
+    let mut statement = transaction.prepare_cached(statements::READERS)?;
+    let params = params![group.0.bytes(), at.as_millis(), id.0.bytes(), super::limit_to_sql(limit)];
+    let reader = |row: &rusqlite::Row<'_>| {
+        Ok((rows::user(row, 0)?, (Timestamp(row.get(1)?), rows::message_id(row, 2)?)))
+    };
+    statement.query_map(params, reader)?.collect()
 }
 
 fn groups_and_cursors(

@@ -412,6 +412,54 @@ describe("mark_read", () => {
   });
 });
 
+describe("what goes beyond the old contract", () => {
+  test("a sender is told that messages have come", async () => {
+    const [alice, bob] = await pair();
+    const ids = [];
+    for (const text of ["one", "two", "three"]) ids.push((await alice.sendDirect(bob.id, text))._id);
+    await bob.do("mark_delivered", { message_ids: ids.slice(0, 1) });
+    const receipt = { type: "delivery_receipt", user_id: bob.id };
+    assert.deepEqual(await alice.next("message_update"), { ...receipt, message_id: ids[0] });
+    await bob.do("mark_delivered", { message_ids: ids });
+    const rest = { ...receipt, message_id: ids[2], message_ids: ids.slice(1) };
+    assert.deepEqual(await alice.next("message_update"), rest);
+    const rows = await ok("GET", `/messages/${alice.id}/${bob.id}`);
+    assert.deepEqual(rows.map(({ status }) => status), ["delivered", "delivered", "delivered"]);
+  });
+
+  test("many messages are read at once, or all up to one", async () => {
+    const [alice, bob] = await pair();
+    const ids = [];
+    for (let n = 0; n < 6; n++) ids.push((await alice.sendDirect(bob.id, `${n}`))._id);
+    await bob.do("mark_read", { message_ids: ids.slice(0, 2) });
+    const receipt = { type: "read_receipt", read_by: [bob.id], reader: bob.id };
+    const first = { ...receipt, message_id: ids[1], message_ids: ids.slice(0, 2) };
+    assert.deepEqual(await alice.next("message_update"), first);
+    assert.deepEqual(await bob.do("mark_read", { up_to: ids[4] }), { ok: true });
+    const second = { ...receipt, message_id: ids[4], message_ids: ids.slice(2, 5) };
+    assert.deepEqual(await alice.next("message_update"), second);
+    const { conversations } = await ok("GET", `/conversations/${bob.id}`);
+    assert.equal(conversations[0].unread, 1);
+    await bob.refused("not_found", "mark_read", { up_to: NOWHERE });
+  });
+
+  test("a blocked user is not heard, and not told", async () => {
+    const [alice, bob] = await pair();
+    await ok("POST", `/users/${alice.id}/block/${bob.id}`);
+    const unheard = await bob.sendDirect(alice.id, "listen!");
+    assert.deepEqual(await bob.next("message"), unheard);
+    await alice.hasNoMore();
+    assert.deepEqual(await ok("GET", `/messages/${alice.id}/${bob.id}`), []);
+    assert.equal((await ok("GET", `/messages/${bob.id}/${alice.id}`)).length, 1);
+    const [block] = await ok("GET", `/users/${alice.id}/blocks`);
+    assert.equal(block.user_id, bob.id);
+    isTime(block.blocked_at);
+    await ok("DELETE", `/users/${alice.id}/block/${bob.id}`);
+    const heard = await bob.sendDirect(alice.id, "hello");
+    assert.deepEqual(await alice.next("message"), heard);
+  });
+});
+
 describe("edit_message", () => {
   test("both users of a direct message are told", async () => {
     const [alice, bob] = await pair();

@@ -1,8 +1,10 @@
 //! What a store promises, one file per subject.
 
 pub(crate) mod attached;
+pub(crate) mod blocks;
 pub(crate) mod catch_up;
 pub(crate) mod changes;
+pub(crate) mod chats;
 pub(crate) mod client_ids;
 pub(crate) mod groups;
 pub(crate) mod history;
@@ -10,6 +12,7 @@ pub(crate) mod messages;
 mod model;
 pub(crate) mod presence;
 pub(crate) mod random;
+pub(crate) mod readers;
 pub(crate) mod status;
 pub(crate) mod tombstones;
 pub(crate) mod unread;

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use banter::model::{
-    Batch, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageId, Status, Target,
-    Timestamp, Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageId, Position,
+    Status, Target, Timestamp, Unread, UserId,
 };
 use banter::store::{Applied, HistoryQuery, Range};
 
@@ -113,6 +113,70 @@ impl Model {
             direct: (direct.count() as u64).min(Unread::EXACT_TO),
             group: joined.map(|group| self.unread_in(user, group.id)).sum(),
         }
+    }
+
+    /// A user's conversations, newest first, those before a place.
+    pub(crate) fn chats(
+        &self,
+        user: &UserId,
+        groups: &[Group],
+        before: Option<Position>,
+        limit: usize,
+    ) -> Vec<Chat> {
+        let mut chats = BTreeMap::new();
+        for row in self.messages.values() {
+            if let Conversation::Direct(a, b) = row.conversation()
+                && (a == *user || b == *user)
+            {
+                let peer = if a == *user { b } else { a };
+                let last: &mut Position = chats.entry((Some(peer), None)).or_insert(row.position());
+                *last = row.position().max(*last);
+            }
+        }
+        for group in groups.iter().filter(|group| group.has(user)) {
+            let rows = self.conversation(&Conversation::Group(group.id));
+            let made = (group.created_at, MessageId(group.id.0));
+            let place = rows.first().map_or(made, |row| row.position());
+            chats.insert((None, Some(group.id)), place);
+        }
+        let mut chats: Vec<_> = chats.into_iter().map(|(key, place)| (place, key)).collect();
+        chats.retain(|(place, _)| before.is_none_or(|before| *place < before));
+        chats.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+        chats.truncate(limit);
+        let chat = |(place, key)| match key {
+            (Some(peer), _) => {
+                self.chat(user, place, Conversation::direct(user.clone(), peer), None)
+            }
+            (None, id) => {
+                let group = groups.iter().find(|group| Some(group.id) == id).expect("a group");
+                self.chat(user, place, Conversation::Group(group.id), Some(group.clone()))
+            }
+        };
+        chats.into_iter().map(chat).collect()
+    }
+
+    fn chat(
+        &self,
+        user: &UserId,
+        place: Position,
+        conversation: Conversation,
+        group: Option<Group>,
+    ) -> Chat {
+        let viewer = Some(user.clone());
+        let (range, limit) = (Range::Newest, 1);
+        let last = HistoryQuery { conversation: conversation.clone(), viewer, range, limit };
+        let last = self.history(&last).pop();
+        let is_news = |row: &&Message| {
+            row.from != *user && row.status != Status::Read && !row.is_hidden_for(user)
+        };
+        let unread = match &conversation {
+            Conversation::Group(id) => self.unread_in(user, *id),
+            Conversation::Direct(..) => {
+                let rows = self.conversation(&conversation);
+                (rows.into_iter().filter(is_news).count() as u64).min(Unread::EXACT_TO)
+            }
+        };
+        Chat { conversation, place, last, unread, group }
     }
 
     fn unread_in(&self, user: &UserId, group: GroupId) -> u64 {

@@ -262,6 +262,13 @@ impl World {
         for user in &self.users {
             let unread = store.unread(user, None).await.expect("the store answers");
             assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
+            let all = store.chats(user, None, 100).await.expect("the store answers");
+            assert_eq!(all, model.chats(user, &self.groups, None, 100), "chats of {user}");
+            for before in all.iter().map(|chat| Some(chat.place)).chain([None]) {
+                let page = store.chats(user, before, 2).await.expect("the store answers");
+                let expected = model.chats(user, &self.groups, before, 2);
+                assert_eq!(page, expected, "chats of {user} before {before:?}");
+            }
         }
         let middle = self.messages[MESSAGES / 2].position();
         let viewers = self.users.iter().cloned().map(Some).chain([None]);

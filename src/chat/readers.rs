@@ -1,0 +1,140 @@
+//! How many have read the messages of a large group.
+//!
+//! There `read_by` names the first readers only. The others are counted by how far they have read: a
+//! member whose place is at or past a message has read it. Those places are asked of the store, kept
+//! for a moment, and moved by what is marked meanwhile.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use quick_cache::unsync::Cache;
+use tokio::time::{Instant, timeout};
+
+use super::Chat;
+use crate::error::Error;
+use crate::model::{Conversation, GroupId, Message, Position, UserId};
+
+/// Counts are exact up to this.
+const EXACT_TO: usize = 10_000;
+/// How long places are kept: whatever is counted within this time costs the store one question.
+const LIFE: Duration = Duration::from_secs(1);
+/// How long a count waits for the store.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Groups whose places are kept, at about 1 MB each at the most.
+const MAX_GROUPS: usize = 32;
+
+/// How far the members of a group have read.
+struct Places {
+    /// Of those who have read up to here at least.
+    from: Position,
+    asked: Instant,
+    by_user: HashMap<UserId, Position>,
+}
+
+/// See the module.
+pub(super) struct Readers(Mutex<Cache<GroupId, Places>>);
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self(Mutex::new(Cache::new(MAX_GROUPS)))
+    }
+}
+
+impl Readers {
+    /// A member has read up to a place.
+    fn read(&self, group: GroupId, reader: &UserId, up_to: Position) {
+        if let Some(mut places) = self.0.lock().get_mut(&group)
+            && places.by_user.len() <= EXACT_TO
+        {
+            let place = places.by_user.entry(reader.clone()).or_insert(up_to);
+            *place = up_to.max(*place);
+        }
+    }
+
+    fn keep(&self, group: GroupId, from: Position, found: Vec<(UserId, Position)>) {
+        let places = Places { from, asked: Instant::now(), by_user: found.into_iter().collect() };
+        self.0.lock().insert(group, places);
+    }
+
+    /// Whether the places of all who have read up to here are known.
+    fn knows(&self, group: GroupId, from: Position) -> bool {
+        let known = self.0.lock();
+        known.get(&group).is_some_and(|places| places.from <= from && places.asked.elapsed() < LIFE)
+    }
+
+    /// How many have read a message, the sender not counted.
+    fn count(&self, group: GroupId, message: &Message) -> u64 {
+        let others = message.read_by.iter().filter(|reader| **reader != message.from).count();
+        let known = self.0.lock();
+        let past = known.get(&group).map_or(0, |places| {
+            let has_read = |(user, place): &(&UserId, &Position)| {
+                **place >= message.position() && **user != message.from
+            };
+            places.by_user.iter().filter(has_read).count()
+        });
+        past.max(others).min(EXACT_TO) as u64
+    }
+}
+
+impl Chat {
+    /// Whether a conversation is a group in which not all are told who has read what.
+    pub(super) async fn is_large(&self, conversation: &Conversation) -> Result<bool, Error> {
+        let Conversation::Group(group) = conversation else { return Ok(false) };
+        let members = self.gate.load(&*self.store, *group).await?.len();
+        Ok(members > self.config.receipt_group_limit as usize)
+    }
+
+    /// How many members have read each of some messages of one conversation; `None` but in a group of
+    /// more than `RECEIPT_GROUP_LIMIT` members. While the store does not answer, those are counted who
+    /// are known.
+    pub async fn read_counts<M: Borrow<Message>>(
+        &self,
+        conversation: &Conversation,
+        rows: &[M],
+    ) -> Option<Vec<u64>> {
+        let Conversation::Group(group) = *conversation else { return None };
+        let oldest = rows.iter().map(|row| row.borrow().position()).min()?;
+        if !self.is_large(conversation).await.unwrap_or(false) {
+            return None;
+        }
+        self.learn_readers(group, oldest).await;
+        Some(rows.iter().map(|row| self.readers.count(group, row.borrow())).collect())
+    }
+
+    /// A member of a group has read up to a place.
+    pub(super) fn note_reader(&self, group: GroupId, reader: &UserId, up_to: Position) {
+        self.readers.read(group, reader, up_to);
+    }
+
+    /// The same in a large group, with a reader who has just read up to a place.
+    pub(super) async fn count_with(
+        &self,
+        conversation: &Conversation,
+        rows: &[&Message],
+        reader: &UserId,
+        up_to: Option<Position>,
+    ) -> Vec<u64> {
+        let (Conversation::Group(group), Some(up_to)) = (conversation, up_to) else {
+            return Vec::new();
+        };
+        if let Some(oldest) = rows.iter().map(|row| row.position()).min() {
+            self.learn_readers(*group, oldest).await;
+        }
+        self.note_reader(*group, reader, up_to);
+        rows.iter().map(|row| self.readers.count(*group, row)).collect()
+    }
+
+    async fn learn_readers(&self, group: GroupId, from: Position) {
+        if self.readers.knows(group, from) || !self.buffer.store_answers() {
+            return;
+        }
+        // One more than is counted: the sender may be among them.
+        let asked = timeout(PATIENCE, self.store.readers(group, from, EXACT_TO + 1)).await;
+        // That the store is away is logged where it is written to.
+        if let Ok(Ok(found)) = asked {
+            self.readers.keep(group, from, found);
+        }
+    }
+}

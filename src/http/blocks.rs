@@ -1,0 +1,37 @@
+//! Who is blocked by whom.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::error::HttpError;
+use super::extract::{Segments, path_user};
+use crate::chat::Chat;
+use crate::wire::rest::BlockRow;
+
+pub(super) async fn block(
+    State(chat): State<Arc<Chat>>,
+    Segments((user_id, other_id)): Segments<(String, String)>,
+) -> Result<Response, HttpError> {
+    chat.block(&path_user("user_id", &user_id)?, &path_user("other_id", &other_id)?).await?;
+    Ok(Json(json!({"message": "User blocked"})).into_response())
+}
+
+pub(super) async fn unblock(
+    State(chat): State<Arc<Chat>>,
+    Segments((user_id, other_id)): Segments<(String, String)>,
+) -> Result<Response, HttpError> {
+    chat.unblock(&path_user("user_id", &user_id)?, &path_user("other_id", &other_id)?).await?;
+    Ok(Json(json!({"message": "User unblocked"})).into_response())
+}
+
+pub(super) async fn list(
+    State(chat): State<Arc<Chat>>,
+    Segments(user_id): Segments<String>,
+) -> Result<Response, HttpError> {
+    let blocks = chat.blocks(&path_user("user_id", &user_id)?).await?;
+    Ok(Json(blocks.iter().map(BlockRow).collect::<Vec<_>>()).into_response())
+}
