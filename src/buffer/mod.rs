@@ -78,7 +78,9 @@ use self::shared::Shared;
 use self::start::Start;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::{ClientId, Dispatch, Message, MessageId, MessageRef, Op, Timestamp, UserId};
+use crate::model::{
+    ClientId, Conversation, Dispatch, Message, MessageId, MessageRef, Op, Timestamp, UserId,
+};
 use crate::shutdown::Tasks;
 use crate::store::{self, Store};
 
@@ -245,7 +247,12 @@ impl Buffer {
 
     /// Between whom there is something in the buffer that is not stored yet.
     pub fn direct_conversations(&self) -> Vec<(UserId, UserId)> {
-        self.shared.lock().overlay.direct_conversations()
+        let all = self.shared.lock().overlay.conversations().into_iter();
+        let users = |conversation| match conversation {
+            Conversation::Direct(a, b) => Some((a, b)),
+            Conversation::Group(_) => None,
+        };
+        all.filter_map(users).collect()
     }
 
     /// Waits until everything accepted so far is stored, at the most `limit`; whether it is.

@@ -143,15 +143,6 @@ impl Overlay {
         self.by_conversation.keys().cloned().collect()
     }
 
-    /// The direct conversations in which anything is pending.
-    pub(super) fn direct_conversations(&self) -> Vec<(UserId, UserId)> {
-        let users = |conversation: &Conversation| match conversation {
-            Conversation::Direct(a, b) => Some((a.clone(), b.clone())),
-            Conversation::Group(_) => None,
-        };
-        self.by_conversation.keys().filter_map(users).collect()
-    }
-
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.by_message.is_empty()

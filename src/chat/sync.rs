@@ -43,7 +43,7 @@ impl Chat {
         if cursor.is_some_and(|cursor| is_too_old(cursor.issued, now)) {
             return Err(Error::Gone);
         }
-        let is_settled = self.buffer.store_answers() && self.buffer.flushed(FLUSH_WAIT).await;
+        let is_settled = self.settle().await;
         let Some(cursor) = cursor else {
             let settled = self.changes(user, Place::after(u64::MAX), 1).await?.settled;
             let start = SyncCursor::at(settled, now);
@@ -64,10 +64,13 @@ impl Chat {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Vec<crate::model::Chat>, Error> {
-        if self.buffer.store_answers() {
-            self.buffer.flushed(FLUSH_WAIT).await;
-        }
+        self.settle().await;
         Ok(self.store.chats(user, before, limit).await?)
+    }
+
+    /// Waits for the store to have what was accepted so far, if it is not away; whether it has.
+    async fn settle(&self) -> bool {
+        self.buffer.store_answers() && self.buffer.flushed(FLUSH_WAIT).await
     }
 
     async fn sync_chats(

@@ -5,7 +5,7 @@
 
 use rusqlite::{OptionalExtension, Params, Transaction, params};
 
-use super::{groups, messages, rows, statements, unread};
+use super::{groups, messages, presence, rows, statements, unread};
 use crate::model::{Chat, Conversation, GroupId, MessageId, Position, Timestamp, UserId};
 use crate::store::{HistoryQuery, Range};
 
@@ -59,23 +59,14 @@ fn direct_places(
     user: &UserId,
 ) -> rusqlite::Result<Vec<(Position, Conversation)>> {
     let mut places = Vec::new();
-    // A conversation with oneself is found from one side only.
-    let both = [(statements::NEXT_HIGH_PEER, None), (statements::NEXT_LOW_PEER, Some(user))];
-    for (next, but) in both {
-        let mut next = transaction.prepare_cached(next)?;
-        let mut peer = UserId::from_stored("");
-        let find = |row: &rusqlite::Row<'_>| rows::user(row, 0);
-        while let Some(found) = next.query_row([user.as_str(), peer.as_str()], find).optional()? {
-            peer = found;
-            if but == Some(&peer) {
-                continue;
-            }
-            let chat = Conversation::direct(user.clone(), peer.clone());
-            let Conversation::Direct(low, high) = &chat else { continue };
-            let newest = params![low.as_str(), high.as_str()];
-            if let Some(place) = newest_of(transaction, statements::NEWEST_DIRECT, newest)? {
-                places.push((place, chat));
-            }
+    // Nobody is a peer of their own, and may have written notes all the same.
+    let peers = presence::peers(transaction, user, usize::MAX)?.into_iter().chain([user.clone()]);
+    for peer in peers {
+        let chat = Conversation::direct(user.clone(), peer);
+        let Conversation::Direct(low, high) = &chat else { continue };
+        let newest = params![low.as_str(), high.as_str()];
+        if let Some(place) = newest_of(transaction, statements::NEWEST_DIRECT, newest)? {
+            places.push((place, chat));
         }
     }
     Ok(places)

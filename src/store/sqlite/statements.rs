@@ -98,10 +98,6 @@ statements! {
         WHERE to_user = ?1 AND from_user = ?2 AND status <> 'read' AND from_user <> to_user \
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?1) LIMIT ?3)";
     CURSOR_IN_GROUP = "SELECT timestamp, message_id FROM cursors WHERE group_id = ?1 AND user = ?2";
-    NEXT_HIGH_PEER = "SELECT user_high FROM messages WHERE user_low = ?1 AND user_high > ?2 \
-        AND to_user IS NOT NULL ORDER BY user_high LIMIT 1";
-    NEXT_LOW_PEER = "SELECT user_low FROM messages WHERE user_high = ?1 AND user_low > ?2 \
-        AND to_user IS NOT NULL ORDER BY user_low LIMIT 1";
     NEWEST_DIRECT = "SELECT timestamp, id FROM messages \
         WHERE user_low = ?1 AND user_high = ?2 AND to_user IS NOT NULL \
         ORDER BY timestamp DESC, id DESC LIMIT 1";
@@ -270,8 +266,6 @@ mod tests {
             (PURGE_GROUP, "message_changes_group (group_id=?)"),
             (UNREAD_DIRECT, "direct_unread_from (to_user=?)"),
             (UNREAD_FROM, "direct_unread_from (to_user=? AND from_user=?)"),
-            (NEXT_HIGH_PEER, "direct_history (user_low=? AND user_high>?)"),
-            (NEXT_LOW_PEER, "direct_peers (user_high=? AND user_low>?)"),
             (NEWEST_DIRECT, "direct_history (user_low=? AND user_high=?)"),
             (CHANGED_OF_LOW, "message_changes_low (user_low=? AND (version,id)>(?,?))"),
             (CHANGED_OF_HIGH, "message_changes_high (user_high=? AND (version,id)>(?,?))"),
