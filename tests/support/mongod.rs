@@ -121,13 +121,31 @@ impl Mongod {
     }
 
     /// Stops it where it is: connections stay open and nothing answers (SIGSTOP).
+    ///
+    /// Returns once each of its threads has stopped. The signal is only sent by then: a thread
+    /// that runs on another core answers for a moment more, long enough for a query.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
+        while !self.is_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it go on after [`Mongod::freeze`].
     pub(crate) fn thaw(&self) {
         self.signal("-CONT");
+    }
+
+    /// Whether the kernel shows every thread as stopped (`T`, proc_pid_stat(5)).
+    fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id()));
+        threads.expect("the server's threads").flatten().all(|thread| {
+            // A thread that ended meanwhile has no state, and answers nothing.
+            std::fs::read_to_string(thread.path().join("stat"))
+                .ok()
+                .and_then(|stat| Some(stat.rsplit_once(") ")?.1.starts_with('T')))
+                .unwrap_or(true)
+        })
     }
 
     fn signal(&self, signal: &str) {
