@@ -13,7 +13,8 @@ use banter::model::{
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
+    StoreError, StoreHealth,
 };
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -67,6 +68,14 @@ impl Store for NullStore {
 
     async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
         Ok(Unread::default())
+    }
+
+    async fn search(&self, _: &SearchQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        Ok(Backlog::default())
     }
 
     async fn create_group(&self, _: &Group) -> Result<()> {

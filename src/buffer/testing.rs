@@ -15,7 +15,8 @@ use crate::model::{
     MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use crate::store::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
+    StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -314,6 +315,14 @@ impl Store for FakeStore {
 
     async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
         Ok(Unread::default())
+    }
+
+    async fn search(&self, _: &SearchQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        Ok(Backlog::default())
     }
 
     async fn create_group(&self, _: &Group) -> Result<()> {

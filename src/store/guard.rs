@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
+    StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
@@ -104,6 +105,14 @@ impl Store for Guard {
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         self.ask(self.store.unread(user, until)).await
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+        self.ask(self.store.search(query)).await
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        self.ask(self.store.index_backlog()).await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

@@ -4,9 +4,11 @@
 //! batches. Groups are written directly. Both stores pass one conformance suite (`tests/store`).
 
 mod guard;
+mod indexer;
 mod metrics;
 pub mod mongo;
 mod open;
+mod search;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -20,8 +22,10 @@ use crate::model::{
 };
 
 pub use guard::Guard;
+pub use indexer::Indexer;
 pub use metrics::PoolCollector;
 pub use open::open;
+pub use search::{Backlog, SearchQuery};
 
 /// How long a store remembers that a message was deleted: far longer than the message's own insert
 /// may be on its way, in the journal or buffer of a server that was down or cut off.
@@ -150,6 +154,15 @@ pub trait Store: Send + Sync + 'static {
     /// (without a cursor: among the newest [`Unread::EXACT_TO`]) that the user has neither read nor
     /// hidden.
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread>;
+
+    /// The newest messages that a search wants, newest first. What [`Store::apply`] has written is
+    /// in the index when that returns.
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>>;
+
+    /// Brings some hundreds of stored messages into the search index that are not in it: they are
+    /// older than the index, or another kind of server has written them. Repeated until there are
+    /// no more, and again from time to time, by one [`Indexer`].
+    async fn index_backlog(&self) -> Result<Backlog>;
 
     /// Stores a new group.
     async fn create_group(&self, group: &Group) -> Result<()>;

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
-use super::{GROUPS, MESSAGES, MongoStore, errors};
+use super::{GROUPS, MESSAGES, MongoStore, SEARCH, errors};
 use crate::store::{Result, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
@@ -78,9 +78,13 @@ pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
 /// Groups by name.
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
+/// Messages by the keys under which a search looks for them. The rest of the key spares a look at
+/// those documents that are too new, or too old to be among the newest.
+pub const SEARCH_KEYS: Index =
+    index(SEARCH, "search_keys", &[("keys", 1), ("timestamp", -1), ("_id", -1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 15] = [
+pub const ALL: [Index; 16] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -96,6 +100,7 @@ pub const ALL: [Index; 15] = [
     CLIENT_ID,
     TOMBSTONE,
     MEMBER_GROUPS,
+    SEARCH_KEYS,
 ];
 
 impl Kind {
@@ -134,7 +139,8 @@ impl MongoStore {
     /// on a large collection each takes a while, during which reads and writes go on.
     pub(super) async fn make_indexes(&self) -> Result<()> {
         let place = self.place().await?;
-        for collection in [&place.messages, &place.groups] {
+        let search = place.database.collection(SEARCH);
+        for collection in [&place.messages, &place.groups, &search] {
             let present = self.present(collection).await?;
             for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {
                 if !is_there(wanted, &present) {

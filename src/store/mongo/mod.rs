@@ -10,6 +10,8 @@
 //!   against the message's own insert; it goes by itself ([`indexes::TOMBSTONE`]).
 //! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
 //! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`; ours alone.
+//! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, and `keys`; ours
+//!   alone. `search_state`: how far all messages have been looked at for it.
 //!
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
@@ -24,6 +26,7 @@ mod options;
 mod pool;
 pub mod queries;
 mod reads;
+mod search;
 mod statements;
 mod write;
 
@@ -33,15 +36,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::RawDocumentBuf;
+use bson::oid::ObjectId;
 use mongodb::options::{Acknowledgment, WriteConcern};
 use mongodb::{Client, Collection, Database};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
 use super::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
+    StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
@@ -50,6 +56,8 @@ use crate::model::{
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
+const SEARCH: &str = "search";
+const SEARCH_STATE: &str = "search_state";
 
 /// Longest wait for one read. A caller of ours has given up by then.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -64,6 +72,8 @@ pub struct MongoStore {
     label: String,
     pool: Arc<PoolWatch>,
     place: OnceCell<Place>,
+    /// Where a sweep for the search index is.
+    swept: Mutex<Option<ObjectId>>,
 }
 
 /// The database and what is in it. Documents are read raw, so that one that can't be decoded does
@@ -91,6 +101,7 @@ impl MongoStore {
             label: format!("MongoDB at {hosts}/{}", config.mongodb_name),
             pool: Arc::default(),
             place: OnceCell::new(),
+            swept: Mutex::default(),
         };
         match store.place().await {
             Err(error @ StoreError::Configuration(_)) => return Err(error),
@@ -168,8 +179,12 @@ impl Store for MongoStore {
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Applied> {
-        self.insert(&batch.inserts).await?;
+        // Side by side: whatever is cut off between the two is repeated, and changes nothing then.
+        let (inserted, filed) =
+            tokio::join!(self.insert(&batch.inserts), self.file(&batch.inserts));
+        inserted.and(filed)?;
         let missing = self.change(&batch.changes).await?;
+        self.refile(&batch.changes).await?;
         self.bury(&batch.deletes).await?;
         self.purge(&batch.purges).await?;
         self.move_cursors(&batch.cursors).await?;
@@ -190,6 +205,14 @@ impl Store for MongoStore {
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         self.count_unread(user, until).await
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+        self.find_fitting(query).await
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        self.sweep().await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

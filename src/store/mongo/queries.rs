@@ -3,17 +3,19 @@
 //! Each names the index that serves it. The planner would mostly find it alone, but it chooses by
 //! trial, and for a short conversation it may choose an index of the old server and sort in memory.
 
+use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 
 use super::indexes::{
     CLIENT_ID, DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
-    MESSAGE_ID, TOMBSTONE,
+    MESSAGE_ID, SEARCH_KEYS, TOMBSTONE,
 };
-use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
+use super::{GROUPS, MESSAGES, READ_CURSORS, SEARCH, SEARCH_STATE, documents};
 use crate::model::{
     ClientId, Conversation, GroupId, MessageId, MessageRef, Position, Unread, UserId,
 };
-use crate::store::HistoryQuery;
+use crate::search;
+use crate::store::{HistoryQuery, SearchQuery};
 
 /// A `find`.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,6 +284,77 @@ pub fn group_ids_of(user: &UserId) -> Find {
         projection: Some(doc! {"_id": 1}),
         limit: 0,
     }
+}
+
+/// The `_id` of the newest groups a user is in.
+pub fn newest_group_ids_of(user: &UserId, limit: usize) -> Find {
+    Find { projection: Some(doc! {"_id": 1}), ..groups_of(user, limit) }
+}
+
+/// Candidates of a search, newest first: what is filed under one of these parties by all the
+/// words, each a range of keys. The keys are in the order of words, so the newest are found by
+/// looking at each hit of these parties, in the index.
+pub fn candidates(
+    query: &SearchQuery,
+    parties: &[String],
+    before: Option<Position>,
+    limit: usize,
+) -> Find {
+    let further = query.further_keys();
+    let of_party = |party: &String| {
+        let words = query.words.keys(party);
+        let words = words.iter().map(|key| doc! {"keys": {"$elemMatch": beginning(key)}});
+        let further = further.iter().map(|key| doc! {"keys": key});
+        doc! {"$and": words.chain(further).collect::<Vec<_>>()}
+    };
+    let mut filter = doc! {"$or": parties.iter().map(of_party).collect::<Vec<_>>()};
+    if let Some((at, id)) = before {
+        let at = documents::date(at);
+        filter.insert("timestamp", doc! {"$lte": at});
+        leave_out(&mut filter, vec![doc! {"timestamp": at, "_id": {"$gte": id.0}}]);
+    }
+    let projection = Some(doc! {"timestamp": 1});
+    Find { projection, ..Find::ordered(SEARCH_KEYS, filter, newest_first(), limit) }
+}
+
+/// The texts with this beginning. No key holds the last of all characters.
+fn beginning(text: &str) -> Document {
+    doc! {"$gte": text, "$lt": format!("{text}{}", char::MAX)}
+}
+
+/// What is filed of a group's messages, for a deletion.
+pub(super) fn filed_of_group(group: GroupId) -> Document {
+    doc! {"keys": search::conversation_key(&Conversation::Group(group)), "group_id": group.0}
+}
+
+/// Which of these messages are filed; answers their `_id` alone.
+pub fn filed_ids(ids: Vec<Bson>) -> Find {
+    Find { collection: SEARCH, ..stored_ids(ids) }
+}
+
+/// Messages, and stubs of deleted ones, by their `_id`.
+pub fn messages_by_id(ids: Vec<Bson>) -> Find {
+    Find { projection: None, ..stored_ids(ids) }
+}
+
+/// The `_id` of what is stored, in order, after this one.
+pub fn message_ids_after(after: ObjectId, limit: i64) -> Find {
+    Find {
+        collection: MESSAGES,
+        filter: doc! {"_id": {"$gt": after}},
+        sort: Some(doc! {"_id": 1}),
+        hint: Some(doc! {"_id": 1}),
+        projection: Some(doc! {"_id": 1}),
+        limit,
+    }
+}
+
+/// The `_id` of the state of the sweep for the search index.
+pub(super) const SWEPT: &str = "swept";
+
+/// How far the sweep for the search index has come.
+pub fn swept() -> Find {
+    Find::by_id(SEARCH_STATE, SWEPT)
 }
 
 /// Groups whose name contains a text, any case, newest first: all names are looked at, in the

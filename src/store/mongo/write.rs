@@ -112,7 +112,7 @@ impl MongoStore {
     pub(super) async fn bury(&self, deletions: &[Deletion]) -> Result<()> {
         let statements: Vec<_> = deletions.iter().map(statements::deletion).collect();
         self.update(MESSAGES, &statements, errors::class_of_upsert).await?;
-        Ok(())
+        self.unfile(deletions.iter().map(|deletion| deletion.id.0.into()).collect()).await
     }
 
     /// Deletes all messages of groups, a group at a time.
@@ -120,13 +120,14 @@ impl MongoStore {
         let messages = &self.place().await?.messages;
         for group in groups {
             self.write(messages.delete_many(doc! {"group_id": group.0})).await?;
+            self.unfile_group(*group).await?;
         }
         Ok(())
     }
 
     /// Sends statements in as few commands as the server takes; how many have found (or made) their
     /// document. All are tried, whatever becomes of the others in the same command.
-    async fn update(
+    pub(super) async fn update(
         &self,
         collection: &str,
         statements: &[Document],

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{rows, statements};
+use super::{rows, search, statements};
 use crate::model::{
     Batch, ClientId, Conversation, Deletion, Message, MessageChange, MessageId, MessageRef,
     Position, ReadCursor, UserId,
@@ -16,7 +16,11 @@ pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     let mut count = 0_i64;
     let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
     for message in &batch.inserts {
-        count += rows::insert_message(&mut insert, message)? as i64;
+        let new = rows::insert_message(&mut insert, message)?;
+        if new > 0 {
+            search::file_new(transaction, message)?;
+        }
+        count += new as i64;
     }
     let mut missing = Vec::new();
     for change in &batch.changes {
@@ -48,7 +52,9 @@ fn apply_change(transaction: &Transaction<'_>, change: &MessageChange) -> rusqli
     if let Some((content, edited_at)) = &change.edit {
         let content = rows::content_to_json(content)?;
         let mut edit = transaction.prepare_cached(statements::EDIT_MESSAGE)?;
-        edit.execute(params![id, content, edited_at.as_millis()])?;
+        if edit.execute(params![id, content, edited_at.as_millis()])? > 0 {
+            search::refile(transaction, id)?;
+        }
     }
     if !change.readers.is_empty() {
         add_missing(&mut read_by, &change.readers);

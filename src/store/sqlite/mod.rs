@@ -11,6 +11,7 @@ mod health;
 mod messages;
 mod rows;
 mod schema;
+mod search;
 mod statements;
 mod unread;
 
@@ -23,7 +24,8 @@ use async_trait::async_trait;
 
 use self::connections::{Access, Connections};
 use super::{
-    Applied, HistoryQuery, MembershipChange, PoolGauges, Result, Store, StoreError, StoreHealth,
+    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
+    StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
@@ -100,6 +102,15 @@ impl Store for SqliteStore {
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         let user = user.clone();
         self.readers.run(move |transaction| unread::count(transaction, &user, until)).await
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+        let query = query.clone();
+        self.readers.run(move |transaction| search::search(transaction, &query)).await
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        self.writer.run(search::index_backlog).await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

@@ -75,6 +75,25 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM json_each(deleted_for) WHERE value = ?2) \
         AND NOT EXISTS (SELECT 1 FROM json_each(read_by) WHERE value = ?2)";
 
+    NEWEST_SEARCH_ROW = "SELECT max(row) FROM search_rows WHERE row BETWEEN ?1 AND ?2";
+    INSERT_SEARCH_ROW = "INSERT INTO search_rows (row, message) VALUES (?1, ?2)";
+    INSERT_SEARCH_KEYS = "INSERT INTO search (rowid, keys) VALUES (?1, ?2)";
+    DELETE_SEARCH_KEYS = "DELETE FROM search \
+        WHERE rowid = (SELECT row FROM search_rows WHERE message = ?1)";
+    DELETE_SEARCH_ROW = "DELETE FROM search_rows WHERE message = ?1";
+    IS_IN_SEARCH = "SELECT 1 FROM search_rows WHERE message = ?1";
+    SEARCH_BACKLOG = "SELECT after FROM search_backlog WHERE rowid = 1";
+    MOVE_SEARCH_BACKLOG = "UPDATE search_backlog SET after = ?1 WHERE rowid = 1";
+    END_SEARCH_BACKLOG = "DELETE FROM search_backlog WHERE rowid = 1";
+    MESSAGES_AFTER =
+        concat!("SELECT ", columns!(), " FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2");
+    /// The index is asked first, in the order of its rows; CROSS keeps it so.
+    SEARCH = concat!("SELECT ", columns!(), " FROM search \
+        CROSS JOIN search_rows ON row = search.rowid CROSS JOIN messages ON id = message \
+        WHERE search MATCH ?1 AND search.rowid < ?2 ORDER BY search.rowid DESC");
+    GROUP_IDS_OF_USER = "SELECT group_id FROM group_members \
+        WHERE user = ?1 ORDER BY created_at DESC, group_id DESC LIMIT ?2";
+
     INSERT_GROUP = "INSERT INTO groups (id, name, name_folded, created_by, created_at) \
         VALUES (?1, ?2, ?3, ?4, ?5)";
     GROUP_BY_ID = "SELECT id, name, created_by, created_at FROM groups WHERE id = ?1";
