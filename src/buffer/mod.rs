@@ -233,6 +233,17 @@ impl Buffer {
         matches!(timeout(limit, flushed.wait_for(|n| *n >= accepted)).await, Ok(Ok(_)))
     }
 
+    /// Waits until everything accepted so far in these conversations is stored, at the most `limit`;
+    /// whether it is.
+    pub async fn stored(&self, concerns: impl Fn(&Conversation) -> bool, limit: Duration) -> bool {
+        let pending = self.shared.lock().overlay.newest_by_conversation();
+        // Asked outside the lock: it may take others.
+        let concerned = pending.iter().filter(|(conversation, _)| concerns(conversation));
+        let Some(newest) = concerned.map(|(_, newest)| *newest).max() else { return true };
+        let mut flushed = self.shared.flushed.subscribe();
+        matches!(timeout(limit, flushed.wait_for(|n| *n >= newest)).await, Ok(Ok(_)))
+    }
+
     /// The figures.
     pub fn stats(&self) -> Stats {
         self.shared.stats()

@@ -106,6 +106,12 @@ impl Overlay {
         Pending(durable.map(|entry| Arc::clone(&entry.op)).collect())
     }
 
+    /// Every conversation in which something is pending, with the number of its newest op.
+    pub(super) fn newest_by_conversation(&self) -> Vec<(Conversation, Sequence)> {
+        let all = self.by_conversation.iter();
+        all.filter_map(|(id, ops)| Some((id.clone(), ops.back()?.sequence))).collect()
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.by_message.is_empty()

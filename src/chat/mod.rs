@@ -13,6 +13,7 @@ mod history;
 mod locks;
 mod messages;
 mod receipts;
+mod search;
 mod stamp;
 
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::store::Store;
 use dedup::Looks;
 use gate::Gate;
 use locks::Locks;
+
+pub use search::{Found, Search};
 
 /// How large the parts of a conversation may be.
 #[derive(Debug, Clone, clap::Args)]

@@ -10,6 +10,7 @@ mod messages;
 pub mod metrics;
 pub mod origin;
 mod page;
+mod search;
 pub mod serve;
 mod uploads;
 
@@ -55,6 +56,7 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
     let api = Router::new()
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
+        .route("/search", get(search::search))
         .route("/groups", post(groups::create))
         .route("/groups/", post(groups::create))
         .route("/groups/{id}", get(groups::of_user).delete(groups::delete))

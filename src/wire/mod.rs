@@ -5,6 +5,7 @@ pub mod events;
 pub mod health;
 pub mod message;
 pub mod rest;
+pub mod search;
 
 use serde::{Serialize, Serializer};
 
