@@ -66,7 +66,8 @@ fn folded(original: char) -> impl Iterator<Item = char> {
 
 /// Marks above, below and within letters, and what has no width: soft hyphens, joiners.
 fn is_skipped(c: char) -> bool {
-    is_combining_mark(c) || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    is_combining_mark(c)
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
 /// Whether a letter, once folded, is of a script without spaces between words: Thai, Lao,
@@ -110,9 +111,10 @@ mod tests {
 
     #[test]
     fn whatever_is_no_letter_or_digit_separates() {
-        assert_eq!(split("don't: mail@example.com, 3.14!"), [
-            "don", "t", "mail", "example", "com", "3", "14"
-        ]);
+        assert_eq!(
+            split("don't: mail@example.com, 3.14!"),
+            ["don", "t", "mail", "example", "com", "3", "14"]
+        );
         assert_eq!(split(" \0\"*()😀-_ "), [""; 0]);
     }
 

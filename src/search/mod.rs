@@ -4,8 +4,8 @@
 //! A **key** is one word in the sight of one party: `<party><word>`, where the party is a user of a
 //! direct conversation or a group, as 16 hexadecimal digits of a hash. So the hits of a word that
 //! everybody uses are never read for somebody who may see few of them: an index is asked for the
-//! keys that begin with a party and a beginning of a word. Two further keys name the sender and,
-//! for direct messages, the conversation.
+//! keys that begin with a party and a beginning of a word. Further keys name the parties, the
+//! sender and the conversation.
 //!
 //! Keys lead to **candidates** alone. Words are cut short in them, hashes may meet, and runs of
 //! scripts without spaces are filed by pairs of characters. What is answered has passed
@@ -134,7 +134,7 @@ fn texts(content: &Content) -> impl Iterator<Item = &str> {
     plain.into_iter().chain(fields.filter_map(move |field| object?.get(field)?.as_str()))
 }
 
-/// The keys under which a message is filed; none for one without words.
+/// The keys of a message's words, for each of its parties; none for one without words.
 pub fn keys(message: &Message) -> Vec<String> {
     let mut seen = HashSet::new();
     for word in texts(&message.content).flat_map(words) {
@@ -147,19 +147,25 @@ pub fn keys(message: &Message) -> Vec<String> {
             seen.insert(cut(&word));
         }
     }
-    if seen.is_empty() {
-        return Vec::new();
-    }
-    let parties = match &message.target {
-        Target::Group(_) => vec![conversation_party(&message.conversation())],
-        Target::User(to) if *to == message.from => vec![user_party(to)],
-        Target::User(to) => vec![user_party(&message.from), user_party(to)],
-    };
-    let filed = parties.iter().flat_map(|party| seen.iter().map(move |key| format!("{party}{key}")));
-    let mut keys: Vec<String> = filed.collect();
+    let parties = parties(message);
+    let of_party = |party: &String| seen.iter().map(|key| format!("{party}{key}")).collect();
+    parties.iter().flat_map::<Vec<String>, _>(of_party).collect()
+}
+
+/// The further keys of a message: its parties, its sender, its conversation.
+pub fn further_keys(message: &Message) -> Vec<String> {
+    let mut keys = parties(message);
     keys.push(sender_key(&message.from));
     keys.push(conversation_key(&message.conversation()));
     keys
+}
+
+fn parties(message: &Message) -> Vec<String> {
+    match &message.target {
+        Target::Group(_) => vec![conversation_party(&message.conversation())],
+        Target::User(to) if *to == message.from => vec![user_party(to)],
+        Target::User(to) => vec![user_party(&message.from), user_party(to)],
+    }
 }
 
 /// A user as a party of direct messages.

@@ -78,13 +78,14 @@ pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
 /// Groups by name.
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
-/// Messages by the keys under which a search looks for them. The rest of the key spares a look at
-/// those documents that are too new, or too old to be among the newest.
-pub const SEARCH_KEYS: Index =
-    index(SEARCH, "search_keys", &[("keys", 1), ("timestamp", -1), ("_id", -1)]);
+/// Messages by the words that a party may search for.
+pub const SEARCH_KEYS: Index = index(SEARCH, "search_keys", &[("keys", 1)]);
+/// What is filed of a party in order.
+pub const SEARCH_ORDER: Index =
+    index(SEARCH, "search_order", &[("parties", 1), ("timestamp", -1), ("_id", -1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 16] = [
+pub const ALL: [Index; 17] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -101,6 +102,7 @@ pub const ALL: [Index; 16] = [
     TOMBSTONE,
     MEMBER_GROUPS,
     SEARCH_KEYS,
+    SEARCH_ORDER,
 ];
 
 impl Kind {

@@ -10,8 +10,9 @@
 //!   against the message's own insert; it goes by itself ([`indexes::TOMBSTONE`]).
 //! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
 //! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`; ours alone.
-//! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, and `keys`; ours
-//!   alone. `search_state`: how far all messages have been looked at for it.
+//! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, the `keys` of its
+//!   words and those of its `parties`; ours alone. `search_state`: how far all messages have been
+//!   looked at for it.
 //!
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.

@@ -8,7 +8,7 @@ use bson::{Bson, DateTime, Document, doc};
 
 use super::indexes::{
     CLIENT_ID, DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
-    MESSAGE_ID, SEARCH_KEYS, TOMBSTONE,
+    MESSAGE_ID, SEARCH_KEYS, SEARCH_ORDER, TOMBSTONE,
 };
 use super::{GROUPS, MESSAGES, READ_CURSORS, SEARCH, SEARCH_STATE, documents};
 use crate::model::{
@@ -291,20 +291,36 @@ pub fn newest_group_ids_of(user: &UserId, limit: usize) -> Find {
     Find { projection: Some(doc! {"_id": 1}), ..groups_of(user, limit) }
 }
 
-/// Candidates of a search, newest first: what is filed under one of these parties by all the
-/// words, each a range of keys. The keys are in the order of words, so the newest are found by
-/// looking at each hit of these parties, in the index.
-pub fn candidates(
+/// Candidates of a search in no order: what is filed under one of these parties by all the words,
+/// each a range of keys.
+pub fn candidates(query: &SearchQuery, parties: &[String], limit: usize) -> Find {
+    let filter = filed_under(query, parties, query.before);
+    let projection = Some(doc! {"timestamp": 1});
+    Find { sort: None, projection, ..Find::ordered(SEARCH_KEYS, filter, doc! {}, limit) }
+}
+
+/// The newest candidates, newest first: what these parties have is looked at in that order.
+pub fn newest_candidates(
     query: &SearchQuery,
     parties: &[String],
     before: Option<Position>,
     limit: usize,
 ) -> Find {
+    let mut filter = filed_under(query, parties, before);
+    // The one further key of a direct conversation leads to less than its parties do.
+    let conversation = query.conversation.as_ref().map(search::conversation_key);
+    let walked = conversation.map_or_else(|| parties.to_vec(), |key| vec![key]);
+    filter.insert("parties", doc! {"$in": walked});
+    let projection = Some(doc! {"timestamp": 1});
+    Find { projection, ..Find::ordered(SEARCH_ORDER, filter, newest_first(), limit) }
+}
+
+fn filed_under(query: &SearchQuery, parties: &[String], before: Option<Position>) -> Document {
     let further = query.further_keys();
     let of_party = |party: &String| {
         let words = query.words.keys(party);
         let words = words.iter().map(|key| doc! {"keys": {"$elemMatch": beginning(key)}});
-        let further = further.iter().map(|key| doc! {"keys": key});
+        let further = further.iter().map(|key| doc! {"parties": key});
         doc! {"$and": words.chain(further).collect::<Vec<_>>()}
     };
     let mut filter = doc! {"$or": parties.iter().map(of_party).collect::<Vec<_>>()};
@@ -313,8 +329,7 @@ pub fn candidates(
         filter.insert("timestamp", doc! {"$lte": at});
         leave_out(&mut filter, vec![doc! {"timestamp": at, "_id": {"$gte": id.0}}]);
     }
-    let projection = Some(doc! {"timestamp": 1});
-    Find { projection, ..Find::ordered(SEARCH_KEYS, filter, newest_first(), limit) }
+    filter
 }
 
 /// The texts with this beginning. No key holds the last of all characters.
@@ -324,7 +339,7 @@ fn beginning(text: &str) -> Document {
 
 /// What is filed of a group's messages, for a deletion.
 pub(super) fn filed_of_group(group: GroupId) -> Document {
-    doc! {"keys": search::conversation_key(&Conversation::Group(group)), "group_id": group.0}
+    doc! {"parties": search::conversation_key(&Conversation::Group(group)), "group_id": group.0}
 }
 
 /// Which of these messages are filed; answers their `_id` alone.

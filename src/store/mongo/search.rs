@@ -21,8 +21,12 @@ use crate::search;
 use crate::store::search::MAX_GROUPS;
 use crate::store::{Backlog, Result, SearchQuery, StoreError};
 
-/// Candidates of one look; each further look of the same search takes four times as many.
-const FIRST_LOOK: usize = 64;
+/// Candidates that are all taken, to be put in order here; more than these are walked through in
+/// order. To take one costs about as much as to pass one by.
+const FEW: usize = 1_000;
+/// Candidates of the first look beyond what is wanted: some may be hidden. Each further look of the
+/// same search takes four times as many.
+const SPARE: usize = 4;
 /// Candidates of one look at the most.
 const LONGEST_LOOK: usize = 1_024;
 /// Parties of one query to the server; who is in more groups is asked for several times.
@@ -39,12 +43,17 @@ impl MongoStore {
         let groups: Vec<GroupId> =
             groups.iter().filter_map(documents::to_id).map(GroupId).collect();
         let parties = query.parties(&groups);
+        let few = self.all_candidates(query, &parties).await?;
         let mut found = Vec::new();
-        let (mut before, mut look) = (query.before, FIRST_LOOK.max(query.limit));
+        let (mut before, mut look, mut at) = (query.before, query.limit + SPARE, 0);
         while found.len() < query.limit && !parties.is_empty() {
-            let places = self.candidates(query, &parties, before, look).await?;
-            before = places.last().copied();
+            let places = match &few {
+                Some(few) => few[at..].iter().take(look).copied().collect(),
+                None => self.newest_candidates(query, &parties, before, look).await?,
+            };
             let is_last = places.len() < look;
+            before = places.last().copied();
+            at += places.len();
             let mut messages = self.messages(&places).await?;
             messages.retain(|message| query.admits(&groups, message));
             found.append(&mut messages);
@@ -57,8 +66,27 @@ impl MongoStore {
         Ok(found)
     }
 
-    /// The places of the newest candidates, newest first.
-    async fn candidates(
+    /// The places of all candidates, newest first, found by their keys; none where they are many.
+    async fn all_candidates(
+        &self,
+        query: &SearchQuery,
+        parties: &[String],
+    ) -> Result<Option<Vec<Position>>> {
+        let mut places = Vec::new();
+        for parties in parties.chunks(PARTIES_AT_ONCE) {
+            let rows = self.find(&queries::candidates(query, parties, FEW + 1)).await?;
+            places.extend(rows.iter().filter_map(to_place));
+            if places.len() > FEW {
+                return Ok(None);
+            }
+        }
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(Some(places))
+    }
+
+    /// The places of the newest candidates, newest first, found by walking through what the parties
+    /// have: of many, some are near.
+    async fn newest_candidates(
         &self,
         query: &SearchQuery,
         parties: &[String],
@@ -67,7 +95,8 @@ impl MongoStore {
     ) -> Result<Vec<Position>> {
         let mut places = Vec::new();
         for parties in parties.chunks(PARTIES_AT_ONCE) {
-            let rows = self.find(&queries::candidates(query, parties, before, limit)).await?;
+            let newest = queries::newest_candidates(query, parties, before, limit);
+            let rows = self.find(&newest).await?;
             places.extend(rows.iter().filter_map(to_place));
         }
         places.sort_unstable_by(|a, b| b.cmp(a));
@@ -215,6 +244,7 @@ fn filed(message: &Message, keys: Vec<String>) -> Document {
     let mut row = doc! {
         "_id": message.id.0,
         "timestamp": documents::date(message.timestamp),
+        "parties": search::further_keys(message),
         "keys": keys,
     };
     if let Target::Group(group) = message.target {

@@ -25,10 +25,11 @@ fn first_row(at: Timestamp) -> i64 {
 
 /// Files a message that was not there before.
 pub(super) fn file_new(transaction: &Transaction<'_>, message: &Message) -> rusqlite::Result<()> {
-    let keys = search::keys(message);
+    let mut keys = search::keys(message);
     if keys.is_empty() {
         return Ok(());
     }
+    keys.extend(search::further_keys(message));
     let first = first_row(message.timestamp);
     let last = first + (1 << TIE_BITS) - 1;
     let mut newest = transaction.prepare_cached(statements::NEWEST_SEARCH_ROW)?;
@@ -113,10 +114,7 @@ pub(super) fn search(
     Ok(messages)
 }
 
-fn groups_of(
-    transaction: &Transaction<'_>,
-    query: &SearchQuery,
-) -> rusqlite::Result<Vec<GroupId>> {
+fn groups_of(transaction: &Transaction<'_>, query: &SearchQuery) -> rusqlite::Result<Vec<GroupId>> {
     let mut statement = transaction.prepare_cached(statements::GROUP_IDS_OF_USER)?;
     let limit = super::limit_to_sql(MAX_GROUPS);
     let groups = statement

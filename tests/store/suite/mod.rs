@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod messages;
 mod model;
 pub(crate) mod random;
+pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod tombstones;
 pub(crate) mod unread;
