@@ -25,9 +25,9 @@ pub struct SearchQuery {
 }
 
 impl SearchQuery {
-    /// Whose keys to look for: one of these has to be a party of the message. `groups` are those
-    /// that the viewer is in.
-    pub(super) fn parties(&self, groups: &[GroupId]) -> Vec<String> {
+    /// Whose keys to look for: one of these (16 hexadecimal digits each) has to be a party of the
+    /// message. `groups` are those that the viewer is in.
+    pub fn parties(&self, groups: &[GroupId]) -> Vec<String> {
         let is_wanted = |group: &&GroupId| match &self.conversation {
             None => true,
             Some(only) => *only == Conversation::Group(**group),

@@ -23,6 +23,7 @@ mod old_server;
 mod order;
 mod reading;
 mod repeating;
+mod search;
 mod sending;
 mod slow;
 mod stopping;

@@ -338,7 +338,7 @@ fn beginning(text: &str) -> Document {
 }
 
 /// What is filed of a group's messages, for a deletion.
-pub(super) fn filed_of_group(group: GroupId) -> Document {
+pub fn filed_of_group(group: GroupId) -> Document {
     doc! {"parties": search::conversation_key(&Conversation::Group(group)), "group_id": group.0}
 }
 
