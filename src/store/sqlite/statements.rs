@@ -191,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn a_search_asks_the_index_of_keys_first_and_sorts_nothing() {
+        let steps = plan(&empty_tables(), SEARCH);
+        assert_eq!(steps.len(), 3, "{steps:#?}");
+        // 192: by number, downwards; M1: what matches; <: up to a number.
+        assert_eq!(steps[0], "SCAN search VIRTUAL TABLE INDEX 192:M1<");
+        assert_eq!(steps[1], "SEARCH search_rows USING INTEGER PRIMARY KEY (rowid=?)");
+        assert!(steps[2].starts_with("SEARCH messages USING INDEX"), "{steps:#?}");
+    }
+
+    #[test]
     fn the_check_of_plans_knows_bad_ones() {
         let connection = empty_tables();
         for sql in [
