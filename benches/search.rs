@@ -1,5 +1,6 @@
 //! How long a search takes among 1,000,000 messages, on the embedded store and, where
-//! MONGO_TEST_URL names a server, on MongoDB. SEARCH_MESSAGES sets another number of messages.
+//! MONGO_TEST_URL names a server, on MongoDB. SEARCH_MESSAGES sets another number of messages,
+//! SEARCH_STORE=sqlite or mongodb one store alone.
 //!
 //! Messages have eight words each, out of 20,000 whose frequencies follow Zipf's law: the commonest
 //! is in more than half of all messages, the rarest that is asked for in one of ten thousand.
@@ -36,9 +37,15 @@ fn main() {
     let count = count.unwrap_or(1_000_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let folder = support::folder();
-        let sqlite = SqliteStore::open(&folder.path().join("banter.db")).unwrap();
-        measure("SQLite", Arc::new(sqlite), count).await;
+        let only = std::env::var("SEARCH_STORE").unwrap_or_default();
+        if only != "mongodb" {
+            let folder = support::folder();
+            let sqlite = SqliteStore::open(&folder.path().join("banter.db")).unwrap();
+            measure("SQLite", Arc::new(sqlite), count).await;
+        }
+        if only == "sqlite" {
+            return;
+        }
         let Ok(url) = std::env::var("MONGO_TEST_URL") else {
             println!("MongoDB is not measured: MONGO_TEST_URL names no server");
             return;
@@ -134,7 +141,7 @@ impl Data {
             name: format!("Group {n}"),
             members: (0..50)
                 .map(|m| user(n * 50 + m))
-                .chain((n % 4 == 0).then(|| UserId::parse("many").unwrap()))
+                .chain(n.is_multiple_of(4).then(|| UserId::parse("many").unwrap()))
                 .collect(),
             created_by: user(n),
             created_at: Timestamp(n as i64),
@@ -154,7 +161,7 @@ impl Data {
 
     fn message(&mut self, n: usize) -> Message {
         let mut words: Vec<String> = (0..8).map(|_| self.word()).collect();
-        if self.random.next_u32() % 10_000 == 0 {
+        if self.random.next_u32().is_multiple_of(10_000) {
             words[0] = RARE.to_owned();
         }
         let someone = |random: &mut SmallRng| user(random.next_u32() as usize % USERS);

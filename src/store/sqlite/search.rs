@@ -117,10 +117,8 @@ pub(super) fn search(
 fn groups_of(transaction: &Transaction<'_>, query: &SearchQuery) -> rusqlite::Result<Vec<GroupId>> {
     let mut statement = transaction.prepare_cached(statements::GROUP_IDS_OF_USER)?;
     let limit = super::limit_to_sql(MAX_GROUPS);
-    let groups = statement
-        .query_map(params![query.viewer.as_str(), limit], |row| rows::group_id(row, 0))?
-        .collect();
-    groups
+    let params = params![query.viewer.as_str(), limit];
+    statement.query_map(params, |row| rows::group_id(row, 0))?.collect()
 }
 
 /// The query in the words of FTS5. Each key stands in quotes, and holds letters and digits alone.
