@@ -46,8 +46,8 @@ async fn a_search_is_for_those_who_may_see_the_message(app: TestApp) {
     let direct = sent(&mut ann, to_user("bob", "hello")).await;
     let shared = sent(&mut ann, to_group(&group, "hello")).await;
     assert_eq!(ids(&app, "user_id=bob&q=hello").await, [shared.clone(), direct.clone()]);
-    assert_eq!(found(&app, "user_id=eve&q=hello").await, [json!(0); 0], "a stranger");
-    assert_eq!(found(&app, "user_id=eve&q=hello&in=ann").await, [json!(0); 0]);
+    assert!(found(&app, "user_id=eve&q=hello").await.is_empty(), "a stranger");
+    assert!(found(&app, "user_id=eve&q=hello&in=ann").await.is_empty());
     let inside = format!("in={group}&type=group&q=hello");
     assert_eq!(ids(&app, &format!("user_id=bob&{inside}")).await, [shared]);
     let (status, _) = app.get(&format!("/search?user_id=eve&{inside}")).await;
@@ -69,15 +69,15 @@ async fn edits_deletions_and_hiding_hold_at_once(app: TestApp) {
     let id = sent(&mut ann, to_user("bob", "alpha")).await;
     let edit = json!({"message_id": id, "content": "beta"});
     assert_eq!(ann.emit_ack("edit_message", edit).await["ok"], json!(true));
-    assert_eq!(found(&app, "user_id=bob&q=alpha").await, [json!(0); 0]);
-    assert_eq!(ids(&app, "user_id=bob&q=beta").await, [id.clone()]);
+    assert!(found(&app, "user_id=bob&q=alpha").await.is_empty());
+    assert_eq!(ids(&app, "user_id=bob&q=beta").await, std::slice::from_ref(&id));
     let (status, _) = app.delete(&format!("/messages/{id}?user_id=bob&delete_for=me")).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(found(&app, "user_id=bob&q=beta").await, [json!(0); 0]);
-    assert_eq!(ids(&app, "user_id=ann&q=beta").await, [id.clone()]);
+    assert!(found(&app, "user_id=bob&q=beta").await.is_empty());
+    assert_eq!(ids(&app, "user_id=ann&q=beta").await, std::slice::from_ref(&id));
     let (status, _) = app.delete(&format!("/messages/{id}?user_id=ann&delete_for=everyone")).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(found(&app, "user_id=ann&q=beta").await, [json!(0); 0]);
+    assert!(found(&app, "user_id=ann&q=beta").await.is_empty());
 }
 
 async fn a_search_is_narrowed_and_paged(app: TestApp) {
@@ -136,5 +136,5 @@ async fn a_search_of_the_wrong_form_is_422(app: TestApp) {
     }
     let (status, _) = app.get("/search?user_id=a&q=a&before=unknown").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert_eq!(found(&app, "user_id=a&q=%22a%22+OR+b*").await, [json!(0); 0]);
+    assert!(found(&app, "user_id=a&q=%22a%22+OR+b*").await.is_empty());
 }
