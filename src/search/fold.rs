@@ -28,23 +28,31 @@ pub(super) fn words(text: &str) -> Vec<Word> {
     let mut open = Word::default();
     for (start, original) in text.char_indices() {
         let place = (start, start + original.len_utf8());
+        // Most texts are mostly ASCII, for which the tables need not be asked.
+        if original.is_ascii() {
+            add(original.to_ascii_lowercase(), place, &mut open, &mut words);
+            continue;
+        }
         for c in folded(original) {
-            if is_skipped(c) {
-                continue;
-            }
-            let belongs = c.is_alphanumeric();
-            if !belongs || !open.takes(c) {
-                close(&mut open, &mut words);
-            }
-            if belongs {
-                open.is_unspaced = is_unspaced(c);
-                open.folded.push(c);
-                open.places.push(place);
+            if !is_skipped(c) {
+                add(c, place, &mut open, &mut words);
             }
         }
     }
     close(&mut open, &mut words);
     words
+}
+
+fn add(c: char, place: (usize, usize), open: &mut Word, words: &mut Vec<Word>) {
+    let belongs = c.is_alphanumeric();
+    if !belongs || !open.takes(c) {
+        close(open, words);
+    }
+    if belongs {
+        open.is_unspaced = is_unspaced(c);
+        open.folded.push(c);
+        open.places.push(place);
+    }
 }
 
 fn close(open: &mut Word, words: &mut Vec<Word>) {
