@@ -442,7 +442,9 @@ describe("GET /search", () => {
     const { results, more } = await search(bob, "CREME bru");
     assert.equal(more, false);
     assert.equal(results.length, 1);
-    isMessage(results[0].message, { _id: sent._id, content: sent.content });
+    const parties = { from_user_id: alice.id, to_user_id: bob.id };
+    isMessage(results[0].message, { content: sent.content, ...parties });
+    assert.equal(results[0].message._id, sent._id);
     assert.equal(results[0].excerpt, "<mark>Crème</mark> &lt;<mark>brû</mark>lée&gt;");
     assert.deepEqual((await search({ id: fresh("eve") }, "creme")).results, []);
     await unprocessable("GET", "/search", { query: { user_id: bob.id, q: "" } });
