@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use banter::buffer::SyncMode;
 use banter::model::{Conversation, Op};
+use banter::store::{HistoryQuery, Range};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 
 use self::support::{Bench, ann, bob, sends};
@@ -65,11 +66,11 @@ fn read(criterion: &mut Criterion) {
         let bench = Bench::start(SyncMode::Os);
         bench.store.is_stuck.store(true, Ordering::Relaxed);
         make_durable(&bench, sends(count));
-        let (viewer, conversation) = (bob(), Conversation::direct(ann(), bob()));
+        let (viewer, conversation) = (Some(bob()), Conversation::direct(ann(), bob()));
+        let query = HistoryQuery { conversation, viewer, range: Range::Newest, limit: PAGE };
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             bencher.iter(|| {
-                let pending = bench.buffer.pending(&conversation);
-                let page = pending.merge(Vec::new(), &viewer, None, PAGE);
+                let page = bench.runtime.block_on(bench.buffer.history(&query)).unwrap();
                 assert_eq!(page.len(), PAGE);
                 page
             });

@@ -199,6 +199,11 @@ impl Data {
             read_by: Vec::new(),
             deleted_for: Vec::new(),
             edited_at: None,
+            reply_to: None,
+            mentions: Vec::new(),
+            reactions: Vec::new(),
+            pin: None,
+            revisions: Vec::new(),
         }
     }
 

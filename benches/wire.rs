@@ -69,6 +69,11 @@ fn message(text: String) -> Message {
         read_by: Vec::new(),
         deleted_for: Vec::new(),
         edited_at: None,
+        reply_to: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
+        pin: None,
+        revisions: Vec::new(),
         client_id: None,
     }
 }

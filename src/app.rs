@@ -36,6 +36,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const LEAVE: Duration = Duration::from_secs(2);
 /// How long sockets and requests may take to close.
 const CLOSE: Duration = Duration::from_secs(2);
+/// How long it may take to store when users were last seen.
+const SEEN: Duration = Duration::from_secs(2);
 /// How long the buffer may take to reach the store: a little longer than the limit that it sets
 /// itself, so that it can still say what is left.
 const FLUSH: Duration = Duration::from_secs(11);
@@ -46,6 +48,7 @@ const PREPARE_AGAIN: Duration = Duration::from_secs(2);
 /// A server whose parts have been started.
 pub struct App {
     realtime: Realtime,
+    chat: Arc<Chat>,
     buffer: Buffer,
     store: Arc<dyn Store>,
     tasks: Tasks,
@@ -90,6 +93,7 @@ impl App {
         ));
         let realtime =
             Realtime::start(&config.realtime, Arc::clone(&chat), fan_out, &tasks, registry);
+        watch_users(&chat, &tasks);
         let indexer = Indexer::new(Arc::clone(&store), registry);
         prepare_when_there(&store, indexer, &tasks, &stopping);
 
@@ -100,13 +104,13 @@ impl App {
             auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::routes(chat, media, monitor, &tasks)
+        let routes = http::routes(Arc::clone(&chat), media, monitor, &tasks)
             .route_service("/socket.io/", realtime.layer.layer(Router::new()));
         let router = http::surround(routes, &config.http, http_metrics);
         let max_connections = config.http.max_connections as usize;
         let serve = ServeConfig { max_connections, ..ServeConfig::default() };
         let auth_mode = config.auth.mode();
-        Ok(Self { realtime, buffer, store, tasks, stopping, router, serve, auth_mode })
+        Ok(Self { realtime, chat, buffer, store, tasks, stopping, router, serve, auth_mode })
     }
 
     /// Serves until it is told to stop, or a part of the server crashes, then stops in phases.
@@ -155,11 +159,13 @@ impl App {
         tracing::info!("stopping: no new connections, no new messages");
         self.stopping.cancel();
         self.buffer.refuse();
+        self.chat.end_presence();
         phase("events in flight", SETTLE, self.realtime.settled()).await;
         phase("the commit of accepted messages", DRAIN, self.buffer.drained()).await;
         phase("events and answers on their way", LEAVE, self.realtime.handed_on()).await;
         phase("sockets", CLOSE, self.realtime.close()).await;
         phase("requests", CLOSE, served.cancelled()).await;
+        phase("when users were last seen", SEEN, self.chat.close_presence()).await;
         phase("the flush to the store", FLUSH, async {
             let left = self.buffer.close().await;
             if left > 0 {
@@ -181,6 +187,14 @@ async fn phase(waits_for: &'static str, limit: Duration, phase: impl Future<Outp
         let limit_ms = limit.as_millis() as u64;
         tracing::warn!(waits_for, limit_ms, "a phase of stopping took too long; going on");
     }
+}
+
+/// Starts what tells of users: who types, who is online, when they were last seen.
+fn watch_users(chat: &Arc<Chat>, tasks: &Tasks) {
+    let (typing, presence, seen) = (Arc::clone(chat), Arc::clone(chat), Arc::clone(chat));
+    tasks.spawn_worker("typing", async move { typing.tell_typing().await });
+    tasks.spawn_worker("presence", async move { presence.tell_presence().await });
+    tasks.spawn_worker("last seen", async move { seen.keep_last_seen().await });
 }
 
 /// Makes tables or indexes as soon as the store answers, and then keeps the search index complete;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{ContentError, InvalidId};
+use crate::model::{ContentError, InvalidCursor, InvalidEmoji, InvalidId};
 use crate::store::StoreError;
 
 /// Why a request was not done. The text is for the client; inner causes are for the log alone.
@@ -20,6 +20,9 @@ pub enum Error {
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(Cow<'static, str>),
+    /// A cursor is too old: what it stands for is not remembered any more.
+    #[error("This cursor is too old; leave it out to start over")]
+    Gone,
     /// A size is over its limit.
     #[error("{0}")]
     TooLarge(Cow<'static, str>),
@@ -48,6 +51,8 @@ pub enum ErrorCode {
     Forbidden,
     /// See [`Error::NotFound`].
     NotFound,
+    /// See [`Error::Gone`].
+    Gone,
     /// See [`Error::TooLarge`].
     TooLarge,
     /// See [`Error::RateLimited`].
@@ -68,6 +73,7 @@ impl ErrorCode {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
+            Self::Gone => "gone",
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",
             Self::BufferFull => "buffer_full",
@@ -85,6 +91,7 @@ impl Error {
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::NotFound(_) => ErrorCode::NotFound,
+            Self::Gone => ErrorCode::Gone,
             Self::TooLarge(_) => ErrorCode::TooLarge,
             Self::RateLimited(_) => ErrorCode::RateLimited,
             Self::BufferFull => ErrorCode::BufferFull,
@@ -109,6 +116,18 @@ impl Error {
 
 impl From<InvalidId> for Error {
     fn from(error: InvalidId) -> Self {
+        Self::Invalid(error.to_string().into())
+    }
+}
+
+impl From<InvalidCursor> for Error {
+    fn from(error: InvalidCursor) -> Self {
+        Self::Invalid(error.to_string().into())
+    }
+}
+
+impl From<InvalidEmoji> for Error {
+    fn from(error: InvalidEmoji) -> Self {
         Self::Invalid(error.to_string().into())
     }
 }

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, ClientId, Content, ContentType, Group, GroupId, Message, MessageId, MessageRef, Op,
-    Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, Chat, ClientId, Content, ContentType, Group, GroupId, Message, MessageId, MessageRef,
+    Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -62,7 +62,23 @@ impl Store for NullStore {
         Ok(None)
     }
 
+    async fn sent_at(&self, _: MessageId) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
     async fn history(&self, _: &HistoryQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
+        Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
+    }
+
+    async fn chats(&self, _: &UserId, _: Option<Position>, _: usize) -> Result<Vec<Chat>> {
+        Ok(Vec::new())
+    }
+
+    async fn group_ids_of(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {
         Ok(Vec::new())
     }
 
@@ -104,6 +120,22 @@ impl Store for NullStore {
 
     async fn delete_group(&self, _: GroupId) -> Result<bool> {
         Ok(false)
+    }
+
+    async fn peers(&self, _: &UserId, _: usize) -> Result<Vec<UserId>> {
+        Ok(Vec::new())
+    }
+
+    async fn small_groups_of(&self, _: &UserId, _: usize, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn seen(&self, _: &[(UserId, Timestamp)]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn last_seen(&self, _: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        Ok(Vec::new())
     }
 
     async fn health(&self) -> Result<StoreHealth> {
@@ -185,6 +217,11 @@ pub(crate) fn sends(count: usize) -> Vec<Op> {
             read_by: Vec::new(),
             deleted_for: Vec::new(),
             edited_at: None,
+            reply_to: None,
+            mentions: Vec::new(),
+            reactions: Vec::new(),
+            pin: None,
+            revisions: Vec::new(),
         }))
     };
     (0..count).map(send).collect()

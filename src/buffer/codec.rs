@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::{
-    ClientId, Content, ContentType, Conversation, GroupId, JsonObject, Message, MessageId, Op,
-    Status, Target, Timestamp, UserId,
+    ClientId, Content, ContentType, Conversation, Emoji, GroupId, JsonObject, Message, MessageId,
+    Op, Pin, Reaction, Revision, Status, Target, Timestamp, UserId,
 };
 
 /// What an op is; its number in the journal never changes its meaning.
@@ -25,11 +25,23 @@ pub(super) enum Kind {
     Delete = 4,
     Hide = 5,
     PurgeGroup = 6,
+    Deliver = 7,
+    React = 8,
+    Pin = 9,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Send, Self::Read, Self::Edit, Self::Delete, Self::Hide, Self::PurgeGroup];
+    const ALL: [Self; 9] = [
+        Self::Send,
+        Self::Read,
+        Self::Edit,
+        Self::Delete,
+        Self::Hide,
+        Self::PurgeGroup,
+        Self::Deliver,
+        Self::React,
+        Self::Pin,
+    ];
 
     /// The kind of an op.
     pub(super) fn of(op: &Op) -> Self {
@@ -40,6 +52,9 @@ impl Kind {
             Op::Delete { .. } => Self::Delete,
             Op::Hide { .. } => Self::Hide,
             Op::PurgeGroup(_) => Self::PurgeGroup,
+            Op::Deliver { .. } => Self::Deliver,
+            Op::React { .. } => Self::React,
+            Op::Pin { .. } => Self::Pin,
         }
     }
 
@@ -62,6 +77,9 @@ impl Kind {
             Self::Delete => "delete",
             Self::Hide => "hide",
             Self::PurgeGroup => "purge_group",
+            Self::Deliver => "deliver",
+            Self::React => "react",
+            Self::Pin => "pin",
         }
     }
 }
@@ -97,6 +115,9 @@ pub(super) fn decode(kind: Kind, body: &[u8]) -> Result<Op, DecodeError> {
         Kind::Delete => Body::Delete(bson::deserialize_from_slice(body)?),
         Kind::Hide => Body::Hide(bson::deserialize_from_slice(body)?),
         Kind::PurgeGroup => Body::PurgeGroup(bson::deserialize_from_slice(body)?),
+        Kind::Deliver => Body::Deliver(bson::deserialize_from_slice(body)?),
+        Kind::React => Body::React(bson::deserialize_from_slice(body)?),
+        Kind::Pin => Body::Pin(bson::deserialize_from_slice(body)?),
     }
     .into_op()
 }
@@ -122,6 +143,9 @@ pub(super) fn from_json(written: Value) -> Result<Op, DecodeError> {
         Kind::Delete => Body::Delete(serde_json::from_value(op)?),
         Kind::Hide => Body::Hide(serde_json::from_value(op)?),
         Kind::PurgeGroup => Body::PurgeGroup(serde_json::from_value(op)?),
+        Kind::Deliver => Body::Deliver(serde_json::from_value(op)?),
+        Kind::React => Body::React(serde_json::from_value(op)?),
+        Kind::Pin => Body::Pin(serde_json::from_value(op)?),
     }
     .into_op()
 }
@@ -136,6 +160,9 @@ enum Body<'a> {
     Delete(DeleteBody<'a>),
     Hide(HideBody<'a>),
     PurgeGroup(PurgeBody),
+    Deliver(DeliverBody<'a>),
+    React(ReactBody<'a>),
+    Pin(PinBody<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,6 +187,35 @@ struct SendBody<'a> {
     deleted_for: Users<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     edited_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply_to: Option<ObjectId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    mentions: Users<'a>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reactions: Vec<ReactionBody<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pin: Option<PinnedBody<'a>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    revisions: Vec<RevisionBody<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReactionBody<'a> {
+    user: Cow<'a, str>,
+    emoji: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PinnedBody<'a> {
+    pinned: bool,
+    by: Cow<'a, str>,
+    at: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RevisionBody<'a> {
+    content: ContentBody<'a>,
+    at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -191,6 +247,29 @@ struct HideBody<'a> {
     conversation: ConversationBody<'a>,
     message: ObjectId,
     user: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeliverBody<'a> {
+    conversation: ConversationBody<'a>,
+    messages: Vec<ObjectId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReactBody<'a> {
+    conversation: ConversationBody<'a>,
+    message: ObjectId,
+    #[serde(flatten)]
+    reaction: ReactionBody<'a>,
+    on: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PinBody<'a> {
+    conversation: ConversationBody<'a>,
+    message: ObjectId,
+    #[serde(flatten)]
+    pin: PinnedBody<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -253,6 +332,21 @@ impl<'a> Body<'a> {
                 user: user.as_str().into(),
             }),
             Op::PurgeGroup(group) => Self::PurgeGroup(PurgeBody { group: group.0 }),
+            Op::Deliver { conversation, messages } => Self::Deliver(DeliverBody {
+                conversation: ConversationBody::of(conversation),
+                messages: messages.iter().map(|id| id.0).collect(),
+            }),
+            Op::React { conversation, message, reaction, on } => Self::React(ReactBody {
+                conversation: ConversationBody::of(conversation),
+                message: message.0,
+                reaction: ReactionBody::of(reaction),
+                on: *on,
+            }),
+            Op::Pin { conversation, message, pin } => Self::Pin(PinBody {
+                conversation: ConversationBody::of(conversation),
+                message: message.0,
+                pin: PinnedBody::of(pin),
+            }),
         }
     }
 
@@ -282,6 +376,21 @@ impl<'a> Body<'a> {
                 user: user(&body.user),
             },
             Self::PurgeGroup(body) => Op::PurgeGroup(GroupId(body.group)),
+            Self::Deliver(body) => Op::Deliver {
+                conversation: body.conversation.into_conversation(),
+                messages: body.messages.into_iter().map(MessageId).collect(),
+            },
+            Self::React(body) => Op::React {
+                conversation: body.conversation.into_conversation(),
+                message: MessageId(body.message),
+                reaction: body.reaction.into_reaction(),
+                on: body.on,
+            },
+            Self::Pin(body) => Op::Pin {
+                conversation: body.conversation.into_conversation(),
+                message: MessageId(body.message),
+                pin: body.pin.into_pin(),
+            },
         })
     }
 }
@@ -306,6 +415,11 @@ impl<'a> SendBody<'a> {
             read_by: names(&message.read_by),
             deleted_for: names(&message.deleted_for),
             edited_at: message.edited_at.map(Timestamp::as_millis),
+            reply_to: message.reply_to.map(|id| id.0),
+            mentions: names(&message.mentions),
+            reactions: message.reactions.iter().map(ReactionBody::of).collect(),
+            pin: message.pin.as_ref().map(PinnedBody::of),
+            revisions: message.revisions.iter().map(RevisionBody::of).collect(),
         }
     }
 
@@ -329,7 +443,42 @@ impl<'a> SendBody<'a> {
             read_by: self.read_by.iter().map(|name| user(name)).collect(),
             deleted_for: self.deleted_for.iter().map(|name| user(name)).collect(),
             edited_at: self.edited_at.map(Timestamp),
+            reply_to: self.reply_to.map(MessageId),
+            mentions: self.mentions.iter().map(|name| user(name)).collect(),
+            reactions: self.reactions.into_iter().map(ReactionBody::into_reaction).collect(),
+            pin: self.pin.map(PinnedBody::into_pin),
+            revisions: self.revisions.into_iter().map(RevisionBody::into_revision).collect(),
         })
+    }
+}
+
+impl<'a> ReactionBody<'a> {
+    fn of(reaction: &'a Reaction) -> Self {
+        Self { user: reaction.user.as_str().into(), emoji: reaction.emoji.as_str().into() }
+    }
+
+    fn into_reaction(self) -> Reaction {
+        Reaction { user: user(&self.user), emoji: Emoji::from_stored(&self.emoji) }
+    }
+}
+
+impl<'a> PinnedBody<'a> {
+    fn of(pin: &'a Pin) -> Self {
+        Self { pinned: pin.pinned, by: pin.by.as_str().into(), at: pin.at.as_millis() }
+    }
+
+    fn into_pin(self) -> Pin {
+        Pin { pinned: self.pinned, by: user(&self.by), at: Timestamp(self.at) }
+    }
+}
+
+impl<'a> RevisionBody<'a> {
+    fn of(revision: &'a Revision) -> Self {
+        Self { content: ContentBody::of(&revision.content), at: revision.at.as_millis() }
+    }
+
+    fn into_revision(self) -> Revision {
+        Revision { content: self.content.into_content(), at: Timestamp(self.at) }
     }
 }
 
@@ -398,6 +547,11 @@ mod tests {
             read_by: vec![user("zoë"), user("b")],
             deleted_for: vec![user("c")],
             edited_at: Some(Timestamp(-5)),
+            reply_to: Some(MessageId::mint()),
+            mentions: vec![user("zoë")],
+            reactions: vec![Reaction { user: user("b"), emoji: Emoji::from_stored("👍🏽") }],
+            pin: Some(Pin { pinned: true, by: user("b"), at: Timestamp(7) }),
+            revisions: vec![Revision { content: Content::Text("x".to_owned()), at: Timestamp(1) }],
             ..base
         }))
     }
@@ -417,9 +571,10 @@ mod tests {
     #[test]
     fn a_kind_keeps_its_number() {
         let codes = Kind::ALL.map(|kind| (kind.code(), kind.name()));
-        let known = ["send", "read", "edit", "delete", "hide", "purge_group"];
+        let known =
+            ["send", "read", "edit", "delete", "hide", "purge_group", "deliver", "react", "pin"];
         assert_eq!(codes.to_vec(), (1..).zip(known).collect::<Vec<_>>());
-        assert_eq!((Kind::from_code(0), Kind::from_code(7)), (None, None));
+        assert_eq!((Kind::from_code(0), Kind::from_code(10)), (None, None));
     }
 
     #[test]
@@ -441,7 +596,7 @@ mod tests {
 
         #[test]
         fn bytes_that_mean_nothing_are_refused_without_a_panic(
-            code in 1_u8..7, body in prop::collection::vec(any::<u8>(), 0..200)
+            code in 1_u8..10, body in prop::collection::vec(any::<u8>(), 0..200)
         ) {
             let _ = decode(Kind::from_code(code).unwrap(), &body);
         }

@@ -234,9 +234,15 @@ pub(super) fn concerns(op: &Op) -> String {
     match op {
         Op::Send(message) => message.id.to_string(),
         Op::Read { messages, up_to, .. } => messages.first().unwrap_or(&up_to.1).to_string(),
-        Op::Edit { message, .. } | Op::Delete { message, .. } | Op::Hide { message, .. } => {
-            message.to_string()
-        }
+        Op::Deliver { messages, conversation } => match messages.first() {
+            Some(message) => message.to_string(),
+            None => format!("{conversation:?}"),
+        },
+        Op::Edit { message, .. }
+        | Op::React { message, .. }
+        | Op::Pin { message, .. }
+        | Op::Delete { message, .. }
+        | Op::Hide { message, .. } => message.to_string(),
         Op::PurgeGroup(group) => group.to_string(),
     }
 }

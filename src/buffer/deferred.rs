@@ -36,24 +36,29 @@ pub(super) struct Waiting {
 pub(super) struct Deferred(VecDeque<Waiting>);
 
 impl Deferred {
-    /// Takes those of a run (with the number of its first op) that are about missing messages.
+    /// Takes those of a run (with the number of its first op) that are about missing messages, and
+    /// says which.
     pub(super) fn take(
         &mut self,
         first: Sequence,
         run: &[Arc<Op>],
         missing: &[MessageId],
         now: Instant,
-    ) {
+    ) -> Vec<Arc<Op>> {
+        let mut taken = Vec::new();
         if missing.is_empty() {
-            return;
+            return taken;
         }
-        let is_change = |op: &Op| matches!(op, Op::Read { .. } | Op::Edit { .. } | Op::Hide { .. });
+        let is_change =
+            |op: &Op| !matches!(op, Op::Send(_) | Op::Delete { .. } | Op::PurgeGroup(_));
         for (sequence, op) in (first..).zip(run) {
             if is_change(op) && messages_of(op).iter().any(|id| missing.contains(id)) {
+                taken.push(Arc::clone(op));
                 let op = Arc::clone(op);
                 self.0.push_back(Waiting { sequence, op, since: now, next_try: now + RETRY });
             }
         }
+        taken
     }
 
     /// Lets go of changes in a group that is gone with all its messages.

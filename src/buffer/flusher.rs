@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::select;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::batch::BatchSizer;
@@ -27,8 +28,9 @@ use super::breaker::Breaker;
 use super::dead_letter::DeadLetters;
 use super::deferred::Deferred;
 use super::fold::{Attempt, fold};
-use super::shared::Shared;
-use super::{Config, Sequence};
+use super::late::{LATE, Late};
+use super::shared::{Fate, Shared};
+use super::{Config, Delivery, Sequence};
 use crate::clock::Clock;
 use crate::model::{Batch, MessageId, Op};
 use crate::store::{Applied, Result, Store, StoreError};
@@ -56,9 +58,13 @@ pub(super) struct Flusher {
     breaker: Breaker,
     dead_letters: DeadLetters,
     deferred: Deferred,
+    late: Late,
+    deliveries: mpsc::Sender<Delivery>,
     max_retries: u32,
     /// The newest op of which any part may be in the store already.
     attempted: Sequence,
+    /// The newest op that the journal held at the start: all up to it are late.
+    recovered: Sequence,
     /// Whether the last run was given up: an outage is logged once, and its end.
     away: bool,
 }
@@ -85,6 +91,7 @@ impl Flusher {
         shared: Arc<Shared>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
+        deliveries: mpsc::Sender<Delivery>,
         dead_letter_dir: PathBuf,
     ) -> Self {
         let observed = shared.metrics.breaker.clone();
@@ -94,9 +101,12 @@ impl Flusher {
             breaker: Breaker::new(config.breaker_failures, config.breaker_open, observed),
             dead_letters: DeadLetters::new(dead_letter_dir),
             deferred: Deferred::default(),
+            late: Late::default(),
+            deliveries,
             max_retries: config.max_retries,
             // What a journal held may have been written before the crash.
             attempted,
+            recovered: attempted,
             away: false,
             shared,
             store,
@@ -125,7 +135,10 @@ impl Flusher {
                 Next::End => return,
             };
             match done {
-                Ok(()) => self.note_back(),
+                Ok(()) => {
+                    self.note_back();
+                    self.tell_late().await;
+                }
                 Err(_) if closing.is_cancelled() => return,
                 Err(error) => {
                     self.note_away(&error);
@@ -199,8 +212,12 @@ impl Flusher {
             self.attempted = self.attempted.max(last);
             match self.apply(&batch, ops).await {
                 Ok(applied) => {
-                    self.defer(first, &run.ops[done..done + ops], &applied.missing);
-                    self.shared.release(last);
+                    let stored = &run.ops[done..done + ops];
+                    self.defer(first, stored, &applied.missing);
+                    if self.is_late(first) {
+                        self.late.take(stored);
+                    }
+                    self.shared.release(last, Fate::Stored);
                     done += ops;
                 }
                 Err(StoreError::Permanent(reason)) if ops == 1 => {
@@ -216,6 +233,24 @@ impl Flusher {
         Ok(())
     }
 
+    /// Whether an op, the oldest that is held, was accepted long ago, or by a process before.
+    fn is_late(&self, oldest: Sequence) -> bool {
+        let accepted = self.shared.lock().ring.oldest();
+        oldest <= self.recovered || accepted.is_some_and(|at| at.elapsed() >= LATE)
+    }
+
+    /// Once the store has caught up, tells whoever may have read it before that.
+    async fn tell_late(&mut self) {
+        let oldest = self.shared.lock().ring.flushed() + 1;
+        if self.is_late(oldest) {
+            return;
+        }
+        for dispatch in self.late.told() {
+            // A fan-out that has ended has nobody to tell.
+            let _ = self.deliveries.send(Delivery::of(dispatch)).await;
+        }
+    }
+
     /// Keeps those of a run's ops that are about missing messages, and forgets older ones whose
     /// group the run has emptied.
     fn defer(&mut self, first: Sequence, run: &[Arc<Op>], missing: &[MessageId]) {
@@ -224,7 +259,9 @@ impl Flusher {
                 self.deferred.forget_group(group);
             }
         }
-        self.deferred.take(first, run, missing, Instant::now());
+        for op in self.deferred.take(first, run, missing, Instant::now()) {
+            self.shared.lock().pages.forget(&op.conversation());
+        }
         self.publish_deferred();
     }
 
@@ -238,12 +275,13 @@ impl Flusher {
             let (batch, ops) = fold(slice::from_ref(&waiting.op), Attempt::Again);
             match self.apply(&batch, ops).await {
                 Ok(applied) if !applied.missing.is_empty() => continue,
-                Ok(_) => {}
+                Ok(_) => self.late.take(slice::from_ref(&waiting.op)),
                 Err(StoreError::Permanent(reason)) => {
                     self.write_letter(waiting.sequence, &waiting.op, &reason).await?;
                 }
                 Err(error) => return Err(error),
             }
+            self.shared.lock().pages.forget(&waiting.op.conversation());
             self.deferred.remove(waiting.sequence);
         }
         while let Some(waiting) = self.deferred.given_up(Instant::now()) {
@@ -324,7 +362,7 @@ impl Flusher {
     /// Puts a refused op where a person can find it. If that fails, the op stays in the ring.
     async fn bury(&self, sequence: Sequence, op: &Op, reason: &anyhow::Error) -> Result<()> {
         self.write_letter(sequence, op, reason).await?;
-        self.shared.release(sequence);
+        self.shared.release(sequence, Fate::Refused);
         Ok(())
     }
 

@@ -4,10 +4,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use super::overlay::messages_of;
 use crate::model::{
     Batch, Conversation, Deletion, GroupId, Message, MessageChange, MessageId, Op, Position,
     ReadCursor, Timestamp, UserId,
 };
+
+/// Edits of one message that one batch keeps: earlier ones leave no trace in a message that has as
+/// many revisions as it can have.
+const MAX_EDITS: usize = Message::MAX_REVISIONS + 1;
 
 /// Whether any part of a run may be in the store already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub(super) fn fold(ops: &[Arc<Op>], attempt: Attempt) -> (Batch, usize) {
 struct Folding {
     inserts: InOrder<MessageId, Arc<Message>>,
     changes: InOrder<MessageId, MessageChange>,
-    deletes: InOrder<MessageId, Timestamp>,
+    deletes: InOrder<MessageId, (Conversation, Timestamp)>,
     purges: InOrder<GroupId, ()>,
     cursors: InOrder<(UserId, GroupId), Position>,
 }
@@ -45,7 +50,7 @@ impl Folding {
     fn add(&mut self, op: &Op) -> bool {
         match op {
             Op::Send(message) => return self.send(message),
-            Op::Delete { message, at, .. } => {
+            Op::Delete { conversation, message, at } => {
                 // The delete stays even where the insert is dropped: an earlier attempt that
                 // seemed to fail may have inserted it. With a client id the insert stays, too: what
                 // the delete leaves behind must say that the id is taken.
@@ -54,35 +59,30 @@ impl Folding {
                     self.inserts.remove(message);
                 }
                 self.changes.remove(message);
-                self.deletes.entry(*message, *at);
+                self.deletes.entry(*message, (conversation.clone(), *at));
             }
             Op::PurgeGroup(group) => {
                 let purged = Conversation::Group(*group);
                 self.inserts.entries.retain(|_, (_, message)| message.conversation() != purged);
                 self.purges.entry(*group, ());
             }
-            Op::Read { conversation, messages, reader, up_to } => {
-                for id in messages {
-                    self.change(*id, |change| add_once(&mut change.readers, reader));
-                }
-                if let Conversation::Group(group) = conversation {
-                    let cursor = self.cursors.entry((reader.clone(), *group), *up_to);
-                    *cursor = (*cursor).max(*up_to);
-                }
-            }
-            Op::Edit { message, content, edited_at, .. } => {
-                self.change(*message, |change| {
-                    let later = change.edit.as_ref().is_some_and(|(_, at)| at > edited_at);
-                    if !later {
-                        change.edit = Some((content.clone(), *edited_at));
-                    }
-                });
-            }
-            Op::Hide { message, user, .. } => {
-                self.change(*message, |change| add_once(&mut change.hidden_for, user));
-            }
+            _ => self.change(op),
         }
         true
+    }
+
+    fn change(&mut self, op: &Op) {
+        let conversation = op.conversation();
+        for id in messages_of(op) {
+            if !self.deletes.contains(id) {
+                let none = MessageChange::none(*id, conversation.clone());
+                add(self.changes.entry(*id, none), op);
+            }
+        }
+        if let Op::Read { conversation: Conversation::Group(group), reader, up_to, .. } = op {
+            let cursor = self.cursors.entry((reader.clone(), *group), *up_to);
+            *cursor = (*cursor).max(*up_to);
+        }
     }
 
     fn send(&mut self, message: &Arc<Message>) -> bool {
@@ -97,40 +97,51 @@ impl Folding {
         true
     }
 
-    fn change(&mut self, id: MessageId, make: impl FnOnce(&mut MessageChange)) {
-        if self.deletes.contains(&id) {
-            return;
-        }
-        let none = MessageChange { id, edit: None, readers: vec![], hidden_for: vec![] };
-        make(self.changes.entry(id, none));
-    }
-
     fn finish(mut self, attempt: Attempt) -> Batch {
         if attempt == Attempt::First {
             for (id, (_, insert)) in &mut self.inserts.entries {
                 if let Some(change) = self.changes.remove(id) {
-                    make_change(Arc::make_mut(insert), change);
+                    change.make(Arc::make_mut(insert));
                 }
             }
         }
         let cursor = |((user, group), up_to)| ReadCursor { user, group, up_to };
+        let deletion = |(id, (conversation, at))| Deletion { id, conversation, at };
         Batch {
             inserts: self.inserts.into_entries().map(|(_, message)| message).collect(),
             changes: self.changes.into_entries().map(|(_, change)| change).collect(),
-            deletes: self.deletes.into_entries().map(|(id, at)| Deletion { id, at }).collect(),
+            deletes: self.deletes.into_entries().map(deletion).collect(),
             purges: self.purges.into_entries().map(|(group, ())| group).collect(),
             cursors: self.cursors.into_entries().map(cursor).collect(),
         }
     }
 }
 
-/// Does to a message in memory what a store does to the stored one.
-pub(super) fn make_change(message: &mut Message, change: MessageChange) {
-    if let Some((content, edited_at)) = &change.edit {
-        message.edit(content, *edited_at);
+/// Adds to the change of a message what an op says of it.
+fn add(change: &mut MessageChange, op: &Op) {
+    match op {
+        Op::Read { reader, .. } => add_once(&mut change.readers, reader),
+        Op::Deliver { .. } => change.delivered = true,
+        Op::Hide { user, .. } => add_once(&mut change.hidden_for, user),
+        Op::React { reaction, on, .. } => {
+            // The last word stands last, so that reactions keep the order in which they came.
+            change.reactions.retain(|(there, _)| there != reaction);
+            change.reactions.push((reaction.clone(), *on));
+        }
+        Op::Pin { pin, .. } => {
+            if change.pin.as_ref().is_none_or(|last| last.at <= pin.at) {
+                change.pin = Some(pin.clone());
+            }
+        }
+        Op::Edit { content, edited_at, .. } => {
+            if change.edits.last().is_none_or(|(_, last)| last <= edited_at) {
+                change.edits.push((content.clone(), *edited_at));
+                let excess = change.edits.len().saturating_sub(MAX_EDITS);
+                change.edits.drain(..excess);
+            }
+        }
+        Op::Send(_) | Op::Delete { .. } | Op::PurgeGroup(_) => {}
     }
-    change.readers.iter().for_each(|reader| message.mark_read(reader));
-    change.hidden_for.iter().for_each(|user| add_once(&mut message.deleted_for, user));
 }
 
 fn add_once(users: &mut Vec<UserId>, user: &UserId) {

@@ -70,6 +70,9 @@ pub(super) struct Metrics {
     pub(super) flush_latency: Histogram,
     pub(super) breaker: Observed,
     pub(super) journal: JournalMetrics,
+    pub(super) pages_from_memory: Counter,
+    pub(super) pages_from_store: Counter,
+    pages: Family<[(&'static str, &'static str); 1], Counter>,
     flushes: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
@@ -138,6 +141,7 @@ impl JournalMetrics {
 impl Metrics {
     pub(super) fn new(mode: SyncMode) -> Self {
         let flushes = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        let pages = Family::<[(&'static str, &'static str); 1], Counter>::default();
         Self {
             messages: Counter::default(),
             succeeded: flushes.get_or_create_owned(&[("outcome", "success")]),
@@ -151,12 +155,17 @@ impl Metrics {
             flush_latency: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             breaker: Observed::default(),
             journal: JournalMetrics::new(mode),
+            pages_from_memory: pages.get_or_create_owned(&[("source", "memory")]),
+            pages_from_store: pages.get_or_create_owned(&[("source", "store")]),
+            pages,
             flushes,
         }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
         self.journal.register(registry);
+        let (name, help) = ("banter_history_pages", "Pages of history, by where they came from");
+        registry.register(name, help, self.pages.clone());
         let registry = registry.sub_registry_with_prefix("banter_buffer");
         registry.register("messages", "Messages accepted", self.messages.clone());
         registry.register("flushes", "Calls to the store, by outcome", self.flushes.clone());

@@ -19,6 +19,7 @@
 //! - An op and its overlay entry appear in one step and disappear in one step, the latter only
 //!   after the store has confirmed the op, or after its dead letter is on disk. Every reader
 //!   therefore finds an op in the overlay, in the store, or in both.
+//! - In the step in which a stored op leaves the overlay it is applied to the pages in memory.
 //! - Ops reach the store in sequence order, each at least once; each op and each batch applied
 //!   twice equals applied once.
 //! - The ring is bounded in ops and bytes. At a limit `accept` refuses; nothing is dropped.
@@ -36,9 +37,12 @@ mod deferred;
 mod delivery;
 mod flusher;
 mod fold;
+mod history;
 mod journal;
+mod late;
 mod metrics;
 mod overlay;
+mod pages;
 mod recent;
 mod ring;
 mod shared;
@@ -66,7 +70,6 @@ pub use self::journal::{
 };
 use self::journal::{Entry, Journal, Limits, MAX_BODY_BYTES, RealFs};
 pub use self::metrics::Stats;
-pub use self::overlay::Pending;
 use self::overlay::PendingMessage;
 pub use self::shared::Disk;
 use self::shared::Shared;
@@ -219,11 +222,9 @@ impl Buffer {
         self.shared.lock().overlay.message(id)
     }
 
-    /// What is durable and not yet known to be stored, in one conversation. Take it BEFORE
-    /// reading the store.
-    pub fn pending(&self, conversation: &Conversation) -> Pending {
-        let state = self.shared.lock();
-        state.overlay.conversation(conversation, state.ring.committed())
+    /// Between whom there is something in the buffer that is not stored yet.
+    pub fn direct_conversations(&self) -> Vec<(UserId, UserId)> {
+        self.shared.lock().overlay.direct_conversations()
     }
 
     /// Waits until everything accepted so far is stored, at the most `limit`; whether it is.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::Sequence;
 use crate::model::{ClientId, Conversation, Message, MessageId, Op, Position, UserId};
+use crate::store::{HistoryQuery, Range};
 
 /// An index of the ring's ops. Ops come and go in sequence order, so each queue is sorted and
 /// costs O(1) at both ends.
@@ -99,6 +100,14 @@ impl Overlay {
         PendingMessage(entries.into_iter().map(|entry| Arc::clone(&entry.op)).collect())
     }
 
+    /// A message whose own insert is pending, as it was sent.
+    pub(super) fn sent(&self, id: MessageId) -> Option<&Arc<Message>> {
+        self.by_message.get(&id)?.iter().find_map(|entry| match &*entry.op {
+            Op::Send(message) => Some(message),
+            _ => None,
+        })
+    }
+
     /// What is pending in one conversation, up to and including the number `committed`.
     pub(super) fn conversation(&self, id: &Conversation, committed: Sequence) -> Pending {
         let entries = self.by_conversation.get(id).into_iter().flatten();
@@ -110,6 +119,20 @@ impl Overlay {
     pub(super) fn newest_by_conversation(&self) -> Vec<(Conversation, Sequence)> {
         let all = self.by_conversation.iter();
         all.filter_map(|(id, ops)| Some((id.clone(), ops.back()?.sequence))).collect()
+    }
+
+    /// The conversations in which anything is pending.
+    pub(super) fn conversations(&self) -> Vec<Conversation> {
+        self.by_conversation.keys().cloned().collect()
+    }
+
+    /// The direct conversations in which anything is pending.
+    pub(super) fn direct_conversations(&self) -> Vec<(UserId, UserId)> {
+        let users = |conversation: &Conversation| match conversation {
+            Conversation::Direct(a, b) => Some((a.clone(), b.clone())),
+            Conversation::Group(_) => None,
+        };
+        self.by_conversation.keys().filter_map(users).collect()
     }
 
     #[cfg(test)]
@@ -145,10 +168,12 @@ fn client_key(message: &Message) -> Option<(UserId, ClientId)> {
 pub(super) fn messages_of(op: &Op) -> &[MessageId] {
     match op {
         Op::Send(message) => slice::from_ref(&message.id),
-        Op::Read { messages, .. } => messages,
-        Op::Edit { message, .. } | Op::Delete { message, .. } | Op::Hide { message, .. } => {
-            slice::from_ref(message)
-        }
+        Op::Read { messages, .. } | Op::Deliver { messages, .. } => messages,
+        Op::Edit { message, .. }
+        | Op::React { message, .. }
+        | Op::Pin { message, .. }
+        | Op::Delete { message, .. }
+        | Op::Hide { message, .. } => slice::from_ref(message),
         Op::PurgeGroup(_) => &[],
     }
 }
@@ -169,19 +194,23 @@ impl PendingMessage {
     }
 }
 
-/// A snapshot of what is durable and pending in one conversation: see
-/// [`Buffer::pending`](super::Buffer::pending).
+/// A snapshot of what is durable and pending in one conversation. Take it BEFORE reading the store.
 #[derive(Debug, Default)]
-pub struct Pending(Vec<Arc<Op>>);
+pub(super) struct Pending(Vec<Arc<Op>>);
 
 impl Pending {
-    /// Whether nothing is pending.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The place of the oldest message whose insert is pending.
+    pub(super) fn oldest_sent(&self) -> Option<Position> {
+        let sent = self.0.iter().filter_map(|op| match &**op {
+            Op::Send(message) => Some(message.position()),
+            _ => None,
+        });
+        sent.min()
     }
 
-    /// Stored rows that pending ops may take away from a page: ask the store for that many more.
-    pub fn removals(&self) -> usize {
+    /// Stored rows that pending ops may take away from a page, in whichever direction it goes: ask
+    /// the store for that many more.
+    pub(super) fn removals(&self) -> usize {
         // A purge is not counted: it leaves no stored row that a longer page could add.
         let removed = self.0.iter().filter_map(|op| match **op {
             Op::Delete { message, .. } | Op::Hide { message, .. } => Some(message),
@@ -190,16 +219,13 @@ impl Pending {
         removed.collect::<HashSet<_>>().len()
     }
 
-    /// Merges pending inserts and changes into stored rows (newest first): the `limit` newest
-    /// messages before `before` that `viewer` has not hidden.
-    pub fn merge(
-        self,
-        stored: Vec<Message>,
-        viewer: &UserId,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Vec<Message> {
-        let mut rows: HashMap<_, _> = stored.into_iter().map(|m| (m.id, Arc::new(m))).collect();
+    /// Merges pending inserts and changes into stored rows: what the query asks for, newest first.
+    pub(super) fn merge(
+        &self,
+        stored: impl IntoIterator<Item = Arc<Message>>,
+        query: &HistoryQuery,
+    ) -> Vec<Arc<Message>> {
+        let mut rows: HashMap<_, _> = stored.into_iter().map(|row| (row.id, row)).collect();
         let mut changes: HashMap<MessageId, Vec<&Op>> = HashMap::new();
         for op in &self.0 {
             match &**op {
@@ -211,7 +237,7 @@ impl Pending {
                 Op::Delete { message, .. } => {
                     rows.remove(message);
                 }
-                Op::Read { .. } | Op::Edit { .. } | Op::Hide { .. } => {
+                _ => {
                     for id in messages_of(op) {
                         changes.entry(*id).or_default().push(op);
                     }
@@ -219,23 +245,37 @@ impl Pending {
             }
         }
         let mut rows: Vec<_> = rows.into_values().collect();
-        rows.retain(|row| before.is_none_or(|place| row.position() < place));
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.position()));
-        // Only what is returned is copied: a busy conversation may have many thousands pending.
-        let visible = rows.into_iter().filter_map(|row| {
-            let mut ops = changes.get(&row.id).into_iter().flatten();
-            let row = ops.try_fold(Arc::unwrap_or_clone(row), |row, op| op.apply(Some(row)));
-            row.filter(|row| !row.is_hidden_for(viewer))
-        });
-        visible.take(limit).collect()
+        rows.retain(|row| query.range.holds(row.position()));
+        rows.sort_unstable_by_key(|row| row.position());
+        // Only what is changed is copied, and only for this page: a busy conversation may have many
+        // thousands pending.
+        let seen = |row: Arc<Message>| {
+            let row = match changes.get(&row.id) {
+                None => row,
+                Some(ops) => {
+                    let row = Arc::unwrap_or_clone(row);
+                    Arc::new(ops.iter().try_fold(row, |row, op| op.apply(Some(row)))?)
+                }
+            };
+            query.shows(&row).then_some(row)
+        };
+        if let Range::After(_) = query.range {
+            let mut page: Vec<_> = rows.into_iter().filter_map(seen).take(query.limit).collect();
+            page.reverse();
+            page
+        } else {
+            rows.into_iter().rev().filter_map(seen).take(query.limit).collect()
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::buffer::testing::{
-        content, delete, edit, group_text, hide, id_of, named, read, text, user,
+        Model, content, delete, edit, group_text, hide, id_of, named, newest, ops, read, text, user,
     };
     use crate::model::GroupId;
 
@@ -285,8 +325,8 @@ mod tests {
         assert!(untouched.is_some());
 
         let pending = overlay.conversation(&Conversation::Group(group), 3);
-        let page = pending.merge(vec![message(&stored)], &user("alice"), None, 10);
-        assert_eq!(page, [message(&after)]);
+        let page = pending.merge([Arc::new(message(&stored))], &newest(&stored, "alice", 10));
+        assert_eq!(page, [Arc::new(message(&after))]);
     }
 
     #[test]
@@ -294,14 +334,15 @@ mod tests {
         let (first, second) = (text("a"), text("b"));
         let (overlay, _) = overlay(&[first.clone(), second]);
         let pending = overlay.conversation(&first.conversation(), 1);
-        assert_eq!(pending.merge(vec![], &user("alice"), None, 10), [message(&first)]);
+        let page = pending.merge([], &newest(&first, "alice", 10));
+        assert_eq!(page, [Arc::new(message(&first))]);
     }
 
     #[test]
     fn a_page_is_the_newest_of_stored_and_pending_without_what_is_gone() {
         let sends: Vec<_> = ["a", "b", "c", "d", "e"].into_iter().map(text).collect();
         let rows: Vec<_> = sends.iter().map(message).collect();
-        let stored = vec![rows[2].clone(), rows[1].clone(), rows[0].clone()];
+        let stored = [2, 1, 0].map(|n: usize| Arc::new(rows[n].clone()));
         let (overlay, _) = overlay(&[
             sends[2].clone(),
             sends[3].clone(),
@@ -313,12 +354,53 @@ mod tests {
         let pending = || overlay.conversation(&sends[0].conversation(), 6);
         assert_eq!(pending().removals(), 2);
 
-        let ids = |page: Vec<Message>| page.iter().map(|m| m.id).collect::<Vec<_>>();
-        let page = pending().merge(stored.clone(), &user("bob"), None, 10);
-        assert_eq!(page.last().expect("three rows").content, content("A"));
-        assert_eq!(ids(page), [rows[4].id, rows[2].id, rows[0].id]);
-        let page = pending().merge(stored.clone(), &user("alice"), Some(rows[4].position()), 2);
-        assert_eq!(ids(page), [rows[2].id, rows[1].id]);
+        let page = |viewer: &str, range, limit| {
+            let query = HistoryQuery { range, ..newest(&sends[0], viewer, limit) };
+            pending().merge(stored.clone(), &query)
+        };
+        let ids = |page: Vec<Arc<Message>>| page.iter().map(|m| m.id).collect::<Vec<_>>();
+        let of_bob = page("bob", Range::Newest, 10);
+        assert_eq!(of_bob.last().expect("three rows").content, content("A"));
+        assert_eq!(ids(of_bob), [rows[4].id, rows[2].id, rows[0].id]);
+        let older = page("alice", Range::Before(rows[4].position()), 2);
+        assert_eq!(ids(older), [rows[2].id, rows[1].id]);
+        let newer = page("alice", Range::After(rows[0].position()), 2);
+        assert_eq!(ids(newer), [rows[2].id, rows[1].id], "the oldest of those after it");
+        let newer = page("bob", Range::After(rows[0].position()), 5);
+        assert_eq!(ids(newer), [rows[4].id, rows[2].id]);
+    }
+
+    proptest! {
+        /// Read-your-writes, whatever the store has got of it so far, and whichever way the page
+        /// goes: all ops, then the page, equals the store's page with the pending ops over it.
+        #[test]
+        fn a_page_is_what_all_ops_together_make(
+            run in ops(), stored in 0_usize..40, ahead in 0_usize..10,
+            at in any::<prop::sample::Index>(), how in 0..3_u8, limit in 1_usize..6,
+        ) {
+            let stored = stored.min(run.len());
+            // The store may have more than anybody knows of.
+            let ahead = (stored + ahead).min(run.len());
+            let (mut expected, mut store) = (Model::default(), Model::default());
+            run.iter().for_each(|op| expected.apply_op(op));
+            run[..ahead].iter().for_each(|op| store.apply_op(op));
+            let is_here = |op: &&Arc<Op>| op.conversation() == run[0].conversation();
+            let pending = Pending(run[stored..].iter().filter(is_here).cloned().collect());
+            let places: Vec<_> = run.iter().filter(is_here).filter_map(|op| match &**op {
+                Op::Send(message) => Some(message.position()),
+                _ => None,
+            }).collect();
+            let place = *at.get(&places);
+            let range = [Range::Newest, Range::Before(place), Range::After(place)][how as usize];
+            for viewer in ["a", "b"] {
+                let query = HistoryQuery { range, ..newest(&run[0], viewer, limit) };
+                let more = HistoryQuery { limit: limit + pending.removals(), ..query.clone() };
+                let rows = store.history(&more).into_iter().map(Arc::new);
+                let page = pending.merge(rows, &query);
+                let expected = expected.history(&query);
+                prop_assert!(page.iter().map(|row| &**row).eq(&expected), "{page:?} {expected:?}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::{AppendError, Recovered};
 use super::metrics::Metrics;
 use super::overlay::Overlay;
+use super::pages::Pages;
 use super::recent::Recent;
 use super::ring::Ring;
 use super::{Config, Sequence, SyncMode};
@@ -43,6 +44,15 @@ impl Disk {
     }
 }
 
+/// How ops have become safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The store has confirmed them.
+    Stored,
+    /// The store takes them never; they are dead letters on the disk.
+    Refused,
+}
+
 /// What the handle, the committer and the flusher share.
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
@@ -62,6 +72,9 @@ pub(super) struct Shared {
     pub(super) ended: CancellationToken,
     /// The committer has ended, and with it the journal.
     pub(super) closed: CancellationToken,
+    /// The newest op that a journal held at the start: others may have undone it since, or this
+    /// server itself, if the end of its journal was lost.
+    recovered: Sequence,
     pub(super) mode: SyncMode,
     pub(super) metrics: Metrics,
 }
@@ -70,6 +83,7 @@ pub(super) struct State {
     pub(super) ring: Ring,
     pub(super) overlay: Overlay,
     pub(super) recent: Recent,
+    pub(super) pages: Pages,
     /// The oldest op that is flushed and waits for its message nevertheless.
     pub(super) deferred: Option<Sequence>,
     pub(super) disk: Disk,
@@ -101,6 +115,7 @@ impl Shared {
                 ring: ring.recovered(checkpoint, &recovered.ops, Instant::now()),
                 overlay,
                 recent,
+                pages: Pages::default(),
                 deferred: None,
                 disk: Disk::Works,
                 last_flush: None,
@@ -115,6 +130,7 @@ impl Shared {
             abandoned: CancellationToken::new(),
             ended: CancellationToken::new(),
             closed: CancellationToken::new(),
+            recovered: committed,
             mode: config.journal_sync,
             metrics: Metrics::new(config.journal_sync),
         }
@@ -126,14 +142,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go of ops that are safe: stored, or on disk as dead letters.
-    pub(super) fn release(&self, through: Sequence) {
+    /// Lets go of ops that are safe.
+    pub(super) fn release(&self, through: Sequence, fate: Fate) {
         let ops = {
             let state = &mut *self.lock();
             let first = state.ring.flushed() + 1;
             let ops = state.ring.flush(through);
             for (sequence, op) in (first..).zip(&ops) {
                 state.overlay.remove(sequence, op);
+                match fate {
+                    Fate::Stored if sequence > self.recovered => state.pages.stored(op),
+                    Fate::Stored | Fate::Refused => state.pages.forget(&op.conversation()),
+                }
                 if let Op::Send(message) = &**op {
                     state.recent.remember(message);
                 }

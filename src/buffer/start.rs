@@ -37,8 +37,14 @@ impl Start<'_> {
         let shared = Arc::new(Shared::new(config, checkpoint, &recovered));
         shared.metrics.register(registry);
         registry.register_collector(Box::new(Depth(Arc::clone(&shared))));
-        let flusher =
-            Flusher::new(config, Arc::clone(&shared), Arc::clone(&store), clock, dead_letters);
+        let flusher = Flusher::new(
+            config,
+            Arc::clone(&shared),
+            Arc::clone(&store),
+            clock,
+            deliveries.clone(),
+            dead_letters,
+        );
         committer::start(
             Committer::new(Arc::clone(&shared), journal, floor),
             deliveries,

@@ -9,14 +9,13 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 use tokio::sync::watch;
 
-use super::fold::make_change;
 use crate::model::{
-    Batch, ClientId, Content, ContentType, Conversation, Group, GroupId, Message, MessageId,
-    MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, Message,
+    MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread, UserId,
 };
 use crate::store::{
-    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Range,
+    Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -65,6 +64,11 @@ fn send(target: Target, text: &str) -> Op {
         read_by: Vec::new(),
         deleted_for: Vec::new(),
         edited_at: None,
+        reply_to: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
+        pin: None,
+        revisions: Vec::new(),
     }))
 }
 
@@ -79,8 +83,12 @@ pub(super) fn id_of(op: &Op) -> MessageId {
 }
 
 pub(super) fn edit(op: &Op, text: &str) -> Op {
+    edit_at(op, text, 2_000)
+}
+
+pub(super) fn edit_at(op: &Op, text: &str, at: i64) -> Op {
     let (conversation, message) = (op.conversation(), id_of(op));
-    Op::Edit { conversation, message, content: content(text), edited_at: Timestamp(2_000) }
+    Op::Edit { conversation, message, content: content(text), edited_at: Timestamp(at) }
 }
 
 pub(super) fn read(op: &Op, reader: &str) -> Op {
@@ -97,13 +105,33 @@ pub(super) fn delete(op: &Op) -> Op {
     Op::Delete { conversation: op.conversation(), message: id_of(op), at: Timestamp(3_000) }
 }
 
+pub(super) fn deliver(op: &Op) -> Op {
+    Op::Deliver { conversation: op.conversation(), messages: vec![id_of(op)] }
+}
+
+pub(super) fn react(op: &Op, name: &str, emoji: &str, on: bool) -> Op {
+    let reaction = Reaction { user: user(name), emoji: Emoji::parse(emoji).expect("an emoji") };
+    Op::React { conversation: op.conversation(), message: id_of(op), reaction, on }
+}
+
+pub(super) fn pin(op: &Op, pinned: bool, at: i64) -> Op {
+    let pin = Pin { pinned, by: user("bob"), at: Timestamp(at) };
+    Op::Pin { conversation: op.conversation(), message: id_of(op), pin }
+}
+
+/// The newest messages of an op's conversation, as somebody sees them.
+pub(super) fn newest(op: &Op, viewer: &str, limit: usize) -> HistoryQuery {
+    let (conversation, viewer) = (op.conversation(), Some(user(viewer)));
+    HistoryQuery { conversation, viewer, range: Range::Newest, limit }
+}
+
 /// Runs of up to 40 ops over few messages, users and groups, so that they collide. As in life, a
 /// message is sent once, before anything else happens to it.
 pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
     let groups = [GroupId::mint(), GroupId::mint()];
     let mut sends: Vec<_> = (0..4).map(|n| text(&n.to_string())).collect();
     sends.extend((0..8).map(|n| group_text(groups[n % 2], &n.to_string())));
-    let step = (0..10_u8, 0..sends.len(), "[a-c]");
+    let step = (0..16_u8, 0..sends.len(), "[a-c]");
     prop::collection::vec(step, 1..40).prop_map(move |steps| {
         let mut known = BTreeSet::new();
         let op = |(kind, at, word): (u8, usize, String)| {
@@ -111,10 +139,15 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Arc<Op>>> {
             let is_new = known.insert(at);
             let op = match kind {
                 _ if is_new => send.clone(),
-                0..=2 => edit(send, &word),
+                0..=1 => edit(send, &word),
+                2 => edit_at(send, &word, 3_000 - i64::from(word.as_bytes()[0])),
                 3..=5 => read(send, &word),
                 6..=7 => hide(send, &word),
                 8 => delete(send),
+                9 => deliver(send),
+                10..=13 => react(send, &word, if kind < 12 { "👍" } else { "🎈" }, kind % 2 == 0),
+                14 => pin(send, word == "a", 10),
+                15 if word != "c" => pin(send, word == "b", i64::from(word.as_bytes()[0])),
                 _ => Op::PurgeGroup(groups[at % 2]),
             };
             Arc::new(op)
@@ -154,7 +187,7 @@ impl Model {
         batch.inserts.iter().for_each(|message| self.insert(message));
         for change in &batch.changes {
             match self.messages.get_mut(&change.id) {
-                Some(message) => make_change(message, change.clone()),
+                Some(message) => change.make(message),
                 None if self.tombstones.contains(&change.id) => {}
                 None => missing.push(change.id),
             }
@@ -170,6 +203,18 @@ impl Model {
             self.move_cursor(&cursor.user, cursor.group, cursor.up_to);
         }
         Applied { missing }
+    }
+
+    /// A page, as the contract of [`Store::history`] has it.
+    pub(super) fn history(&self, query: &HistoryQuery) -> Vec<Message> {
+        let of_it = |row: &&Message| row.conversation() == query.conversation && query.shows(row);
+        let mut page: Vec<_> = self.messages.values().filter(of_it).cloned().collect();
+        page.sort_by_key(|row| std::cmp::Reverse(row.position()));
+        if let Range::After(_) = query.range {
+            page.drain(..page.len().saturating_sub(query.limit));
+        }
+        page.truncate(query.limit);
+        page
     }
 
     pub(super) fn insert(&mut self, message: &Message) {
@@ -298,19 +343,30 @@ impl Store for FakeStore {
         Ok(found.map(|message| message.id))
     }
 
+    async fn sent_at(&self, _: MessageId) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         tokio::task::yield_now().await;
-        let state = self.state();
-        let rows = state.model.messages.values();
-        let wanted = rows.filter(|row| {
-            row.conversation() == query.conversation
-                && !row.is_hidden_for(&query.viewer)
-                && query.before.is_none_or(|place| row.position() < place)
-        });
-        let mut page: Vec<_> = wanted.cloned().collect();
-        page.sort_by_key(|row| std::cmp::Reverse(row.position()));
-        page.truncate(query.limit);
+        if let Mood::Away | Mood::Stuck = *self.mood.borrow() {
+            return Err(StoreError::Transient(anyhow::anyhow!("away")));
+        }
+        let page = self.state().model.history(query);
+        tokio::task::yield_now().await;
         Ok(page)
+    }
+
+    async fn changes(&self, _: &ChangesQuery) -> Result<Changes> {
+        Ok(Changes { rows: Vec::new(), settled: 0, latest: 0 })
+    }
+
+    async fn chats(&self, _: &UserId, _: Option<Position>, _: usize) -> Result<Vec<Chat>> {
+        Ok(Vec::new())
+    }
+
+    async fn group_ids_of(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
     }
 
     async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
@@ -351,6 +407,22 @@ impl Store for FakeStore {
 
     async fn delete_group(&self, _: GroupId) -> Result<bool> {
         Ok(false)
+    }
+
+    async fn peers(&self, _: &UserId, _: usize) -> Result<Vec<UserId>> {
+        Ok(Vec::new())
+    }
+
+    async fn small_groups_of(&self, _: &UserId, _: usize, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn seen(&self, _: &[(UserId, Timestamp)]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn last_seen(&self, _: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        Ok(Vec::new())
     }
 
     async fn health(&self) -> Result<StoreHealth> {

@@ -2,7 +2,7 @@
 
 use super::Chat;
 use crate::error::Error;
-use crate::model::{Audience, Dispatch, Event, Group, GroupId, Op, Timestamp, UserId};
+use crate::model::{Audience, Dispatch, Event, Group, GroupId, Op, Target, Timestamp, UserId};
 use crate::store::MembershipChange;
 
 /// Longest name of a group, in bytes.
@@ -33,6 +33,7 @@ impl Chat {
             created_at: self.now(),
         };
         self.store.create_group(&group).await?;
+        self.watch.regroup(group.id, &[], &group.members);
         let text = format!("You have been added to group: {}", group.name);
         self.notice(group.members.clone(), group.id, text, group.created_at).await;
         Ok(group)
@@ -74,6 +75,8 @@ impl Chat {
             MembershipChange::NoGroup => Err(no_group()),
             MembershipChange::Unchanged => Ok(()),
             MembershipChange::Changed => {
+                let members: Vec<_> = found.members.iter().chain([user]).cloned().collect();
+                self.watch.regroup(group, &found.members, &members);
                 let text = format!("You have been added to group: {}", found.name);
                 self.notice(vec![user.clone()], group, text, self.now()).await;
                 Ok(())
@@ -102,6 +105,7 @@ impl Chat {
         if change? != MembershipChange::Changed {
             return Err(Error::NotFound("The user is not a member of this group".into()));
         }
+        self.stop_typing(user, &Target::Group(group));
         self.tell_removed(found, user, by).await;
         Ok(())
     }
@@ -116,14 +120,15 @@ impl Chat {
             (format!("You have been removed from group: {}", group.name), removed)
         };
         self.notice(vec![user.clone()], group.id, to_them, now).await;
-        let stay: Vec<_> = group.members.into_iter().filter(|member| member != user).collect();
+        let stay: Vec<_> = group.members.iter().filter(|member| *member != user).cloned().collect();
+        self.watch.regroup(group.id, &group.members, &stay);
         self.notice(stay, group.id, to_others, now).await;
     }
 
     /// Deletes a group and all its messages; its room is left empty.
     pub async fn delete_group(&self, group: GroupId) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
-        self.stored_group(group).await?;
+        let found = self.stored_group(group).await?;
         // From here on a send loads the group first, and so waits until it is gone from the store:
         // no message can follow the purge.
         let receipt = self.gate.enter(|inside| {
@@ -132,7 +137,9 @@ impl Chat {
             self.buffer.accept(Op::PurgeGroup(group), Some(emptied))
         })?;
         receipt.durable().await?;
-        if self.store.delete_group(group).await? { Ok(()) } else { Err(no_group()) }
+        let was_there = self.store.delete_group(group).await?;
+        self.watch.regroup(group, &found.members, &[]);
+        if was_there { Ok(()) } else { Err(no_group()) }
     }
 
     async fn stored_group(&self, group: GroupId) -> Result<Group, Error> {

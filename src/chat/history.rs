@@ -1,57 +1,132 @@
 //! Reading back.
 
+use std::sync::Arc;
+
+use bson::oid::ObjectId;
+
 use super::Chat;
 use crate::error::Error;
-use crate::model::{Conversation, Message, Op, UserId};
-use crate::store::HistoryQuery;
+use crate::model::{Conversation, Message, MessageId, MessageRef, Op, Position, Timestamp, UserId};
+use crate::store::{HistoryQuery, Range};
+
+/// Which messages of a conversation somebody wants to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// The newest.
+    Newest,
+    /// The newest of those before a message, which may be deleted by now.
+    Before(MessageRef),
+    /// The oldest of those after a message, which may be deleted by now.
+    After(MessageRef),
+    /// A message with those on both sides of it.
+    Around(MessageRef),
+}
+
+/// Where a message stands, or once stood.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    At(Position),
+    /// Nobody knows more than the second in which its id was made.
+    Within(Timestamp),
+}
 
 impl Chat {
     /// Most messages of one page.
     pub const MAX_PAGE: usize = 200;
 
-    /// The newest messages of a conversation, newest first, without those that the viewer has
-    /// hidden; a group's only for its members. Marks as read by the viewer what it returns.
+    /// A page of a conversation, newest first, without the messages that the viewer has hidden; a
+    /// group's only for its members. Marks as read by the viewer what it returns.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for who is not in the group, [`Error::NotFound`] where the group or the
+    /// message is not there, [`Error::Unavailable`] if the store is needed and away.
     pub async fn history(
         &self,
         viewer: &UserId,
         conversation: Conversation,
+        page: &Page,
         limit: usize,
-    ) -> Result<Vec<Message>, Error> {
+    ) -> Result<Vec<Arc<Message>>, Error> {
         if let Conversation::Group(group) = conversation
             && !self.is_member(group, viewer).await?
         {
             return Err(Error::Forbidden("You are not a member of this group".into()));
         }
-        let page = self.page(viewer, conversation.clone(), limit).await?;
-        self.mark_page_read(viewer, conversation, &page).await;
+        let newest = HistoryQuery {
+            conversation: conversation.clone(),
+            viewer: Some(viewer.clone()),
+            range: Range::Newest,
+            limit,
+        };
+        let rows = match page {
+            Page::Newest => self.buffer.history(&newest).await?,
+            Page::Before(id) => {
+                let range = Range::Before(self.place_of(&conversation, id).await?.end());
+                self.buffer.history(&HistoryQuery { range, ..newest }).await?
+            }
+            Page::After(id) => {
+                let range = Range::After(self.place_of(&conversation, id).await?.start());
+                self.buffer.history(&HistoryQuery { range, ..newest }).await?
+            }
+            Page::Around(id) => self.around(newest, id).await?,
+        };
+        self.mark_page_read(viewer, conversation, &rows).await;
+        Ok(rows)
+    }
+
+    /// Half of the page lies before the message, where there is so much; the rest begins with it.
+    async fn around(
+        &self,
+        query: HistoryQuery,
+        id: &MessageRef,
+    ) -> Result<Vec<Arc<Message>>, Error> {
+        let Place::At(place) = self.place_of(&query.conversation, id).await? else {
+            return Err(not_found());
+        };
+        let (range, limit) = (Range::Before(place), query.limit / 2);
+        let mut older = Vec::new();
+        if limit > 0 {
+            older = self.buffer.history(&HistoryQuery { range, limit, ..query.clone() }).await?;
+        }
+        let (range, limit) = (Range::After(just_before(place)), query.limit - older.len());
+        let mut page = self.buffer.history(&HistoryQuery { range, limit, ..query }).await?;
+        // Who asks for a message, not for a place, is told that it is gone.
+        if page.last().is_none_or(|oldest| oldest.position() != place) {
+            return Err(not_found());
+        }
+        page.extend(older);
         Ok(page)
     }
 
-    async fn page(
-        &self,
-        viewer: &UserId,
-        conversation: Conversation,
-        limit: usize,
-    ) -> Result<Vec<Message>, Error> {
-        let pending = self.buffer.pending(&conversation);
-        let query = HistoryQuery {
-            conversation,
-            viewer: viewer.clone(),
-            before: None,
-            limit: limit + pending.removals(),
-        };
-        let stored = match self.store.history(&query).await {
-            Ok(stored) => stored,
-            // A dead database is not an outage: what was said since it went is still here.
-            Err(error) if error.is_transient() && !pending.is_empty() => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(pending.merge(stored, viewer, None, limit))
+    /// The place of a message in a conversation, also of one that is deleted: it may have been there
+    /// when a client read the page that it goes on from. Only an id of the old server, and one of
+    /// another conversation, lead nowhere.
+    async fn place_of(&self, conversation: &Conversation, id: &MessageRef) -> Result<Place, Error> {
+        let own = id.as_id();
+        let known = own.and_then(|own| self.buffer.place_in_memory(own, conversation));
+        if let Some(place) = known {
+            return Ok(Place::At(place));
+        }
+        // As it is stored: what is on its way does not change a place.
+        if let Some(message) = self.store.message(id).await? {
+            let is_here = message.conversation() == *conversation;
+            return is_here.then(|| Place::At(message.position())).ok_or_else(not_found);
+        }
+        let own = own.ok_or_else(not_found)?;
+        Ok(match self.store.sent_at(own).await? {
+            Some(at) => Place::At((at, own)),
+            None => Place::Within(Timestamp(own.0.timestamp().timestamp_millis())),
+        })
     }
 
     /// A page that can't be marked (the buffer is full) is a page all the same.
-    async fn mark_page_read(&self, viewer: &UserId, conversation: Conversation, page: &[Message]) {
-        let unread = |m: &&Message| m.from != *viewer && !m.read_by.contains(viewer);
+    async fn mark_page_read(
+        &self,
+        viewer: &UserId,
+        conversation: Conversation,
+        page: &[Arc<Message>],
+    ) {
+        let unread = |m: &&Arc<Message>| m.from != *viewer && !m.read_by.contains(viewer);
         let Some(newest) = page.iter().find(unread) else { return };
         let op = Op::Read {
             conversation,
@@ -62,5 +137,79 @@ impl Chat {
         if let Ok(receipt) = self.buffer.accept(op, None) {
             let _ = receipt.durable().await;
         }
+    }
+}
+
+impl Place {
+    /// The place before which to look. Messages of the same second come again rather than be
+    /// skipped.
+    fn end(self) -> Position {
+        match self {
+            Self::At(place) => place,
+            Self::Within(second) => {
+                (Timestamp(second.as_millis() + 1_000), MessageId(ObjectId::from_bytes([0; 12])))
+            }
+        }
+    }
+
+    /// The place after which to look.
+    fn start(self) -> Position {
+        match self {
+            Self::At(place) => place,
+            Self::Within(second) => just_before((second, MessageId(ObjectId::from_bytes([0; 12])))),
+        }
+    }
+}
+
+/// The place next to another one: no message can be between the two.
+fn just_before((at, id): Position) -> Position {
+    let mut bytes = id.0.bytes();
+    for byte in bytes.iter_mut().rev() {
+        let (less, borrows) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrows {
+            return (at, MessageId(ObjectId::from_bytes(bytes)));
+        }
+    }
+    (Timestamp(at.as_millis().saturating_sub(1)), MessageId(ObjectId::from_bytes(bytes)))
+}
+
+fn not_found() -> Error {
+    Error::NotFound("Message not found".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(hex: &str) -> MessageId {
+        MessageId::parse(hex).unwrap()
+    }
+
+    #[test]
+    fn nothing_fits_between_a_place_and_the_one_just_before_it() {
+        let zeros = "000000000000000000000000";
+        for (place, before) in [
+            ((7, "65f2c0ffee65f2c0ffee65f2"), (7, "65f2c0ffee65f2c0ffee65f1")),
+            ((7, "65f2c0ffee65f2c0ff000000"), (7, "65f2c0ffee65f2c0feffffff")),
+            ((7, zeros), (6, "ffffffffffffffffffffffff")),
+        ] {
+            let [place, before] = [place, before].map(|(at, hex)| (Timestamp(at), id(hex)));
+            assert!(before < place);
+            assert_eq!(just_before(place), before);
+        }
+    }
+
+    #[test]
+    fn a_place_within_a_second_leaves_none_of_it_out() {
+        let place = Place::Within(Timestamp(5_000));
+        for at in [5_000, 5_999] {
+            for hex in ["000000000000000000000000", "ffffffffffffffffffffffff"] {
+                let message = (Timestamp(at), id(hex));
+                assert!(place.start() < message && message < place.end());
+            }
+        }
+        assert!(place.start() > (Timestamp(4_999), id("fffffffffffffffffffffffe")));
+        assert!(place.end() <= (Timestamp(6_000), id("000000000000000000000000")));
     }
 }

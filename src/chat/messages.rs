@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::gate::Inside;
-use super::{Accepted, Chat, parties};
+use super::{Accepted, Chat, not_a_member, parties};
 use crate::error::Error;
 use crate::model::{Dispatch, Draft, Event, GroupId, Message, Op, Status, Target, UserId};
 
@@ -27,6 +27,16 @@ impl Chat {
     }
 
     async fn send_new(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
+        let accepted = self.accept_new(from, draft).await?;
+        self.has_sent(&accepted.value);
+        Ok(accepted)
+    }
+
+    async fn accept_new(
+        &self,
+        from: &UserId,
+        draft: Draft,
+    ) -> Result<Accepted<Arc<Message>>, Error> {
         if let Some(url) = &draft.media_url {
             self.media.check_url(url).await?;
         }
@@ -108,13 +118,14 @@ impl Chat {
             read_by,
             deleted_for: Vec::new(),
             edited_at: None,
+            reply_to: None,
+            mentions: draft.mentions,
+            reactions: Vec::new(),
+            pin: None,
+            revisions: Vec::new(),
         });
         let event = Dispatch { to: parties(&message), event: Event::Sent(Arc::clone(&message)) };
         let receipt = self.buffer.accept(Op::Send(Arc::clone(&message)), Some(event))?;
         Ok(Accepted { value: message, receipt: Some(receipt) })
     }
-}
-
-fn not_a_member() -> Error {
-    Error::Forbidden("You are not a member of this group".into())
 }

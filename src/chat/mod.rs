@@ -6,15 +6,22 @@
 //! the act is durable when [`Accepted::durable`] does.
 
 mod changes;
+mod circles;
 mod dedup;
 mod gate;
 mod groups;
+mod hints;
 mod history;
+mod last_seen;
 mod locks;
 mod messages;
+mod people;
+mod presence;
 mod receipts;
 mod search;
 mod stamp;
+mod sync;
+mod typing;
 
 use std::sync::Arc;
 
@@ -29,9 +36,13 @@ use crate::model::{
 };
 use crate::store::Store;
 
+pub use history::Page;
+
 use dedup::Looks;
 use gate::Gate;
+use hints::Hints;
 use locks::Locks;
+use presence::Watch;
 
 pub use search::{Found, Search};
 
@@ -49,6 +60,11 @@ pub struct Config {
     #[arg(long, value_name = "USERS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_group_members: u32,
+
+    /// Most members of a group in which all are told who is online (1 to 100000)
+    #[arg(long, value_name = "USERS", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub receipt_group_limit: u32,
 }
 
 /// The rules, and what they stand on; one per server.
@@ -65,6 +81,8 @@ pub struct Chat {
     /// So do sends of one user under one client id.
     sends: Locks,
     looks: Looks,
+    hints: Hints,
+    watch: Watch,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -108,7 +126,25 @@ impl Chat {
     ) -> Self {
         let gate = Gate::new(buffer.floor());
         let (locks, sends, looks) = (Locks::default(), Locks::default(), Looks::default());
-        Self { config, store, buffer, media, clock, deliveries, gate, locks, sends, looks }
+        let watch = Watch::new(config.receipt_group_limit as usize);
+        for (a, b) in buffer.direct_conversations() {
+            watch.wrote(&a, &b);
+        }
+        let hints = Hints::default();
+        Self {
+            config,
+            store,
+            buffer,
+            media,
+            clock,
+            deliveries,
+            gate,
+            locks,
+            sends,
+            looks,
+            hints,
+            watch,
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -151,4 +187,8 @@ fn parties(message: &Message) -> Audience {
         Target::User(to) if *to == message.from => Audience::Users(vec![to.clone()]),
         Target::User(to) => Audience::Users(vec![to.clone(), message.from.clone()]),
     }
+}
+
+fn not_a_member() -> Error {
+    Error::Forbidden("You are not a member of this group".into())
 }

@@ -6,9 +6,9 @@ use super::{Accepted, Chat};
 use crate::error::Error;
 use crate::model::{Audience, Event, MessageRef, Op, Position, Target, Unread, UserId};
 
-/// How long a count of unread messages waits for the buffer to reach the store; after that it may
-/// miss what is still on its way.
-const FLUSH_WAIT: Duration = Duration::from_secs(2);
+/// How long what is asked of the store alone waits for the buffer to reach it; after that it may miss
+/// what is still on its way.
+pub(super) const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
 impl Chat {
     /// Marks a message as read by one of its recipients, and tells the group, or the sender of a

@@ -58,6 +58,19 @@ impl Params {
         UserId::parse(text).map_err(|error| InvalidField::value("query", name, error).into())
     }
 
+    /// User ids, comma-separated: from one to `most`.
+    pub(super) fn users(&self, name: &str, most: usize) -> Result<Vec<UserId>, HttpError> {
+        let text = self.get(name).ok_or_else(|| InvalidField::missing("query", name))?;
+        let invalid = |reason: &dyn std::fmt::Display| InvalidField::value("query", name, reason);
+        // One more than is allowed is enough to know.
+        let ids: Vec<_> = text.split(',').take(most + 1).map(UserId::parse).collect();
+        if ids.len() > most {
+            return Err(invalid(&format_args!("at the most {most} user ids")).into());
+        }
+        let ids = ids.into_iter().collect::<Result<_, _>>();
+        ids.map_err(|error| invalid(&error).into())
+    }
+
     /// One of a few words, or the first of them where none is given.
     pub(super) fn choice<T: Copy>(
         &self,

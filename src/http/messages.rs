@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments, path_group, path_user};
-use crate::chat::Chat;
+use crate::chat::{Chat, Page};
 use crate::model::{Conversation, MessageRef};
 use crate::wire::events::{ChatType, DeleteFor};
 use crate::wire::message::MessageRow;
@@ -29,8 +29,28 @@ pub(super) async fn history(
         ChatType::Group => Conversation::Group(path_group("other_id", &other_id)?),
     };
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
-    let page = chat.history(&viewer, conversation, limit).await?;
-    Ok(Json(page.iter().map(MessageRow).collect::<Vec<_>>()).into_response())
+    let rows = chat.history(&viewer, conversation, &page(&params)?, limit).await?;
+    Ok(Json(rows.iter().map(|row| MessageRow(row)).collect::<Vec<_>>()).into_response())
+}
+
+/// The page that the parameters ask for: the newest, or one at a message.
+fn page(params: &Params) -> Result<Page, InvalidField> {
+    let mut page = Page::Newest;
+    for name in ["before", "after", "around"] {
+        let Some(text) = params.get(name) else { continue };
+        if page != Page::Newest {
+            let only = "only one of before, after, around can be given";
+            return Err(InvalidField::value("query", name, only));
+        }
+        let message =
+            MessageRef::parse(text).map_err(|error| InvalidField::value("query", name, error))?;
+        page = match name {
+            "before" => Page::Before(message),
+            "after" => Page::After(message),
+            _ => Page::Around(message),
+        };
+    }
+    Ok(page)
 }
 
 pub(super) async fn delete(

@@ -1,5 +1,6 @@
 //! The HTTP side: every route, the layers around them, and the loop that serves them.
 
+mod conversations;
 mod error;
 mod extract;
 mod finish;
@@ -10,6 +11,7 @@ mod messages;
 pub mod metrics;
 pub mod origin;
 mod page;
+mod presence;
 mod search;
 pub mod serve;
 mod uploads;
@@ -56,6 +58,7 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
     let api = Router::new()
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
+        .route("/conversations/{user_id}", get(conversations::list))
         .route("/search", get(search::search))
         .route("/groups", post(groups::create))
         .route("/groups/", post(groups::create))
@@ -63,6 +66,7 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/groups/search/{name}", get(groups::search))
         .route("/groups/{group_id}/remove", post(groups::remove_member))
         .route("/group/{group_id}/{user_id}", post(groups::add_member))
+        .route("/presence", get(presence::of_users))
         .with_state(chat)
         .layer(from_fn_with_state(tasks.clone(), finish::run_to_end));
     let health = Router::new()

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Content, GroupId, Message, MessageId, Position, Timestamp, UserId};
+use super::{
+    Content, Conversation, GroupId, Message, MessageId, Pin, Position, Reaction, Timestamp, UserId,
+};
 
 /// A run of ops, folded per document. A store applies the parts in the order of the fields;
 /// applying a batch twice equals applying it once.
@@ -42,10 +44,12 @@ impl Batch {
 
 /// A message that is gone for everyone. The store remembers that for a while, so that the message's
 /// own insert, should it come later or once more, does not bring it back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deletion {
     /// Which message, by its `_id`; it may not be stored yet.
     pub id: MessageId,
+    /// Where it was.
+    pub conversation: Conversation,
     /// When it was deleted.
     pub at: Timestamp,
 }
@@ -56,12 +60,50 @@ pub struct Deletion {
 pub struct MessageChange {
     /// Which message, by its `_id`.
     pub id: MessageId,
-    /// What it says from now on, and since when. A store that has a later edit keeps that one.
-    pub edit: Option<(Content, Timestamp)>,
+    /// Where it is.
+    pub conversation: Conversation,
+    /// What it said, and since when, one edit after the other ([`Message::edit`]).
+    pub edits: Vec<(Content, Timestamp)>,
+    /// Whether it has come to a recipient's device.
+    pub delivered: bool,
     /// Who has read it, to be added to `read_by` once each; if there is any, `status` is `read`.
     pub readers: Vec<UserId>,
     /// Who has hidden it, to be added to `deleted_for` once each.
     pub hidden_for: Vec<UserId>,
+    /// Reactions that stand behind all others from now on (`true`) or are gone, each once.
+    pub reactions: Vec<(Reaction, bool)>,
+    /// Whether it is pinned. A store that has a later word keeps that one.
+    pub pin: Option<Pin>,
+}
+
+impl MessageChange {
+    /// A change that changes nothing yet.
+    pub fn none(id: MessageId, conversation: Conversation) -> Self {
+        Self {
+            id,
+            conversation,
+            edits: Vec::new(),
+            delivered: false,
+            readers: Vec::new(),
+            hidden_for: Vec::new(),
+            reactions: Vec::new(),
+            pin: None,
+        }
+    }
+
+    /// Makes the change to a message in memory.
+    pub fn make(&self, message: &mut Message) {
+        self.edits.iter().for_each(|(content, at)| message.edit(content, *at));
+        if self.delivered {
+            message.mark_delivered();
+        }
+        self.readers.iter().for_each(|reader| message.mark_read(reader));
+        self.hidden_for.iter().for_each(|user| message.hide_for(user));
+        self.reactions.iter().for_each(|(reaction, on)| message.react(reaction, *on));
+        if let Some(pin) = &self.pin {
+            message.set_pin(pin);
+        }
+    }
 }
 
 /// How far a user has read in a group. A cursor only moves forward.

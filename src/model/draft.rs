@@ -1,6 +1,6 @@
 //! A message as its sender wrote it, before it is accepted.
 
-use super::{ClientId, Content, ContentType, JsonObject, Target};
+use super::{ClientId, Content, ContentType, JsonObject, MessageRef, Target, UserId};
 
 /// What a sender gives; the server adds the rest (see [`super::Message`]).
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,10 @@ pub struct Draft {
     pub media_url: Option<String>,
     /// What the client says of its media file.
     pub media_metadata: Option<JsonObject>,
+    /// The message that it answers.
+    pub reply_to: Option<MessageRef>,
+    /// Whom it mentions.
+    pub mentions: Vec<UserId>,
 }
 
 impl Draft {

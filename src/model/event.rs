@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Content, GroupId, Message, MessageId, Timestamp, Unread, UserId};
+use super::{Content, GroupId, Message, MessageId, Target, Timestamp, Unread, UserId};
 
 /// Who is told of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audience {
     /// Every socket that has joined the group.
     Group(GroupId),
+    /// The same, without the sockets of one user.
+    Others {
+        /// Which group.
+        group: GroupId,
+        /// Who is not told.
+        than: UserId,
+    },
     /// Every socket of these users; a user named twice is told once.
     Users(Vec<UserId>),
 }
@@ -64,11 +71,42 @@ pub enum Event {
         /// When they were taken.
         at: Timestamp,
     },
+    /// The audience may have missed something, and should ask for it.
+    SyncRequired,
+    /// A user types in a conversation, or has stopped.
+    Typing {
+        /// Who.
+        user: UserId,
+        /// In the group, or to the user, who is told.
+        to: Target,
+        /// Whether the user types.
+        is_typing: bool,
+    },
+    /// A user has come or gone.
+    Presence(Presence),
     /// The audience's sockets leave the group's room; nothing is sent to a client.
     Left {
         /// Which group.
         group: GroupId,
     },
+}
+
+impl Event {
+    /// Whether it is of the moment alone: a socket that is behind does without.
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self, Self::Typing { .. } | Self::Presence(_))
+    }
+}
+
+/// Whether a user is online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// Who.
+    pub user: UserId,
+    /// Whether the user has a socket, or had one a moment ago.
+    pub is_online: bool,
+    /// When the user was last there, where that is known.
+    pub last_seen: Option<Timestamp>,
 }
 
 /// An event and its audience, on the way to the sockets.

@@ -1,7 +1,9 @@
 //! Messages, and the conversations they belong to.
 
 use super::content::object_memory;
-use super::{ClientId, Content, GroupId, JsonObject, MessageId, Timestamp, UserId};
+use super::{
+    ClientId, Content, GroupId, JsonObject, MessageId, Pin, Reaction, Revision, Timestamp, UserId,
+};
 
 /// Whom a message is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -139,9 +141,23 @@ pub struct Message {
     pub deleted_for: Vec<UserId>,
     /// When its content was last changed.
     pub edited_at: Option<Timestamp>,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+    /// Whom it mentions, each once.
+    pub mentions: Vec<UserId>,
+    /// Who has reacted to it, in order.
+    pub reactions: Vec<Reaction>,
+    /// Whether it is, or was, pinned.
+    pub pin: Option<Pin>,
+    /// What it said before, the oldest first, at most [`Message::MAX_REVISIONS`]. Only a message that
+    /// is read alone has these; pages leave them out.
+    pub revisions: Vec<Revision>,
 }
 
 impl Message {
+    /// Earlier contents that are kept.
+    pub const MAX_REVISIONS: usize = 20;
+
     /// The conversation it belongs to.
     pub fn conversation(&self) -> Conversation {
         match &self.target {
@@ -169,8 +185,12 @@ impl Message {
     pub fn weight(&self) -> usize {
         /// The fixed fields, ids and the slot around them.
         const FIXED_BYTES: usize = 512;
+        /// A user's id, or an emoji, with what points to it.
+        const NAME_BYTES: usize = 64;
         let metadata = self.media_metadata.as_ref().map_or(0, object_memory);
         let url = self.media_url.as_ref().map_or(0, String::len);
-        FIXED_BYTES + self.content.memory() + metadata + url
+        let names = self.read_by.len() + self.mentions.len() + 2 * self.reactions.len();
+        let earlier: usize = self.revisions.iter().map(|revision| revision.content.memory()).sum();
+        FIXED_BYTES + self.content.memory() + metadata + url + names * NAME_BYTES + earlier
     }
 }

@@ -4,22 +4,28 @@
 
 mod batch;
 mod content;
+mod cursor;
 mod draft;
 mod event;
 mod group;
 mod ids;
 mod message;
 mod op;
+mod reaction;
+mod sync;
 mod time;
 
 pub use batch::{Batch, Deletion, MessageChange, ReadCursor};
 pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
+pub use cursor::{InvalidCursor, Next, Place, SyncCursor};
 pub use draft::Draft;
-pub use event::{Audience, Dispatch, Event};
+pub use event::{Audience, Dispatch, Event, Presence};
 pub use group::{Group, Unread};
 pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, UserId};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};
 pub use op::Op;
+pub use reaction::{Emoji, InvalidEmoji, Pin, Reaction, Revision};
+pub use sync::{Chat, News, SyncPage};
 pub use time::Timestamp;
 
 /// A JSON object as clients send it (media metadata, structured content).

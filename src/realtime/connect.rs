@@ -1,9 +1,11 @@
 //! Who gets in, and what is ready before the client hears of it.
 
 use std::fmt;
+use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socketioxide::ProtocolVersion;
 use socketioxide::extract::{SocketRef, TryData};
@@ -13,6 +15,7 @@ use super::metrics::Connected;
 use super::outlet::Outlet;
 use super::turns::Turns;
 use super::{Hub, fanout, handlers};
+use crate::chat::Chat;
 use crate::error::Error;
 use crate::model::{Event, Position, UserId};
 use crate::wire::events::Auth;
@@ -30,6 +33,8 @@ pub(super) struct Session {
     /// The connection counts until nothing holds its session any more: what would keep a session
     /// of a client that has gone shows in the figure.
     _connected: Connected,
+    chat: Arc<Chat>,
+    has_left: AtomicBool,
 }
 
 impl Session {
@@ -37,6 +42,29 @@ impl Session {
     pub(super) fn of(socket: &SocketRef) -> Option<Arc<Self>> {
         socket.extensions.get()
     }
+
+    /// The user has one socket less. Called again, it does nothing.
+    fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            self.chat.leave(&self.user);
+        }
+    }
+}
+
+impl Drop for Session {
+    /// A socket that was let in may end before it has connected; the library then tells nobody.
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Runs when a socket has disconnected. Events that are still being handled may hold its session
+/// for a while.
+fn depart(socket: SocketRef) -> Ready<()> {
+    if let Some(session) = Session::of(&socket) {
+        session.leave();
+    }
+    ready(())
 }
 
 /// Why a connection is refused; clients get the text in `connect_error`.
@@ -60,13 +88,17 @@ pub(super) fn admit(
         Box::pin(async move {
             let user = identify(&socket, auth.ok()).map_err(Refusal)?;
             socket.join(fanout::user_room(&user));
+            hub.chat.arrive(&user);
             socket.extensions.insert(Arc::new(Session {
                 user,
                 since: hub.chat.place(),
                 turns: Turns::default(),
                 outlet: Outlet::default(),
                 _connected: hub.metrics.connected(),
+                chat: Arc::clone(&hub.chat),
+                has_left: AtomicBool::new(false),
             }));
+            socket.on_disconnect(depart);
             listen(&socket, hub);
             Ok(())
         })

@@ -52,6 +52,14 @@ fn audience(io: &SocketIo, to: &Audience) -> Vec<SocketRef> {
     let Some(namespace) = io.of("/") else { return Vec::new() };
     match to {
         Audience::Group(group) => namespace.within(group_room(*group)).sockets(),
+        Audience::Others { group, than } => {
+            let is_other = |socket: &SocketRef| {
+                Session::of(socket).is_none_or(|session| session.user != *than)
+            };
+            let mut sockets = namespace.within(group_room(*group)).sockets();
+            sockets.retain(is_other);
+            sockets
+        }
         Audience::Users(users) => {
             namespace.within(users.iter().map(user_room).collect::<Vec<_>>()).sockets()
         }
@@ -67,13 +75,19 @@ pub(super) fn emit(hub: &Arc<Hub>, sockets: &[SocketRef], event: &Event) {
     }
     let Some(payload) = encode(name, &Payload(event)) else { return };
     let packet = Packet::Event(name, payload);
-    let queued = sockets.iter().filter(|socket| queue(hub, socket, &packet)).count();
+    let is_ephemeral = event.is_ephemeral();
+    let queued = sockets.iter().filter(|socket| queue(hub, socket, &packet, is_ephemeral)).count();
     hub.metrics.delivered(queued as u64);
 }
 
-fn queue(hub: &Arc<Hub>, socket: &SocketRef, packet: &Packet) -> bool {
-    let session = Session::of(socket);
-    session.is_some_and(|session| session.outlet.send(hub, socket, packet.clone()))
+fn queue(hub: &Arc<Hub>, socket: &SocketRef, packet: &Packet, is_ephemeral: bool) -> bool {
+    let Some(session) = Session::of(socket) else { return false };
+    let packet = packet.clone();
+    if is_ephemeral {
+        session.outlet.send_ephemeral(hub, socket, packet)
+    } else {
+        session.outlet.send(hub, socket, packet)
+    }
 }
 
 /// A payload as JSON. Ours can always be encoded; should one not be, it is left out and logged.

@@ -8,7 +8,7 @@ use super::connect::Session;
 use super::incoming::{AckTo, Incoming};
 use super::outlet::{Outlet, Packet};
 use super::{Hub, fanout};
-use crate::chat::Accepted;
+use crate::chat::{Accepted, Chat};
 use crate::error::Error;
 use crate::model::GroupId;
 use crate::wire::ack::{Ack, Notice};
@@ -37,6 +37,8 @@ pub(super) fn handle(
             return answer(Err(Error::RateLimited(busy.into())));
         };
         turn.begin().await;
+        // A question changes nothing, and may wait for the store: what comes after it need not.
+        let turn = Some(turn).filter(|_| !matches!(event, Ok(ClientEvent::Sync(..))));
         let settled = match event {
             Ok(event) => act(&hub, &socket, &session, event).await,
             Err(error) => Err(error),
@@ -69,6 +71,10 @@ async fn act(
             Accepted::settled(Ack::Done)
         }
         ClientEvent::SendMessage(draft) => chat.send(user, draft).await?.map(Ack::Sent),
+        ClientEvent::Typing(to, is_typing) => {
+            chat.typing(user, to, is_typing).await?;
+            Accepted::settled(Ack::Done)
+        }
         ClientEvent::MarkRead(message) => done(chat.mark_read(user, &message).await?),
         ClientEvent::EditMessage(message, content) => {
             done(chat.edit(user, &message, content).await?)
@@ -79,6 +85,10 @@ async fn act(
                 DeleteFor::Me => chat.delete_for_me(user, &message).await?,
             };
             accepted.map(|()| Ack::Success("Message deleted successfully"))
+        }
+        ClientEvent::Sync(cursor, limit) => {
+            let page = chat.sync(user, cursor, limit.unwrap_or(Chat::SYNC_PAGE)).await?;
+            Accepted::settled(Ack::Synced(user.clone(), Box::new(page)))
         }
     })
 }
@@ -110,7 +120,7 @@ fn answer(
             Some(("error", error.to_string()))
         }
         Ack::Success(text) => Some(("success", (*text).to_owned())),
-        Ack::Done | Ack::Sent(_) => None,
+        Ack::Done | Ack::Sent(_) | Ack::Synced(..) => None,
     };
     if let Some((event, message)) = said
         && let Some(notice) = fanout::encode(event, &Notice { message })

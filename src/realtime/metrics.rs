@@ -1,10 +1,16 @@
 //! What the Socket.IO side counts.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+
+use crate::chat::Chat;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabel {
@@ -21,6 +27,23 @@ impl Drop for Connected {
     }
 }
 
+/// Gives the number of users who are online as a metric.
+pub(super) struct OnlineCollector(pub(super) Arc<Chat>);
+
+impl fmt::Debug for OnlineCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnlineCollector")
+    }
+}
+
+impl Collector for OnlineCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let gauge = ConstGauge::new(self.0.online_users() as f64);
+        let (name, help) = ("banter_users_online", "Users who are online");
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+    }
+}
+
 /// Handles to the counters; cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Metrics {
@@ -30,6 +53,7 @@ pub(super) struct Metrics {
     events_out: Family<EventLabel, Counter>,
     deliveries: Counter,
     dropped: Counter,
+    let_go: Counter,
 }
 
 impl Metrics {
@@ -57,6 +81,11 @@ impl Metrics {
             "Packets that a socket lost because its queue was full",
             m.dropped.clone(),
         );
+        registry.register(
+            "banter_dropped_ephemeral_packets",
+            "Packets of typing and presence that a socket which was behind went without",
+            m.let_go.clone(),
+        );
         m
     }
 
@@ -80,6 +109,10 @@ impl Metrics {
 
     pub(super) fn delivered(&self, sockets: u64) {
         self.deliveries.inc_by(sockets);
+    }
+
+    pub(super) fn let_go(&self) {
+        self.let_go.inc();
     }
 
     pub(super) fn dropped(&self, packets: u64) {

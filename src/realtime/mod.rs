@@ -22,7 +22,7 @@ use crate::buffer::Delivery;
 use crate::chat::Chat;
 use crate::shutdown::Tasks;
 
-use metrics::Metrics;
+use metrics::{Metrics, OnlineCollector};
 
 /// Packets that the library holds for one client; what comes on top waits in its [`outlet`].
 const QUEUE_PACKETS: usize = 1_024;
@@ -104,6 +104,7 @@ impl Realtime {
         let (in_flight, draining) = (TaskTracker::new(), TaskTracker::new());
         in_flight.close();
         draining.close();
+        registry.register_collector(Box::new(OnlineCollector(Arc::clone(&chat))));
         let hub = Arc::new(Hub {
             chat,
             metrics: Metrics::register(registry),

@@ -4,7 +4,10 @@
 //! The library holds a bounded number of packets per socket and loses what comes on top. A burst
 //! (ten thousand messages that one client sends at once, and hears again) is larger than that, and
 //! no fault of its reader. So what the library can't take waits here, in order, and is handed on
-//! as the socket drains; only what exceeds these bounds, too, is lost, and counted.
+//! as the socket drains; only what exceeds these bounds, too, is lost, and counted. From the first
+//! event that is lost on no other is sent until all that waited has gone, and then the client is told
+//! to `sync`. What is of the moment alone (typing, presence) does not wait: a socket that is behind does
+//! without.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +20,9 @@ use socketioxide::{SendError, SocketError};
 use tokio::time::{Instant, sleep};
 
 use super::incoming::AckTo;
-use super::{Hub, QUEUE_PACKETS};
+use super::{Hub, QUEUE_PACKETS, fanout};
+use crate::model::Event;
+use crate::wire::events::Payload;
 
 /// Packets that may wait for one socket beyond the library's own queue.
 const MAX_WAITING: usize = 32_768;
@@ -98,6 +103,8 @@ struct Waiting {
     is_draining: bool,
     /// Whether the loss of a packet has been logged.
     has_lost: bool,
+    /// Whether events have been lost that the client has not been told of.
+    is_behind: bool,
 }
 
 impl Waiting {
@@ -107,6 +114,20 @@ impl Waiting {
         if !std::mem::replace(&mut self.has_lost, true) {
             tracing::warn!(socket = %socket.id, "a client reads too slowly and loses events");
         }
+    }
+
+    /// Once all that came before a gap has gone, puts there what tells the client of the gap.
+    fn tell_of_gap(&mut self) {
+        if !self.is_behind || !self.packets.is_empty() {
+            return;
+        }
+        let (name, event) = ("sync_required", Event::SyncRequired);
+        if let Some(payload) = fanout::encode(name, &Payload(&event)) {
+            let packet = Packet::Event(name, payload);
+            self.bytes += packet.weight();
+            self.packets.push_back(packet);
+        }
+        self.is_behind = false;
     }
 
     /// Drops all that waits; there is nothing to hand on any more.
@@ -127,11 +148,15 @@ impl Outlet {
     /// socket is too far behind.
     pub(super) fn send(&self, hub: &Arc<Hub>, socket: &SocketRef, packet: Packet) -> bool {
         let mut waiting = self.0.lock();
-        if waiting.is_open && waiting.packets.is_empty() && packet.try_send(socket) {
+        waiting.tell_of_gap();
+        let is_event = matches!(packet, Packet::Event(..));
+        let has_gap = waiting.is_behind && is_event;
+        if !has_gap && waiting.is_open && waiting.packets.is_empty() && packet.try_send(socket) {
             return true;
         }
         let bytes = waiting.bytes + packet.weight();
-        if waiting.packets.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
+        if has_gap || waiting.packets.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
+            waiting.is_behind |= is_event;
             waiting.lose(1, hub, socket);
             return false;
         }
@@ -141,6 +166,27 @@ impl Outlet {
             self.start_draining(hub, socket);
         }
         true
+    }
+
+    /// Sends a packet that is of the moment alone, unless the socket is behind; `false` when it is
+    /// let go.
+    pub(super) fn send_ephemeral(
+        &self,
+        hub: &Arc<Hub>,
+        socket: &SocketRef,
+        packet: Packet,
+    ) -> bool {
+        {
+            let waiting = self.0.lock();
+            if waiting.is_open {
+                let is_sent = waiting.packets.is_empty() && packet.try_send(socket);
+                if !is_sent {
+                    hub.metrics.let_go();
+                }
+                return is_sent;
+            }
+        }
+        self.send(hub, socket, packet)
     }
 
     /// To be called once the library takes packets for the socket: hands on what came before.
@@ -201,6 +247,7 @@ impl Outlet {
             waiting.bytes -= packet.weight();
             waiting.packets.pop_front();
         }
+        waiting.tell_of_gap();
         if waiting.packets.is_empty() {
             waiting.is_draining = false;
             return Turn::Last;

@@ -34,6 +34,11 @@ fn message(content: Content, target: Target) -> Message {
         read_by: Vec::new(),
         deleted_for: Vec::new(),
         edited_at: None,
+        reply_to: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
+        pin: None,
+        revisions: Vec::new(),
     }
 }
 

@@ -15,11 +15,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
+    Unread, UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -99,8 +100,29 @@ impl Store for Guard {
         self.ask(self.store.sent_as(user, client_id)).await
     }
 
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        self.ask(self.store.sent_at(id)).await
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         self.ask(self.store.history(query)).await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        self.ask(self.store.changes(query)).await
+    }
+
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>> {
+        self.ask(self.store.chats(user, before, limit)).await
+    }
+
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {
+        self.ask(self.store.group_ids_of(user, limit)).await
     }
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
@@ -141,6 +163,27 @@ impl Store for Guard {
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.ask(self.store.delete_group(id)).await
+    }
+
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        self.ask(self.store.peers(user, limit)).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        self.ask(self.store.small_groups_of(user, members, limit)).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        self.ask(self.store.seen(users)).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        self.ask(self.store.last_seen(users)).await
     }
 
     async fn health(&self) -> Result<StoreHealth> {

@@ -3,6 +3,7 @@
 //! Messages are written by [`Store::apply`] alone, which the write buffer calls with folded
 //! batches. Groups are written directly. Both stores pass one conformance suite (`tests/store`).
 
+mod changes;
 mod guard;
 mod indexer;
 mod metrics;
@@ -17,10 +18,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Batch, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
-    Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef, Position,
+    Timestamp, Unread, UserId,
 };
 
+pub use changes::{Change, Changes, ChangesQuery};
 pub use guard::Guard;
 pub use indexer::Indexer;
 pub use metrics::PoolCollector;
@@ -64,17 +66,47 @@ pub struct Applied {
     pub missing: Vec<MessageId>,
 }
 
+/// Which part of a conversation a page is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// Its end: the newest messages.
+    Newest,
+    /// The newest of the messages before a place, which need not hold one.
+    Before(Position),
+    /// The oldest of the messages after a place, which need not hold one.
+    After(Position),
+}
+
+impl Range {
+    /// Whether a message with this place may be on the page.
+    pub fn holds(self, place: Position) -> bool {
+        match self {
+            Self::Newest => true,
+            Self::Before(end) => place < end,
+            Self::After(start) => place > start,
+        }
+    }
+}
+
 /// Which messages of a conversation are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryQuery {
     /// Which conversation.
     pub conversation: Conversation,
-    /// Who asks: messages that this user has hidden are left out.
-    pub viewer: UserId,
-    /// Only messages before this place, where given.
-    pub before: Option<Position>,
+    /// Who asks: messages that this user has hidden are left out. Without a viewer none are.
+    pub viewer: Option<UserId>,
+    /// Which part of it.
+    pub range: Range,
     /// How many at the most.
     pub limit: usize,
+}
+
+impl HistoryQuery {
+    /// Whether the one who asks is to see this message.
+    pub fn shows(&self, message: &Message) -> bool {
+        self.range.holds(message.position())
+            && self.viewer.as_ref().is_none_or(|viewer| !message.is_hidden_for(viewer))
+    }
 }
 
 /// What became of a request to change who is in a group.
@@ -145,8 +177,28 @@ pub trait Store: Send + Sync + 'static {
     /// The message that a user has sent under this client id, also when it is deleted by now.
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>>;
 
-    /// A page of a conversation, newest first, ordered by (timestamp, `_id`).
+    /// When a message was sent, also one that is deleted, as long as that is known: for thirty days,
+    /// if it was stored when it was deleted.
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>>;
+
+    /// A page of a conversation, newest first, ordered by (timestamp, `_id`). One with fewer than
+    /// `limit` messages has all there are in its range.
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>>;
+
+    /// What has changed for a user, in the store's own order.
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes>;
+
+    /// A user's conversations, newest first: those whose last message (or whose making, for a group
+    /// in which nothing was said) lies before a place, where one is given.
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>>;
+
+    /// The ids of the groups that a user is in, newest first, up to `limit`.
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>>;
 
     /// What a user has not read, up to and including the place `until`, where given. Direct:
     /// messages to the user (not from the user) whose status is not `read` and that the user has
@@ -185,6 +237,24 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes a group (not its messages: they go with [`Batch::purges`], in order); whether it
     /// was there.
     async fn delete_group(&self, id: GroupId) -> Result<bool>;
+
+    /// With whom a user has a direct conversation, the user left out, in no order.
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>>;
+
+    /// The groups that a user is in and that have no more than `members` members, newest first.
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>>;
+
+    /// Remembers when users were last there; a time that is earlier than the stored one changes
+    /// nothing.
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()>;
+
+    /// When users were last there, in no order; those that never were are left out.
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>>;
 
     /// Asks the store how it is.
     async fn health(&self) -> Result<StoreHealth>;

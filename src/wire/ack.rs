@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::message::MessageRow;
 use crate::error::Error;
-use crate::model::Message;
+use crate::model::{Message, SyncPage, UserId};
 
 /// What an event's acknowledgement carries: `{ok: true, ...}` or
 /// `{ok: false, error: {code, message}}`.
@@ -19,6 +19,8 @@ pub enum Ack {
     Success(&'static str),
     /// A message was accepted.
     Sent(Arc<Message>),
+    /// What a user has missed.
+    Synced(UserId, Box<SyncPage>),
     /// It was not done.
     Failed(Error),
 }
@@ -36,6 +38,7 @@ impl Serialize for Ack {
         match self {
             Self::Done | Self::Success(_) => {}
             Self::Sent(message) => ack.serialize_entry("message", &MessageRow(message))?,
+            Self::Synced(user, page) => super::sync::page(page, user, &mut ack)?,
             Self::Failed(error) => ack.serialize_entry("error", &Failure::from(error))?,
         }
         ack.end()

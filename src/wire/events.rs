@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::Users;
 use super::message::{ContentBody, MessageRow, chat_type};
+use super::rest::PresenceRow;
 use crate::error::Error;
 use crate::model::{
-    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, Target, Unread,
-    UserId, check_object,
+    ClientId, Content, ContentType, Draft, Event, GroupId, JsonObject, MessageRef, SyncCursor,
+    Target, Unread, UserId, check_object,
 };
 
 /// The kind of conversation that a client names.
@@ -70,6 +71,8 @@ impl TryFrom<SendMessage> for Draft {
             content_type,
             media_url: sent.media_url.filter(|url| !url.is_empty()),
             media_metadata: sent.media_metadata,
+            reply_to: None,
+            mentions: Vec::new(),
         })
     }
 }
@@ -117,6 +120,37 @@ struct DeleteMessage {
     delete_for: Option<DeleteFor>,
 }
 
+#[derive(Deserialize)]
+#[serde(expecting = "an object, which may have a cursor and a limit")]
+struct Sync {
+    cursor: Option<String>,
+    limit: Option<u64>,
+}
+
+/// Most changes, or conversations, of one page of `sync`.
+const MAX_SYNC_PAGE: usize = 200;
+
+impl TryFrom<Sync> for ClientEvent {
+    type Error = Error;
+
+    fn try_from(asked: Sync) -> Result<Self, Error> {
+        if asked.limit == Some(0) {
+            return Err(Error::Invalid("limit must be a whole number from 1".into()));
+        }
+        let cursor = asked.cursor.as_deref().map(SyncCursor::parse).transpose()?;
+        let limit = asked.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(Self::Sync(cursor, limit.map(|limit| limit.min(MAX_SYNC_PAGE))))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object with to and type")]
+struct TypingIn {
+    to: String,
+    #[serde(rename = "type")]
+    chat_type: ChatType,
+}
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientEvent {
@@ -132,11 +166,24 @@ pub enum ClientEvent {
     EditMessage(MessageRef, Content),
     /// `delete_message`.
     DeleteMessage(MessageRef, DeleteFor),
+    /// `sync`: what was missed since a cursor, and how much of it at once.
+    Sync(Option<SyncCursor>, Option<usize>),
+    /// `typing_start` and `typing_stop`: where, and whether the user types.
+    Typing(Target, bool),
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 6] =
-    ["join_group", "leave_group", "send_message", "mark_read", "edit_message", "delete_message"];
+pub const CLIENT_EVENTS: [&str; 9] = [
+    "join_group",
+    "leave_group",
+    "send_message",
+    "mark_read",
+    "edit_message",
+    "delete_message",
+    "sync",
+    "typing_start",
+    "typing_stop",
+];
 
 impl ClientEvent {
     /// Reads a frame's JSON, `["name", payload, ...]`; anything after the payload is ignored.
@@ -158,9 +205,17 @@ impl ClientEvent {
                 let id = MessageRef::parse(&asked.message_id)?;
                 Ok(Self::DeleteMessage(id, asked.delete_for.unwrap_or(DeleteFor::Everyone)))
             }),
+            "sync" => payload::<Sync>(frame).and_then(Self::try_from),
+            "typing_start" => typing(frame, true),
+            "typing_stop" => typing(frame, false),
             _ => return None,
         })
     }
+}
+
+fn typing(frame: &str, is_typing: bool) -> Result<ClientEvent, Error> {
+    let asked = payload::<TypingIn>(frame)?;
+    Ok(ClientEvent::Typing(asked.chat_type.target(&asked.to)?, is_typing))
 }
 
 fn group_id(frame: &str) -> Result<GroupId, Error> {
@@ -212,6 +267,9 @@ pub fn name(event: &Event) -> Option<&'static str> {
         Event::Read { .. } | Event::Edited { .. } => "message_update",
         Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
         Event::GroupNotice { .. } | Event::Unread { .. } => "notification",
+        Event::SyncRequired => "sync_required",
+        Event::Typing { .. } => "typing",
+        Event::Presence(_) => "presence",
         Event::Left { .. } => return None,
     })
 }
@@ -222,12 +280,24 @@ pub struct Payload<'a>(pub &'a Event);
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if let Event::Sent(message) = self.0 {
-            return MessageRow(message).serialize(to);
+        match self.0 {
+            Event::Sent(message) => return MessageRow(message).serialize(to),
+            Event::Presence(presence) => return PresenceRow(presence).serialize(to),
+            _ => {}
         }
         let mut body = to.serialize_map(None)?;
         match self.0 {
-            Event::Sent(_) | Event::Left { .. } => {}
+            Event::Sent(_) | Event::Presence(_) | Event::SyncRequired | Event::Left { .. } => {}
+            Event::Typing { user, to, is_typing } => {
+                body.serialize_entry("user_id", user.as_str())?;
+                match to {
+                    Target::User(other) => body.serialize_entry("to", other.as_str())?,
+                    Target::Group(group) => body.serialize_entry("to", &group.to_string())?,
+                }
+                let is_group = matches!(to, Target::Group(_));
+                body.serialize_entry("type", chat_type(is_group))?;
+                body.serialize_entry("is_typing", is_typing)?;
+            }
             Event::Read { message, read_by } => {
                 body.serialize_entry("type", "read_receipt")?;
                 body.serialize_entry("message_id", &message.to_string())?;
@@ -329,6 +399,8 @@ mod tests {
             ),
             (json!(["mark_read", {"message_id": {"$ne": null}}]), "expected a string"),
             (json!(["edit_message", {"message_id": "a b", "content": ""}]), "message id"),
+            (json!(["typing_start", "bob"]), "expected an object with to and type"),
+            (json!(["typing_stop", {"to": "bob", "type": "group"}]), "24 hexadecimal"),
         ] {
             let error = decode(frame.clone()).expect_err("refused");
             assert_eq!(error.code(), ErrorCode::InvalidPayload, "{frame}");

@@ -6,6 +6,7 @@ pub mod health;
 pub mod message;
 pub mod rest;
 pub mod search;
+pub mod sync;
 
 use serde::{Serialize, Serializer};
 

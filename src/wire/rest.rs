@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Users;
-use crate::model::{Group, GroupId, UserId};
+use crate::model::{Group, GroupId, Presence, UserId};
 
 /// `POST /groups/`. All fields are required; which one is missing is told by whoever asks for it.
 #[derive(Debug, Deserialize)]
@@ -31,6 +31,21 @@ impl Serialize for GroupRow<'_> {
         row.serialize_entry("member_ids", &Users(&group.members))?;
         row.serialize_entry("created_by", group.created_by.as_str())?;
         row.serialize_entry("created_at", &super::iso(group.created_at))?;
+        row.end()
+    }
+}
+
+/// How a user is: `{user_id, status, last_seen}`.
+#[derive(Debug, Clone, Copy)]
+pub struct PresenceRow<'a>(pub &'a Presence);
+
+impl Serialize for PresenceRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Presence { user, is_online, last_seen } = self.0;
+        let mut row = to.serialize_map(Some(3))?;
+        row.serialize_entry("user_id", user.as_str())?;
+        row.serialize_entry("status", if *is_online { "online" } else { "offline" })?;
+        row.serialize_entry("last_seen", &last_seen.map(super::iso))?;
         row.end()
     }
 }

@@ -24,6 +24,7 @@ async function request(method, path, { query, json, body } = {}) {
 const part = encodeURIComponent;
 
 export const groupsOf = (user) => request("GET", `/groups/${part(user)}`);
+export const presenceOf = (user) => request("GET", "/presence", { query: { user_ids: user } });
 export const createGroup = (json) => request("POST", "/groups/", { json });
 export const addMember = (group, user) => request("POST", `/group/${group}/${part(user)}`);
 
@@ -53,6 +54,8 @@ export function connect(user, on) {
   for (const [event, handle] of Object.entries(on)) socket.on(event, handle);
   return {
     close: () => socket.close(),
+    // Sends what is worth nothing later: it is neither kept nor sent again.
+    hint: (event, payload) => socket.volatile.emit(event, payload),
     // Sends an event; resolves with its acknowledgement, rejects when it is refused.
     async ask(event, payload) {
       const ack = await socket.emitWithAck(event, payload);

@@ -2,6 +2,9 @@
 import * as api from "./api.js";
 import { chatList, find, make, media, messageItem, toast } from "./view.js";
 
+const HINT_MS = 3000; // between two words to the server that I type
+const TYPING_MS = 10_000; // without a word, somebody has stopped typing
+
 let me = null;
 let socket = null;
 let connected = false;
@@ -11,6 +14,9 @@ let attached = null; // the file that goes with the next message: {saved, name}
 const chats = new Map(); // by type and id
 const messages = new Map(); // those of the open chat, by id, in order
 const announced = new Set(); // messages whose senders have been told that they were read
+const typists = new Map(); // who types in the open chat, each with the timer that forgets them
+let status = ""; // how the other user of the open chat is
+let hinted = 0; // when the server was last told that I type
 const unseen = new Set(); // messages that are shown in a tab that nobody looks at
 
 const key = (type, id) => `${type}:${id}`;
@@ -64,10 +70,56 @@ function showHeader() {
   find("title").textContent = open.name;
   find("members").textContent = open.members?.join(", ") ?? "";
   find("add-member").hidden = open.type !== "group";
+  showLife();
+}
+
+// Who types in the open chat, or else how the other user is.
+function showLife() {
+  const typing = [...typists.keys()].join(", ");
+  find("life").textContent = typing ? `${typing} typing…` : status;
+}
+
+function forgetLife() {
+  for (const timer of typists.values()) clearTimeout(timer);
+  typists.clear();
+  status = "";
+}
+
+async function loadPresence() {
+  // An id with a comma can't be asked for.
+  if (open?.type !== "direct" || open.id.includes(",")) return;
+  for (const row of await api.presenceOf(open.id)) present(row);
+}
+
+function present(row) {
+  if (open?.type !== "direct" || open.id !== row.user_id) return;
+  const seen = row.last_seen ? `last seen ${new Date(row.last_seen).toLocaleString()}` : "";
+  status = row.status === "online" ? "is online" : seen;
+  showLife();
+}
+
+function typed({ user_id, to, type, is_typing }) {
+  const here = type === "group" ? to : user_id;
+  if (open?.type !== type || open.id !== here) return;
+  clearTimeout(typists.get(user_id));
+  typists.delete(user_id);
+  // A stop may be lost on the way.
+  if (is_typing) typists.set(user_id, setTimeout(() => typed({ user_id, to, type }), TYPING_MS));
+  showLife();
+}
+
+function typing() {
+  if (!open || !connected || Date.now() - hinted < HINT_MS) return;
+  hinted = Date.now();
+  socket.hint("typing_start", { to: open.id, type: open.type });
 }
 
 async function openChat(chat) {
-  if (open !== chat) messages.clear();
+  if (open !== chat) {
+    messages.clear();
+    forgetLife();
+    hinted = 0;
+  }
   open = chat;
   chat.unread = 0;
   find("chat").hidden = false;
@@ -76,6 +128,7 @@ async function openChat(chat) {
   showChats();
   showMessages();
   find("text").focus();
+  attempt(loadPresence);
   await loadHistory();
 }
 
@@ -175,6 +228,7 @@ function setState(text) {
 async function joined() {
   setState("online");
   await loadGroups();
+  attempt(loadPresence);
   if (open) await loadHistory();
 }
 
@@ -195,6 +249,8 @@ function signIn(user) {
     message_update: updated,
     message_deleted: deleted,
     notification: notified,
+    typing: typed,
+    presence: present,
   });
 }
 
@@ -244,6 +300,7 @@ async function send() {
     if (!text.trim()) message.content = name;
   }
   find("text").value = "";
+  hinted = 0;
   dropAttachment();
   try {
     await socket.ask("send_message", message);
@@ -279,6 +336,7 @@ find("file").addEventListener("change", (event) => {
   const [file] = event.target.files;
   if (file) attempt(() => attach(file));
 });
+find("text").addEventListener("input", typing);
 find("sign-out").addEventListener("click", signOut);
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;

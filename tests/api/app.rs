@@ -21,12 +21,17 @@ pub(crate) struct TestApp {
     http: reqwest::Client,
     shutdown: Shutdown,
     server: JoinHandle<anyhow::Result<()>>,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl TestApp {
     pub(crate) async fn on_sqlite() -> Self {
         Self::start(&[], None).await
+    }
+
+    /// A server on the embedded store in a folder that another one has left.
+    pub(crate) async fn on_folder(folder: TempDir) -> Self {
+        Self::start_in(folder, &[], None).await
     }
 
     pub(crate) async fn on_mongodb() -> Self {
@@ -42,9 +47,31 @@ impl TestApp {
         Self::start(settings, None).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the server is this test's own task")]
     async fn start(settings: &[(&str, &str)], database: Option<TestDatabase>) -> Self {
-        let folder = TempDir::new().expect("a folder");
+        Self::start_in(TempDir::new().expect("a folder"), settings, database).await
+    }
+
+    /// Stops the server and starts another one on what it has stored.
+    pub(crate) async fn restarted(mut self) -> Self {
+        let database = self.database.take();
+        let folder = self.stop().await;
+        let settings: Vec<_> = match &database {
+            Some(database) => {
+                vec![("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)]
+            }
+            None => Vec::new(),
+        };
+        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
+        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        Self::start_in(folder, &settings, database).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server is this test's own task")]
+    async fn start_in(
+        folder: TempDir,
+        settings: &[(&str, &str)],
+        database: Option<TestDatabase>,
+    ) -> Self {
         let data = folder.path().join("data").to_str().unwrap().to_owned();
         let uploads = folder.path().join("uploads").to_str().unwrap().to_owned();
         let mut env = vec![("DATA_DIR", &*data), ("UPLOAD_DIR", &*uploads), ("MIN_POOL_SIZE", "1")];
@@ -57,7 +84,7 @@ impl TestApp {
         let shutdown = Shutdown::default();
         let server = tokio::spawn(app.serve(listener, shutdown.clone()));
         let http = reqwest::Client::new();
-        Self { addr, folder, http, shutdown, server, _database: database }
+        Self { addr, folder, http, shutdown, server, database }
     }
 
     /// A connected socket of a user.

@@ -120,3 +120,52 @@ async fn events_do_not_queue_up_behind_a_database_that_is_away() {
     let new = ann.next_event_within("message", PATIENCE).await;
     assert_eq!(new.expect("the message goes out")["content"], "new");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pages_that_were_read_lately_are_there_while_mongodb_is_away() {
+    let mut mongod = Mongod::start().await;
+    let app = on(&mongod).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let mut ids = Vec::new();
+    for n in 0..80 {
+        ids.push(sent(&mut ann, to_user("bob", &n.to_string())).await);
+    }
+    drained(&app).await;
+    let before = contents(&app.rows("/messages/bob/ann?limit=20").await).len();
+    assert_eq!(before, 20);
+    drained(&app).await;
+    mongod.kill();
+    for n in 80..84 {
+        ids.push(sent(&mut ann, to_user("bob", &n.to_string())).await);
+    }
+    let delete = json!({"message_id": ids[81], "delete_for": "everyone"});
+    assert_eq!(ann.emit_ack("delete_message", delete).await, json!({"ok": true}));
+
+    let newest = app.rows("/messages/bob/ann?limit=6").await;
+    assert_eq!(contents(&newest), ["77", "78", "79", "80", "82", "83"]);
+    let around = app.rows(&format!("/messages/bob/ann?limit=6&around={}", ids[76])).await;
+    assert_eq!(contents(&around), ["73", "74", "75", "76", "77", "78"]);
+    let older = app.rows(&format!("/messages/bob/ann?limit=4&before={}", ids[80])).await;
+    assert_eq!(contents(&older), ["76", "77", "78", "79"]);
+    let newer = app.rows(&format!("/messages/bob/ann?limit=4&after={}", ids[78])).await;
+    assert_eq!(contents(&newer), ["79", "80", "82", "83"]);
+    // As far back as memory goes, and then not a word that could pass for the end.
+    let mut oldest = ids[70].clone();
+    loop {
+        let (status, rows) = app.get(&format!("/messages/bob/ann?limit=9&before={oldest}")).await;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            break;
+        }
+        let rows = rows.as_array().expect("rows").clone();
+        oldest = rows.last().expect("never an empty page")["id"].as_str().unwrap().to_owned();
+    }
+    assert!(ids.iter().position(|id| *id == oldest).is_some_and(|n| (40..=60).contains(&n)));
+    assert_eq!(bob.next_event("message").await["content"], "0");
+
+    mongod.restart().await;
+    drained(&app).await;
+    let back = format!("/messages/bob/ann?limit=200&before={oldest}");
+    let end: usize = ids.iter().position(|id| *id == oldest).unwrap();
+    assert_eq!(app.rows(&back).await.len(), end, "the rest is there again");
+    assert_eq!(app.rows("/messages/bob/ann?limit=200").await.len(), 83);
+}

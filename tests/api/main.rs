@@ -13,6 +13,7 @@ mod away;
 mod binary;
 mod changes;
 mod connecting;
+mod follow;
 mod groups;
 mod health;
 mod history;
@@ -21,12 +22,16 @@ mod journal;
 mod letters;
 mod old_server;
 mod order;
+mod paging;
+mod presence;
 mod reading;
 mod repeating;
 mod search;
 mod sending;
 mod slow;
 mod stopping;
+mod sync;
+mod typing;
 
 /// Runs each test on each store.
 macro_rules! on_both_stores {

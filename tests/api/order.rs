@@ -94,6 +94,8 @@ async fn a_burst_of_10_000_arrives_in_order_and_each_is_acknowledged() {
                 assert_eq!(args[0]["content"], json!(heard.to_string()));
                 heard += 1;
             }
+            // Bob's arrival may be told after the first message has made the two peers.
+            Packet::Event { name, .. } if name == "presence" => {}
             other => panic!("neither message nor answer: {other:?}"),
         }
     }

@@ -69,6 +69,16 @@ async fn who_reads_late_hears_everything_in_order() {
             _ => ann.emit("send_message", message).await,
         }
         if n == MESSAGES {
+            // What is of the moment does not wait behind all that.
+            let here = json!({"to": "bob", "type": "direct"});
+            ann.emit_ack("typing_start", here).await;
+            let dropped = async {
+                while app.metric("banter_dropped_ephemeral_packets_total").await == 0.0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            // Whoever takes nothing for ten seconds is disconnected.
+            tokio::time::timeout(Duration::from_secs(5), dropped).await.expect("it is let go");
             bob.read_again().await;
         }
     }
@@ -78,4 +88,5 @@ async fn who_reads_late_hears_everything_in_order() {
         assert_eq!(number, n.to_string());
     }
     assert_eq!(app.metric("banter_dropped_packets_total").await, 0.0);
+    assert_eq!(bob.events_so_far("typing").await, Vec::<serde_json::Value>::new());
 }

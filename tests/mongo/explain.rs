@@ -1,8 +1,9 @@
 //! The server's own plans of the very queries that the store runs.
 
-use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, ReadCursor, Timestamp};
+use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::{HistoryQuery, Store};
+use banter::store::mongo::{changes, chats, presence};
+use banter::store::{HistoryQuery, Range, Store};
 use bson::{Bson, Document, doc};
 
 use crate::make::{between, client, delete, direct, group, in_group, inserts, named, read, user};
@@ -117,19 +118,62 @@ pub(crate) fn assert_index(stages: &[String], index: &str) {
 async fn history_comes_in_the_order_of_an_index() {
     let filled = filled().await;
     let mid = (Timestamp(150), MessageId::mint());
-    for before in [None, Some(mid)] {
-        let direct = HistoryQuery { before, ..first_page(between("user1", "user2"), "user1") };
+    let ranges = [Range::Newest, Range::Before(mid), Range::After(mid)];
+    let all = ranges.map(|range| (range, None));
+    let shown = ranges.map(|range| (range, Some(user("user1"))));
+    for (range, viewer) in all.into_iter().chain(shown) {
+        let of = |conversation| {
+            let viewer = viewer.clone();
+            HistoryQuery { range, viewer, ..first_page(conversation, "user1") }
+        };
+        let direct = of(between("user1", "user2"));
         let plan = filled.find(&queries::history(&direct)).await;
         assert_ordered_by_index(&plan, "direct_order");
         assert!(plan.contains(&"SORT_MERGE".to_owned()), "both directions merged: {plan:?}");
 
-        let alone = HistoryQuery { before, ..first_page(between("user1", "user1"), "user1") };
+        let alone = of(between("user1", "user1"));
         assert_ordered_by_index(&filled.find(&queries::history(&alone)).await, "direct_order");
 
         let conversation = banter::model::Conversation::Group(filled.group);
-        let group = HistoryQuery { before, ..first_page(conversation, "user1") };
+        let group = of(conversation);
         assert_ordered_by_index(&filled.find(&queries::history(&group)).await, "group_order");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_come_in_the_order_of_an_index() {
+    let filled = filled().await;
+    let user = user("user1");
+    let after = Place { version: 1, id: filled.newest.0 };
+    let me = bson::Bson::from(user.as_str());
+    let groups = (0..99).map(|_| GroupId::mint().0.into());
+    let owners: Vec<bson::Bson> = [me, filled.group.0.into()].into_iter().chain(groups).collect();
+    for owners in [&owners[..1], &owners[..2], &owners[..100]] {
+        let plan = filled.find(&changes::changed_messages(owners, after, 50)).await;
+        assert_ordered_by_index(&plan, "message_changes");
+        let plan = filled.find(&changes::changed_groups(owners, after, 50)).await;
+        assert_ordered_by_index(&plan, "group_changes");
+    }
+    let plan = filled.find(&changes::changed_cursors(&user, after, 50)).await;
+    assert_ordered_by_index(&plan, "cursor_changes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_conversations_skips_from_one_to_the_next() {
+    let filled = filled().await;
+    let user = user("user1");
+    for (query, index) in [
+        (chats::newest_sent(&user), "direct_order"),
+        (chats::newest_received(&user), "direct_received"),
+        (chats::newest_in(&[filled.group, GroupId::mint()]), "group_order"),
+    ] {
+        let plan = filled.count(&query).await;
+        assert!(plan.contains(&format!("DISTINCT_SCAN {index}")), "{plan:?}");
+        let reads = |stage: &String| ["COLLSCAN", "FETCH", "SORT"].contains(&stage.as_str());
+        assert!(!plan.iter().any(reads), "documents are read: {plan:?}");
+    }
+    let plan = filled.count(&queries::unread_from(&user, &crate::make::user("user2"))).await;
+    assert_ordered_by_index(&plan, "direct_unread");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,7 +182,7 @@ async fn groups_of_a_user_come_in_the_order_of_an_index() {
     let user = user("user1");
     let plan = filled.find(&queries::groups_of(&user, 10)).await;
     assert_ordered_by_index(&plan, "member_groups");
-    assert_index(&filled.find(&queries::group_ids_of(&user)).await, "member_groups");
+    assert_index(&filled.find(&queries::group_ids_of(&user, 0)).await, "member_groups");
     assert_index(&filled.find(&queries::groups_named("roup 1", 10)).await, "group_name");
 }
 
@@ -147,7 +191,7 @@ async fn unread_counts_come_from_indexes() {
     let filled = filled().await;
     let user = user("user1");
     let plan = filled.count(&queries::unread_direct(&user, None)).await;
-    assert_ordered_by_index(&plan, "direct_status");
+    assert_ordered_by_index(&plan, "direct_unread");
     for cursor in [None, Some(filled.cursor)] {
         let plan = filled.count(&queries::unread_in_group(&user, filled.group, cursor, None)).await;
         assert_ordered_by_index(&plan, "group_order");
@@ -163,6 +207,28 @@ async fn stubs_are_counted_in_their_index_alone() {
     assert!(plan.iter().any(|stage| stage.ends_with(" message_tombstone")), "{plan:?}");
     let reads = |stage: &String| ["COLLSCAN", "FETCH"].contains(&stage.as_str());
     assert!(!plan.iter().any(reads), "documents are read: {plan:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_are_found_without_reading_what_they_said() {
+    let filled = filled().await;
+    let user = user("user1");
+    for (query, index) in [
+        (presence::receivers(&user, 100), "direct_order"),
+        (presence::senders(&user, 100), "direct_received"),
+    ] {
+        let plan = filled.explain(query.command()).await;
+        assert!(plan.contains(&format!("DISTINCT_SCAN {index}")), "{plan:?}");
+        let reads = |stage: &String| {
+            ["COLLSCAN", "FETCH", "IXSCAN", "SORT"].iter().any(|kind| stage.starts_with(kind))
+        };
+        assert!(!plan.iter().any(reads), "{plan:?}");
+    }
+    let store = prepared(&filled.database).await;
+    store.seen(&[(user.clone(), Timestamp(1))]).await.expect("stored");
+    let plan = filled.find(&presence::small_groups_of(&user, 2, 10)).await;
+    assert_ordered_by_index(&plan, "member_groups");
+    assert_index(&filled.find(&presence::last_seen(&[user])).await, "_id_");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use banter::model::{
     Batch, Content, Conversation, GroupId, MessageChange, MessageId, MessageRef, Status, Target,
 };
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Range, Store};
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 
@@ -129,15 +129,54 @@ async fn both_directions_of_old_rows_page_in_order() {
     let all = history(&store, between("ann", "bob")).await;
     assert_eq!(all.len(), 40);
     assert!(all.windows(2).all(|pair| pair[0].position() > pair[1].position()));
-    let (mut paged, mut before) = (Vec::new(), None);
+    let query =
+        |range| HistoryQuery { range, limit: 7, ..first_page(between("ann", "bob"), "ann") };
+    let (mut paged, mut range) = (Vec::new(), Range::Newest);
     loop {
-        let query = HistoryQuery { before, limit: 7, ..first_page(between("ann", "bob"), "ann") };
-        let rows = store.history(&query).await.expect("an answer");
+        let rows = store.history(&query(range)).await.expect("an answer");
         let Some(last) = rows.last() else { break };
-        before = Some(last.position());
+        range = Range::Before(last.position());
         paged.extend(rows);
     }
     assert_eq!(paged, all, "no row twice, none lost, across equal timestamps");
+
+    let mut forwards = vec![all[39].clone()];
+    loop {
+        let range = Range::After(forwards[0].position());
+        let mut rows = store.history(&query(range)).await.expect("an answer");
+        if rows.is_empty() {
+            break;
+        }
+        rows.extend(forwards);
+        forwards = rows;
+    }
+    assert_eq!(forwards, all);
+}
+
+/// A page that is shorter than its limit says that there are no more.
+#[tokio::test]
+async fn rows_that_are_no_messages_do_not_make_a_page_shorter() {
+    let database = TestDatabase::new();
+    let group = ObjectId::new();
+    let row = |at: i64| {
+        let mut row = doc! {"group_id": group, "timestamp": DateTime::from_millis(at)};
+        if at % 4 == 0 {
+            row.insert("from_user_id", "ann");
+        }
+        row
+    };
+    put(&database, "messages", (0..40).map(row).collect()).await;
+    let store = prepared(&database).await;
+    let conversation = Conversation::Group(GroupId(group));
+    let times = |rows: Vec<banter::model::Message>| -> Vec<i64> {
+        rows.iter().map(|row| row.timestamp.as_millis()).collect()
+    };
+    let query = HistoryQuery { limit: 3, ..first_page(conversation, "ann") };
+    let newest = store.history(&query).await.expect("an answer");
+    let place = newest[2].position();
+    assert_eq!(times(newest), [36, 32, 28]);
+    let query = HistoryQuery { range: Range::After(place), limit: 2, ..query };
+    assert_eq!(times(store.history(&query).await.expect("an answer")), [36, 32]);
 }
 
 #[tokio::test]

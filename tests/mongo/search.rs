@@ -2,7 +2,7 @@
 
 use banter::model::{Conversation, GroupId};
 use banter::search::Words;
-use banter::store::mongo::queries;
+use banter::store::mongo::search::queries;
 use banter::store::{Backlog, SearchQuery, Store};
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};

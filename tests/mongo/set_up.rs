@@ -118,7 +118,7 @@ async fn a_second_index_with_the_keys_of_ours_does_not_stop_reads() {
     let store = prepared(&database).await;
     let raw = database.raw().await.collection::<bson::Document>("messages");
     for (index, keys) in
-        [("second", indexes::DIRECT_ORDER.keys()), ("third", indexes::DIRECT_STATUS.keys())]
+        [("second", indexes::DIRECT_ORDER.keys()), ("third", indexes::DIRECT_UNREAD.keys())]
     {
         let mut sparse = named(index, keys);
         sparse.options.as_mut().expect("options").sparse = Some(true);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use banter::model::{Conversation, Message};
 use banter::store::mongo::{Config, Durability, MongoStore};
-use banter::store::{HistoryQuery, PoolGauges, Store};
+use banter::store::{HistoryQuery, PoolGauges, Range, Store};
 
 use crate::make::user;
 use crate::mongod::TestDatabase;
@@ -33,7 +33,7 @@ pub(crate) async fn prepared(database: &TestDatabase) -> MongoStore {
 
 /// The newest fifty.
 pub(crate) fn first_page(conversation: Conversation, viewer: &str) -> HistoryQuery {
-    HistoryQuery { conversation, viewer: user(viewer), before: None, limit: 50 }
+    HistoryQuery { conversation, viewer: Some(user(viewer)), range: Range::Newest, limit: 50 }
 }
 
 pub(crate) async fn history(store: &dyn Store, conversation: Conversation) -> Vec<Message> {

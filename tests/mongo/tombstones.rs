@@ -1,14 +1,14 @@
 //! What a deleted message leaves in the database, and changes that meet it or come too early.
 
-use banter::model::{Batch, Deletion, Message, MessageId, Timestamp};
+use banter::model::{Batch, Message, MessageId};
 use banter::store::{Store, StoreError};
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
 use mongodb::Collection;
 
 use crate::make::{
-    apply_changes, delete, deletion, direct, edit, hide, insert, inserts, missing, named, read,
-    sent_as, stored, user,
+    apply_changes, delete, deletion, deletion_at, direct, edit, hide, insert, inserts, missing,
+    named, read, sent_as, stored, user,
 };
 use crate::mongod::TestDatabase;
 use crate::stores::{bare, prepared};
@@ -28,7 +28,7 @@ fn at(id: MessageId) -> DateTime {
 }
 
 #[tokio::test]
-async fn a_stub_holds_the_date_and_what_the_message_had_of_sender_and_client_id() {
+async fn a_stub_holds_the_date_and_what_the_message_had_of_sender_client_id_and_time() {
     let database = TestDatabase::new();
     let store = prepared(&database).await;
     let named = named(direct("ann", "bob", 1), "draft");
@@ -38,20 +38,22 @@ async fn a_stub_holds_the_date_and_what_the_message_had_of_sender_and_client_id(
     rows(&database).await.insert_one(odd).await.expect("a row");
     insert(&store, [&named, &plain]).await;
 
-    let deletes =
-        vec![Deletion { id: MessageId(old), at: Timestamp(at(unseen.id).timestamp_millis()) }];
+    let deletes = vec![deletion_at(MessageId(old), at(unseen.id).timestamp_millis())];
     store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deleted");
     delete(&store, &[&named, &plain, &unseen]).await;
 
+    let sent_at = DateTime::from_millis;
     for (id, stub) in [
-        (named.id, doc! {"from_user_id": "ann", "client_id": "draft"}),
-        (plain.id, doc! {"from_user_id": "ann"}),
+        (named.id, doc! {"from_user_id": "ann", "client_id": "draft", "sent_at": sent_at(1)}),
+        (plain.id, doc! {"from_user_id": "ann", "sent_at": sent_at(2)}),
         (unseen.id, doc! {}),
         (MessageId(old), doc! {"from_user_id": 7, "client_id": null}),
     ] {
         let mut found = row(&database, id).await;
         assert_eq!(found.remove("_id"), Some(id.0.into()));
         assert!(matches!(found.remove("tombstone"), Some(bson::Bson::DateTime(_))), "{found}");
+        assert!(matches!(found.remove("version"), Some(bson::Bson::Timestamp(_))), "{found}");
+        assert_eq!(found.remove("parties"), Some(vec!["alice", "bob"].into()));
         assert_eq!(found, stub);
     }
 }
@@ -67,15 +69,19 @@ async fn the_first_deletion_dates_the_stub_and_nothing_is_written_into_it() {
     let stub = row(&database, id).await;
     assert_eq!(stub.get_datetime("tombstone").ok(), Some(&at(id)));
 
-    let later = Timestamp(deletion(id).at.as_millis() + 5_000);
-    let deletes = vec![Deletion { id, at: later }];
+    let later = deletion(id).at.as_millis() + 5_000;
+    let deletes = vec![deletion_at(id, later)];
     store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deleted again");
     apply_changes(&store, vec![edit(id, "late")]).await;
     apply_changes(&store, vec![read(id, &["bob"])]).await;
     apply_changes(&store, vec![hide(id, &["bob"])]).await;
     insert(&store, [&message]).await;
 
-    assert_eq!(row(&database, id).await, stub);
+    let mut now = row(&database, id).await;
+    let version = |row: &mut bson::Document| row.remove("version").expect("a version");
+    let mut stub = stub;
+    assert_ne!(version(&mut now), version(&mut stub), "who has missed it is told again");
+    assert_eq!(now, stub);
 }
 
 #[tokio::test]
@@ -102,6 +108,8 @@ async fn a_message_without_a_client_id_is_stored_as_it_always_was() {
         "status",
         "read_by",
         "deleted_for",
+        "parties",
+        "version",
     ];
     assert_eq!(fields, expected);
 }

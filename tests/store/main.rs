@@ -36,10 +36,21 @@ macro_rules! conformance {
                 readers_are_kept_once_in_order_and_make_the_status_read
                 a_hidden_message_is_gone_for_that_user_alone
                 one_change_may_edit_read_and_hide
+                the_last_twenty_revisions_are_kept_however_the_edits_come
+                a_delivery_moves_the_status_on_and_never_back
+                each_user_has_each_reaction_once_in_order
+                the_last_word_on_a_pin_stays
                 a_deleted_message_is_gone_for_everyone
                 a_purge_takes_the_messages_of_that_group_alone
                 a_batch_applied_twice_equals_once
                 parts_of_a_batch_apply_in_their_order
+            }
+            catch_up {
+                new_changed_and_deleted_messages_come_in_order_to_their_users_alone
+                a_message_comes_once_as_it_is_now
+                pages_go_on_where_the_last_one_ended
+                memberships_and_cursors_come_too
+                a_user_of_many_groups_misses_none
             }
             client_ids {
                 a_message_is_found_by_sender_and_client_id
@@ -67,6 +78,10 @@ macro_rules! conformance {
                 both_directions_are_one_conversation
                 conversations_do_not_mix
                 a_conversation_with_oneself_holds_only_own_notes
+                after_goes_forwards_and_before_goes_back_the_same_way
+                a_page_after_a_place_is_the_oldest_there
+                without_a_viewer_nothing_is_hidden
+                the_time_of_a_deleted_message_is_known
             }
             messages {
                 every_field_comes_back_as_it_was_stored
@@ -76,6 +91,13 @@ macro_rules! conformance {
                 ten_thousand_messages_are_one_batch
                 a_call_given_up_half_way_leaves_the_store_consistent
                 readers_go_on_while_batches_are_applied
+            }
+            presence {
+                peers_are_those_of_both_directions_once
+                peers_are_found_up_to_the_limit
+                groups_of_few_are_newest_first_up_to_the_limit
+                the_last_time_only_moves_forward
+                whoever_was_never_there_has_no_time
             }
             random {
                 random_batches_match_the_model

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use banter::model::{Batch, Deletion, Message, Timestamp};
+use banter::model::{Batch, Message, Timestamp};
 use banter::search::Words;
 use banter::store::sqlite::SqliteStore;
 use banter::store::{PoolGauges, SearchQuery, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::make::{between, delete, direct, group, insert, named, page, sent_as, stored, user};
+use crate::make::{
+    between, delete, deletion_at, direct, group, insert, named, page, sent_as, stored, user,
+};
 
 /// An empty store in a folder of its own, which goes with the second value.
 pub(crate) async fn fresh() -> (Arc<dyn Store>, TempDir) {
@@ -126,7 +128,7 @@ async fn a_tombstone_goes_when_a_message_is_deleted_thirty_days_later() {
     let folder = folder();
     let store = open(&folder).await;
     let delete_at = async |message: &Message, at: i64| {
-        let deletes = vec![Deletion { id: message.id, at: Timestamp(at) }];
+        let deletes = vec![deletion_at(message.id, at)];
         store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deletes are taken");
     };
     let days = |days: i64| days * 86_400_000;

@@ -8,7 +8,7 @@ use banter::model::{
     Batch, ClientId, Content, ContentType, Conversation, Deletion, Group, GroupId, Message,
     MessageChange, MessageId, ReadCursor, Status, Target, Timestamp, UserId,
 };
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Range, Store};
 
 /// A user.
 pub(crate) fn user(name: &str) -> UserId {
@@ -31,6 +31,11 @@ fn message(from: &str, target: Target, at: i64) -> Message {
         read_by: Vec::new(),
         deleted_for: Vec::new(),
         edited_at: None,
+        reply_to: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
+        pin: None,
+        revisions: Vec::new(),
     }
 }
 
@@ -67,9 +72,9 @@ pub(crate) fn group(name: &str, members: &[&str], at: i64) -> Group {
     }
 }
 
-/// A change that changes nothing yet.
+/// A change, to a message of Alice and Bob, that changes nothing yet.
 pub(crate) fn change(id: MessageId) -> MessageChange {
-    MessageChange { id, edit: None, readers: Vec::new(), hidden_for: Vec::new() }
+    MessageChange::none(id, between("alice", "bob"))
 }
 
 /// The change of an edit.
@@ -79,7 +84,7 @@ pub(crate) fn edit(id: MessageId, text: &str) -> MessageChange {
 
 /// The change of an edit that was made then.
 pub(crate) fn edit_at(id: MessageId, text: &str, at: i64) -> MessageChange {
-    MessageChange { edit: Some((Content::Text(text.to_owned()), Timestamp(at))), ..change(id) }
+    MessageChange { edits: vec![(Content::Text(text.to_owned()), Timestamp(at))], ..change(id) }
 }
 
 /// The change of one or more readers.
@@ -128,8 +133,19 @@ pub(crate) async fn page(
     before: Option<&Message>,
     limit: usize,
 ) -> Vec<Message> {
-    let before = before.map(Message::position);
-    let query = HistoryQuery { conversation, viewer: user(viewer), before, limit };
+    let range = before.map_or(Range::Newest, |message| Range::Before(message.position()));
+    page_of(store, conversation, viewer, range, limit).await
+}
+
+/// A page of any part of a conversation.
+pub(crate) async fn page_of(
+    store: &dyn Store,
+    conversation: Conversation,
+    viewer: &str,
+    range: Range,
+    limit: usize,
+) -> Vec<Message> {
+    let query = HistoryQuery { conversation, viewer: Some(user(viewer)), range, limit };
     store.history(&query).await.expect("the store answers")
 }
 
@@ -138,10 +154,15 @@ pub(crate) fn between(a: &str, b: &str) -> Conversation {
     Conversation::direct(user(a), user(b))
 }
 
-/// The deletion of a message, in the second in which it was made: a store forgets deletions that
+/// The deletion of a message of Alice and Bob, in the second in which it was made: a store forgets deletions that
 /// are long past.
 pub(crate) fn deletion(id: MessageId) -> Deletion {
-    Deletion { id, at: Timestamp(id.0.timestamp().timestamp_millis()) }
+    deletion_at(id, id.0.timestamp().timestamp_millis())
+}
+
+/// The deletion of a message of Alice and Bob.
+pub(crate) fn deletion_at(id: MessageId, at: i64) -> Deletion {
+    Deletion { id, conversation: between("alice", "bob"), at: Timestamp(at) }
 }
 
 /// Deletes messages.

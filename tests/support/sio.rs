@@ -251,6 +251,15 @@ impl Client {
         found
     }
 
+    /// All packets that are here already, oldest first.
+    pub(crate) fn so_far(&mut self) -> Vec<Packet> {
+        let mut packets: Vec<_> = self.kept.drain(..).collect();
+        while let Ok(packet) = self.packets.try_recv() {
+            packets.push(packet);
+        }
+        packets
+    }
+
     /// The next packet of any kind, in the order of arrival.
     pub(crate) async fn next_packet(&mut self) -> Packet {
         self.find(Instant::now() + PATIENCE, |_| true).await.expect("the server sends a packet")

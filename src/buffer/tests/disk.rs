@@ -7,7 +7,9 @@ use tokio::time::timeout;
 
 use super::{Bed, LIMIT, config, texts, until};
 use crate::buffer::journal::sim::{Fault, SimFs};
-use crate::buffer::testing::{Mood, content, delete, edit, id_of, named, read, sent, text, user};
+use crate::buffer::testing::{
+    Mood, content, delete, edit, id_of, named, newest, read, sent, text, user,
+};
 use crate::buffer::{Config, Disk};
 use crate::error::ErrorCode;
 use crate::model::{ClientId, Op};
@@ -39,11 +41,16 @@ async fn what_was_acknowledged_is_read_and_stored_after_the_process_was_killed()
     assert_eq!(after.buffer.stats().current_buffer_size, ops.len());
     assert_eq!(after.message(&first).await.expect("seen").content, content("A"));
     assert_eq!(after.message(&third).await, None);
-    let page = after.buffer.pending(&first.conversation()).merge(vec![], &user("bob"), None, 10);
+    let page = after.buffer.history(&newest(&first, "bob", 10)).await.expect("a page");
     assert_eq!(page.len(), 2, "history has it at once");
+    let in_memory = || after.buffer.shared.lock().pages.get(&first.conversation()).is_some();
+    after.store.set(Mood::Misconfigured);
+    after.buffer.history(&newest(&first, "bob", 10)).await.expect("a page");
+    assert!(in_memory());
     after.store.set(Mood::Fast);
     after.flush().await;
     assert_eq!(after.store.state().model.messages.len(), 2);
+    assert!(!in_memory(), "what a journal held is not taken for what the store has");
     kill(after).await;
 
     let stored = bed(&fs, Mood::Fast);

@@ -16,7 +16,7 @@ use crate::buffer::committer::Committer;
 use crate::buffer::fold::{Attempt, fold};
 use crate::buffer::journal::sim::{Fault, SimFs};
 use crate::buffer::journal::{Journal, Limits, OpenError};
-use crate::buffer::shared::Shared;
+use crate::buffer::shared::{Fate, Shared};
 use crate::buffer::testing::{
     FakeStore, Model, Mood, delete, edit, hide, id_of, named, read, sent,
 };
@@ -280,7 +280,7 @@ impl World {
         let applied = self.store.apply(&batch);
         if let Weather::Written = weather {
             assert_eq!(applied.missing, [], "each message is there before its changes");
-            self.process.buffer.shared.release(last);
+            self.process.buffer.shared.release(last, Fate::Stored);
         }
     }
 

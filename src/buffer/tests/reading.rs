@@ -9,10 +9,10 @@ use tokio::time::timeout;
 use super::{Bed, LIMIT, config, until};
 use crate::buffer::Config;
 use crate::buffer::testing::{
-    Mood, content, delete, edit, group_text, hide, id_of, read, sent, text, user,
+    Mood, content, delete, edit, group_text, hide, id_of, newest, read, sent, text, user,
 };
-use crate::model::{GroupId, Message, MessageRef, Op};
-use crate::store::{HistoryQuery, Store};
+use crate::model::{Content, GroupId, Message, MessageRef, Op};
+use crate::store::HistoryQuery;
 
 #[tokio::test]
 async fn a_message_is_found_by_its_old_id_with_what_is_pending_on_it() {
@@ -38,7 +38,7 @@ async fn history_and_messages_are_served_from_the_buffer_while_the_store_is_stuc
     let (first, second) = (group_text(group, "a"), group_text(group, "b"));
     bed.commit(&[first.clone(), second.clone(), hide(&second, "bob"), read(&first, "bob")]).await;
     assert_eq!(bed.message(&first).await.expect("there").read_by, [user("bob")]);
-    let page = bed.buffer.pending(&first.conversation()).merge(vec![], &user("bob"), None, 10);
+    let page = bed.buffer.history(&newest(&first, "bob", 10)).await.expect("a page");
     assert_eq!(page.iter().map(|m| m.id).collect::<Vec<_>>(), [id_of(&first)]);
     bed.commit(&[Op::PurgeGroup(group)]).await;
     assert_eq!(bed.message(&second).await, None);
@@ -53,7 +53,7 @@ async fn history_shows_nothing_that_is_not_durable_yet_but_its_sender_can_change
     let _held = [bed.accept(&ops[0]), bed.accept(&ops[1])];
     until("two are committed", || bed.buffer.shared.lock().ring.committed() == 2).await;
     let _third = bed.accept(&ops[2]);
-    let page = bed.buffer.pending(&ops[0].conversation()).merge(vec![], &user("bob"), None, 10);
+    let page = bed.buffer.history(&newest(&ops[0], "bob", 10)).await.expect("a page");
     assert_eq!(page.iter().map(|m| m.id).collect::<Vec<_>>(), [id_of(&ops[1]), id_of(&ops[0])]);
     assert!(bed.message(&ops[2]).await.is_some());
 }
@@ -82,25 +82,19 @@ async fn whoever_waits_for_the_store_waits_for_these_conversations_alone() {
 async fn writers_read_their_writes_whatever_the_flusher_is_doing() {
     let config = Config { batch_size: 3, flush_interval: Duration::from_millis(1), ..config() };
     let bed = Arc::new(Bed::new(&config, Mood::Fast));
-    for _ in 0..16 {
+    // The longer pages are read from the store, the shorter ones mostly from memory.
+    for limit in [20, 1_000].repeat(8) {
         let writer = Arc::clone(&bed);
         bed.tasks.spawn_worker("writer", async move {
             for _ in 0..20 {
                 let op = text("0");
                 writer.commit(std::slice::from_ref(&op)).await;
-                let query = HistoryQuery {
-                    conversation: op.conversation(),
-                    viewer: user("bob"),
-                    before: None,
-                    limit: 1_000,
-                };
+                let query = newest(&op, "bob", limit);
                 for n in 1..10 {
                     writer.commit(&[edit(&op, &n.to_string())]).await;
                     let seen = writer.message(&op).await.expect("there");
                     assert_eq!(seen.content, content(&n.to_string()));
-                    let pending = writer.buffer.pending(&query.conversation);
-                    let stored = writer.store.history(&query).await.expect("an answer");
-                    let page = pending.merge(stored, &query.viewer, None, query.limit);
+                    let page = writer.buffer.history(&query).await.expect("an answer");
                     let row = page.iter().find(|row| row.id == seen.id).expect("in history");
                     assert_eq!(row.content, content(&n.to_string()));
                 }
@@ -120,4 +114,73 @@ async fn writers_read_their_writes_whatever_the_flusher_is_doing() {
         () = bed.tasks.failed() => panic!("a writer did not read what it wrote"),
     }
     assert!(bed.store.state().model.messages.is_empty());
+}
+
+async fn contents(bed: &Bed, query: &HistoryQuery) -> Vec<Content> {
+    let page = bed.buffer.history(query).await.expect("a page");
+    page.iter().map(|row| row.content.clone()).collect()
+}
+
+fn pages(bed: &Bed) -> (u64, u64) {
+    let metrics = &bed.buffer.shared.metrics;
+    (metrics.pages_from_memory.get(), metrics.pages_from_store.get())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_comes_from_memory_until_it_is_old_and_longer_while_the_store_is_away() {
+    let bed = Bed::new(&config(), Mood::Fast);
+    let ops = [text("a"), text("b"), text("c")];
+    bed.commit(&ops).await;
+    bed.flush().await;
+    let query = newest(&ops[0], "bob", 9);
+    let known = ["c", "b", "a"].map(content);
+    assert_eq!(contents(&bed, &query).await, known);
+    assert_eq!(pages(&bed), (0, 1));
+    bed.store.state().model.insert(sent(&text("by another server")));
+    assert_eq!(contents(&bed, &query).await, known);
+    assert_eq!(pages(&bed), (1, 1));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(contents(&bed, &query).await.len(), 4, "it is asked for again");
+    assert_eq!(pages(&bed), (1, 2));
+
+    bed.store.set(Mood::Stuck);
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    bed.commit(&[text("d"), delete(&ops[1])]).await;
+    let page = contents(&bed, &query).await;
+    assert_eq!((page.len(), &page[0], page.contains(&content("b"))), (4, &content("d"), false));
+    assert_eq!(pages(&bed), (2, 2));
+    let nobody_read_this = newest(&group_text(GroupId::mint(), "x"), "bob", 9);
+    assert!(bed.buffer.history(&nobody_read_this).await.is_err());
+}
+
+#[tokio::test]
+async fn a_page_is_forgotten_when_an_op_of_its_conversation_is_refused() {
+    let bed = Bed::new(&config(), Mood::Fast);
+    let (first, poison) = (text("a"), text("poison"));
+    bed.store.state().poison.insert(id_of(&poison));
+    bed.commit(std::slice::from_ref(&first)).await;
+    bed.flush().await;
+    let query = newest(&first, "bob", 9);
+    assert_eq!(contents(&bed, &query).await, [content("a")]);
+    bed.commit(&[poison]).await;
+    bed.flush().await;
+    assert!(bed.buffer.shared.lock().pages.get(&query.conversation).is_none());
+    assert_eq!(contents(&bed, &query).await, [content("a")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_has_found_its_message_late_is_seen_at_once() {
+    let bed = Bed::new(&config(), Mood::Fast);
+    let late = text("a");
+    bed.commit(&[edit(&late, "b")]).await;
+    bed.flush().await;
+    bed.store.state().model.insert(sent(&late));
+    let query = newest(&late, "bob", 9);
+    assert_eq!(contents(&bed, &query).await, [content("a")], "the change waits for its next try");
+    until("the change is stored", || {
+        bed.store.state().model.messages[&id_of(&late)].content == content("b")
+            && bed.buffer.shared.lock().deferred.is_none()
+    })
+    .await;
+    assert_eq!(contents(&bed, &query).await, [content("b")]);
 }

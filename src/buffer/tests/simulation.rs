@@ -250,7 +250,10 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::<MockClock>::clone(&self.clock);
         // Nothing is refused for good here, so nothing is ever written there.
         let letters = PathBuf::from("nowhere");
-        let flusher = Flusher::new(&config(), Arc::clone(&shared), store, clock, letters);
+        // Who would be told of what came late is not looked at.
+        let (deliveries, _) = tokio::sync::mpsc::channel(1);
+        let flusher =
+            Flusher::new(&config(), Arc::clone(&shared), store, clock, deliveries, letters);
         let committer = Committer::new(shared, journal, floor);
         let acts = clients.iter_mut().map(|client| client.act(&buffer, &self.clock, is_last));
         let everybody = async {

@@ -8,8 +8,8 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
 use super::json;
 use crate::model::{
-    ClientId, Content, ContentType, Group, GroupId, Message, MessageId, Status, Target, Timestamp,
-    UserId,
+    ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, Message, MessageId, Pin,
+    Reaction, Revision, Status, Target, Timestamp, UserId,
 };
 
 /// A message as it is stored.
@@ -40,7 +40,77 @@ pub(super) fn from_message(message: &Message) -> Document {
     if let Some(edited_at) = message.edited_at {
         document.insert("edited_at", date(edited_at));
     }
+    if let Some(root) = message.reply_to {
+        document.insert("reply_to", root.0);
+    }
+    if let Some(pin) = &message.pin {
+        document.insert("pin", pin_to_bson(pin));
+    }
+    let lists = [
+        ("mentions", users_to_bson(&message.mentions)),
+        ("reactions", message.reactions.iter().map(reaction_to_bson).collect()),
+        ("revisions", message.revisions.iter().map(revision_to_bson).collect()),
+    ];
+    for (field, list) in lists {
+        if !list.is_empty() {
+            document.insert(field, list);
+        }
+    }
+    document.insert("parties", parties(&message.conversation()));
+    document.insert("version", NOW);
     document
+}
+
+/// What the server replaces by its own time when it inserts a document, where it is a field at the
+/// top: <https://www.mongodb.com/docs/manual/reference/bson-types/#timestamps>.
+const NOW: bson::Timestamp = bson::Timestamp { time: 0, increment: 0 };
+
+/// Whose changes those of a conversation are: its users', or its group's.
+pub(super) fn parties(conversation: &Conversation) -> Vec<Bson> {
+    match conversation {
+        Conversation::Direct(a, b) if a == b => vec![a.as_str().into()],
+        Conversation::Direct(a, b) => vec![a.as_str().into(), b.as_str().into()],
+        Conversation::Group(group) => vec![group.0.into()],
+    }
+}
+
+/// A reaction as it is stored.
+pub(super) fn reaction_to_bson(reaction: &Reaction) -> Bson {
+    doc! {"user": reaction.user.as_str(), "emoji": reaction.emoji.as_str()}.into()
+}
+
+fn to_reaction(stored: &Bson) -> Option<Reaction> {
+    let stored = stored.as_document()?;
+    let emoji = Emoji::from_stored(stored.get_str("emoji").ok()?);
+    Some(Reaction { user: user(stored.get("user")?)?, emoji })
+}
+
+/// A pin as it is stored.
+pub(super) fn pin_to_bson(pin: &Pin) -> Bson {
+    doc! {"pinned": pin.pinned, "by": pin.by.as_str(), "at": date(pin.at)}.into()
+}
+
+fn to_pin(stored: &Document) -> Option<Pin> {
+    Some(Pin {
+        pinned: stored.get_bool("pinned").ok()?,
+        by: user(stored.get("by")?)?,
+        at: timestamp(*stored.get_datetime("at").ok()?),
+    })
+}
+
+fn revision_to_bson(revision: &Revision) -> Bson {
+    doc! {"content": content_to_bson(&revision.content), "at": date(revision.at)}.into()
+}
+
+fn to_revision(stored: &Bson) -> Option<Revision> {
+    let stored = stored.as_document()?;
+    let at = timestamp(*stored.get_datetime("at").ok()?);
+    Some(Revision { content: to_content(stored.get("content").cloned()), at })
+}
+
+/// The items of a list that can be read.
+fn list<T>(row: &Document, field: &str, read: impl Fn(&Bson) -> Option<T>) -> Vec<T> {
+    row.get_array(field).map_or_else(|_| Vec::new(), |list| list.iter().filter_map(read).collect())
 }
 
 /// A message as it was stored, by this server or the old one.
@@ -62,6 +132,11 @@ pub(super) fn to_message(row: &RawDocumentBuf) -> Option<Message> {
         read_by: users(&row, "read_by"),
         deleted_for: users(&row, "deleted_for"),
         edited_at: row.get_datetime("edited_at").ok().map(|date| timestamp(*date)),
+        reply_to: row.get_object_id("reply_to").ok().map(MessageId),
+        mentions: users(&row, "mentions"),
+        reactions: list(&row, "reactions", to_reaction),
+        pin: row.get_document("pin").ok().and_then(to_pin),
+        revisions: list(&row, "revisions", to_revision),
         media_metadata: match row.remove("media_metadata") {
             Some(Bson::Document(metadata)) => Some(json::to_object(metadata)),
             _ => None,
@@ -73,6 +148,14 @@ pub(super) fn to_message(row: &RawDocumentBuf) -> Option<Message> {
 /// Whether a row is what a deleted message has left behind.
 pub(super) fn is_stub(row: &RawDocumentBuf) -> bool {
     matches!(row.get("tombstone"), Ok(Some(_)))
+}
+
+/// When the message of a row, or of a stub, was sent.
+pub(super) fn sent_at(row: &RawDocumentBuf) -> Option<Timestamp> {
+    if is_stub(row) {
+        return row.get_datetime("sent_at").ok().map(timestamp);
+    }
+    to_message(row).map(|message| message.timestamp)
 }
 
 /// Whom a row is for. The type decides where there are two targets.
@@ -207,6 +290,21 @@ mod tests {
             read_by: vec![UserId::from_stored("bob")],
             deleted_for: vec![UserId::from_stored("cem")],
             edited_at: Some(Timestamp(1_700_000_001_000)),
+            reply_to: Some(MessageId::mint()),
+            mentions: vec![UserId::from_stored("cem")],
+            reactions: vec![Reaction {
+                user: UserId::from_stored("bob"),
+                emoji: Emoji::from_stored("👍"),
+            }],
+            pin: Some(Pin {
+                pinned: true,
+                by: UserId::from_stored("bob"),
+                at: Timestamp(1_700_000_002_000),
+            }),
+            revisions: vec![Revision {
+                content: Content::Text("first".to_owned()),
+                at: Timestamp(1_700_000_000_123),
+            }],
         }
     }
 

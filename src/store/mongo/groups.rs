@@ -3,7 +3,7 @@
 use bson::{RawDocumentBuf, doc};
 
 use super::queries::{self, Find};
-use super::{MongoStore, documents, errors};
+use super::{MongoStore, Place, documents, errors};
 use crate::model::{Group, GroupId, UserId};
 use crate::store::{MembershipChange, Result, StoreError};
 
@@ -17,10 +17,28 @@ impl MongoStore {
         let place = self.place().await?;
         let row = RawDocumentBuf::try_from(documents::from_group(group))
             .map_err(|error| StoreError::Permanent(error.into()))?;
+        self.noted(group.id, &group.members, self.insert_row(place, group.id, row)).await
+    }
+
+    /// Makes a change of a group, and notes it for those who catch up: before it, as there may be no
+    /// "after", and after it, as somebody may have looked in between and seen the old state.
+    async fn noted<T>(
+        &self,
+        group: GroupId,
+        users: &[UserId],
+        change: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        self.note_members(group, users).await?;
+        let outcome = change.await?;
+        self.note_members(group, users).await?;
+        Ok(outcome)
+    }
+
+    async fn insert_row(&self, place: &Place, group: GroupId, row: RawDocumentBuf) -> Result<()> {
         match self.timed(super::WRITE_LIMIT, place.groups.insert_one(row)).await? {
             Ok(_) => Ok(()),
             Err(error) if errors::is_duplicate(&error) => {
-                let stored = self.find_on_primary(&queries::group_by_id(group.id)).await?;
+                let stored = self.find_on_primary(&queries::group_by_id(group)).await?;
                 if stored.is_empty() { Err(errors::classify(error)) } else { Ok(()) }
             }
             Err(error) => Err(errors::classify(error)),
@@ -53,7 +71,8 @@ impl MongoStore {
     ) -> Result<MembershipChange> {
         let groups = &self.place().await?.groups;
         let change = doc! {operator: {"member_ids": user.as_str()}};
-        let result = self.write(groups.update_one(doc! {"_id": group.0}, change)).await?;
+        let change = self.write(groups.update_one(doc! {"_id": group.0}, change));
+        let result = self.noted(group, std::slice::from_ref(user), change).await?;
         Ok(match (result.matched_count, result.modified_count) {
             (0, _) => MembershipChange::NoGroup,
             (_, 0) => MembershipChange::Unchanged,
@@ -63,6 +82,9 @@ impl MongoStore {
 
     pub(super) async fn remove_group(&self, id: GroupId) -> Result<bool> {
         let groups = &self.place().await?.groups;
-        Ok(self.write(groups.delete_one(doc! {"_id": id.0})).await?.deleted_count > 0)
+        let stored = self.find_on_primary(&queries::group_by_id(id)).await?;
+        let Some(group) = stored.iter().find_map(documents::to_group) else { return Ok(false) };
+        let delete = self.write(groups.delete_one(doc! {"_id": id.0}));
+        Ok(self.noted(id, &group.members, delete).await?.deleted_count > 0)
     }
 }

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
-use super::{GROUPS, MESSAGES, MongoStore, SEARCH, errors};
+use super::{GROUP_CHANGES_LOG, GROUPS, MESSAGES, MongoStore, READ_CURSORS, SEARCH, errors};
 use crate::store::{Result, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
@@ -29,6 +29,8 @@ enum Kind {
     /// It refuses a second document with the same keys. In it are those documents in which this
     /// field is a text.
     UniqueWhereText(&'static str),
+    /// In it are those documents that have one of its fields.
+    WhereThere,
     /// It lets a document go this long after the date in its one field. In it are those documents
     /// that have the field.
     Expiring(Duration),
@@ -58,9 +60,15 @@ pub const DIRECT_ORDER: Index = index(
 /// A group's conversation in order.
 pub const GROUP_ORDER: Index =
     index(MESSAGES, "group_order", &[("group_id", 1), ("timestamp", -1), ("_id", -1)]);
-/// Direct messages to a user by status.
-pub const DIRECT_STATUS: Index =
-    index(MESSAGES, "direct_status", &[("to_user_id", 1), ("status", 1)]);
+/// Direct messages to a user by sender, in order.
+pub const DIRECT_RECEIVED: Index = index(
+    MESSAGES,
+    "direct_received",
+    &[("to_user_id", 1), ("from_user_id", 1), ("timestamp", -1), ("_id", -1)],
+);
+/// Direct messages to a user by status, and by sender.
+pub const DIRECT_UNREAD: Index =
+    index(MESSAGES, "direct_unread", &[("to_user_id", 1), ("status", 1), ("from_user_id", 1)]);
 /// Messages by the old server's `id`.
 pub const MESSAGE_ID: Index = index(MESSAGES, "message_id", &[("id", 1)]);
 /// Messages, and stubs of deleted ones, by what their sender's client has named them.
@@ -72,6 +80,22 @@ pub const CLIENT_ID: Index = Index {
 pub const TOMBSTONE: Index = Index {
     kind: Kind::Expiring(TOMBSTONE_LIFE),
     ..index(MESSAGES, "message_tombstone", &[("tombstone", 1)])
+};
+/// Messages, and stubs of deleted ones, by whose they are and when they were last changed.
+pub const MESSAGE_CHANGES: Index = Index {
+    kind: Kind::WhereThere,
+    ..index(MESSAGES, "message_changes", &[("parties", 1), ("version", 1), ("_id", 1)])
+};
+/// Read cursors by when they were last moved.
+pub const CURSOR_CHANGES: Index =
+    index(READ_CURSORS, "cursor_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
+/// Who has entered or left which group, and which groups are others, by when that was.
+pub const GROUP_CHANGES: Index =
+    index(GROUP_CHANGES_LOG, "group_changes", &[("party", 1), ("version", 1), ("_id", 1)]);
+/// Nobody catches up on what is longer ago than the stubs of deleted messages last.
+const GROUP_CHANGE_TIME: Index = Index {
+    kind: Kind::Expiring(TOMBSTONE_LIFE),
+    ..index(GROUP_CHANGES_LOG, "group_change_time", &[("at", 1)])
 };
 /// The groups of a user, newest first.
 pub const MEMBER_GROUPS: Index =
@@ -85,7 +109,7 @@ pub const SEARCH_ORDER: Index =
     index(SEARCH, "search_order", &[("parties", 1), ("timestamp", -1), ("_id", -1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 17] = [
+pub const ALL: [Index; 22] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -96,10 +120,15 @@ pub const ALL: [Index; 17] = [
     GROUP_NAME,
     DIRECT_ORDER,
     GROUP_ORDER,
-    DIRECT_STATUS,
+    DIRECT_RECEIVED,
+    DIRECT_UNREAD,
     MESSAGE_ID,
     CLIENT_ID,
     TOMBSTONE,
+    MESSAGE_CHANGES,
+    CURSOR_CHANGES,
+    GROUP_CHANGES,
+    GROUP_CHANGE_TIME,
     MEMBER_GROUPS,
     SEARCH_KEYS,
     SEARCH_ORDER,
@@ -113,6 +142,7 @@ impl Kind {
             Self::UniqueWhereText(field) => {
                 options.unique(true).partial_filter_expression(where_text(field)).build()
             }
+            Self::WhereThere => options.sparse(true).build(),
             Self::Expiring(life) => options.sparse(true).expire_after(life).build(),
         }
     }
@@ -126,6 +156,7 @@ impl Kind {
             Self::UniqueWhereText(field) => {
                 found.unique == Some(true) && only == Some(&where_text(field))
             }
+            Self::WhereThere => found.sparse == Some(true) && only.is_none(),
             Self::Expiring(_) => found.expire_after.is_some() && only.is_none(),
         };
         kind_fits && found.collation.is_none()
@@ -141,8 +172,9 @@ impl MongoStore {
     /// on a large collection each takes a while, during which reads and writes go on.
     pub(super) async fn make_indexes(&self) -> Result<()> {
         let place = self.place().await?;
-        let search = place.database.collection(SEARCH);
-        for collection in [&place.messages, &place.groups, &search] {
+        let ours =
+            [READ_CURSORS, GROUP_CHANGES_LOG, SEARCH].map(|name| place.database.collection(name));
+        for collection in [&place.messages, &place.groups].into_iter().chain(&ours) {
             let present = self.present(collection).await?;
             for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {
                 if !is_there(wanted, &present) {

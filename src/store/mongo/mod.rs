@@ -3,13 +3,20 @@
 //! - `messages`: `_id` ObjectId, `id` (equal to `_id` as text; another one in old rows), `content`,
 //!   `type` (`direct`, `group`), `content_type`, `media_url`, `media_metadata`, `from_user_id`,
 //!   `to_user_id` or `group_id` (ObjectId), `timestamp` (Date), `status`, `read_by`,
-//!   `deleted_for`, `client_id` where its sender's client has named it, and `edited_at` (Date)
-//!   once edited.
+//!   `deleted_for`, `client_id` where its sender's client has named it, `edited_at` (Date) and
+//!   `revisions` (earlier `content`s, each `at` its Date) once edited, `reply_to` (ObjectId),
+//!   `mentions`, `reactions` (`user`, `emoji`), `pin` (`pinned`, `by`, `at`); and for those who catch
+//!   up `parties` (both users, or the group) and `version` (see [`changes`]).
 //! - `messages`, too: the stubs of deleted messages, `_id` and `tombstone` (Date of the deletion),
-//!   with `from_user_id` and `client_id` where the message had them. A stub holds its `_id`
+//!   with `from_user_id` and `client_id` where the message had them, `parties` and `version`. A stub
+//!   holds its `_id`
 //!   against the message's own insert; it goes by itself ([`indexes::TOMBSTONE`]).
 //! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
-//! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`; ours alone.
+//! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`, `user`, `version`;
+//!   ours alone.
+//! - `group_changes`: `_id: {group, party}`, `party` (a user who has entered or left, or the group
+//!   itself), `group`, `version`, and `at` (Date), with which it goes by itself; ours alone.
+//! - `presence`: `_id` the user, `last_seen` (Date); ours alone.
 //! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, the `keys` of its
 //!   words and those of its `parties`; ours alone. `search_state`: how far all messages have been
 //!   looked at for it.
@@ -17,6 +24,8 @@
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
 
+pub mod changes;
+pub mod chats;
 mod documents;
 mod errors;
 mod groups;
@@ -25,9 +34,10 @@ pub mod indexes;
 mod json;
 mod options;
 mod pool;
+pub mod presence;
 pub mod queries;
 mod reads;
-mod search;
+pub mod search;
 mod statements;
 mod write;
 
@@ -42,16 +52,18 @@ use mongodb::options::{Acknowledgment, WriteConcern};
 use mongodb::{Client, Collection, Database};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
 use super::{
-    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
+    Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -59,6 +71,13 @@ const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
 const SEARCH: &str = "search";
 const SEARCH_STATE: &str = "search_state";
+const GROUP_CHANGES_LOG: &str = "group_changes";
+const PRESENCE: &str = "presence";
+
+/// The most groups of one user that are looked at.
+const MAX_GROUPS: usize = 10_000;
+/// Ranges of an index that one query asks for: so many the server merges without sorting.
+const MAX_RANGES: usize = 100;
 
 /// Longest wait for one read. A caller of ours has given up by then.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -75,6 +94,8 @@ pub struct MongoStore {
     place: OnceCell<Place>,
     /// Where a sweep for the search index is.
     swept: Mutex<Option<ObjectId>>,
+    /// Since when a batch is being written.
+    writing_since: Mutex<Option<Instant>>,
 }
 
 /// The database and what is in it. Documents are read raw, so that one that can't be decoded does
@@ -103,6 +124,7 @@ impl MongoStore {
             pool: Arc::default(),
             place: OnceCell::new(),
             swept: Mutex::default(),
+            writing_since: Mutex::default(),
         };
         match store.place().await {
             Err(error @ StoreError::Configuration(_)) => return Err(error),
@@ -131,6 +153,19 @@ impl MongoStore {
             database,
             write_concern,
         })
+    }
+
+    async fn write_batch(&self, batch: &Batch) -> Result<Applied> {
+        // Side by side: whatever is cut off between the two is repeated, and changes nothing then.
+        let (inserted, filed) =
+            tokio::join!(self.insert(&batch.inserts), self.file(&batch.inserts));
+        inserted.and(filed)?;
+        let missing = self.change(&batch.changes).await?;
+        self.refile(&batch.changes).await?;
+        self.bury(&batch.deletes).await?;
+        self.purge(&batch.purges).await?;
+        self.move_cursors(&batch.cursors).await?;
+        Ok(Applied { missing })
     }
 
     /// Runs one command of the driver: the inner result is the driver's own.
@@ -180,16 +215,11 @@ impl Store for MongoStore {
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Applied> {
-        // Side by side: whatever is cut off between the two is repeated, and changes nothing then.
-        let (inserted, filed) =
-            tokio::join!(self.insert(&batch.inserts), self.file(&batch.inserts));
-        inserted.and(filed)?;
-        let missing = self.change(&batch.changes).await?;
-        self.refile(&batch.changes).await?;
-        self.bury(&batch.deletes).await?;
-        self.purge(&batch.purges).await?;
-        self.move_cursors(&batch.cursors).await?;
-        Ok(Applied { missing })
+        // A call that is given up may still be at work at the server: only one that is answered ends.
+        self.writing_since.lock().get_or_insert_with(Instant::now);
+        let applied = self.write_batch(batch).await?;
+        *self.writing_since.lock() = None;
+        Ok(applied)
     }
 
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
@@ -200,8 +230,29 @@ impl Store for MongoStore {
         self.find_sent_as(user, client_id).await
     }
 
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        self.find_sent_at(id).await
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         self.page(query).await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        self.find_changes(query).await
+    }
+
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>> {
+        self.find_chats(user, before, limit).await
+    }
+
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {
+        self.find_group_ids(&queries::group_ids_of(user, limit)).await
     }
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
@@ -242,6 +293,27 @@ impl Store for MongoStore {
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.remove_group(id).await
+    }
+
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        self.find_peers(user, limit).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        self.find_small_groups(user, members, limit).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        self.mark_seen(users).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        self.find_last_seen(users).await
     }
 
     async fn health(&self) -> Result<StoreHealth> {

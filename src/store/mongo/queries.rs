@@ -3,19 +3,17 @@
 //! Each names the index that serves it. The planner would mostly find it alone, but it chooses by
 //! trial, and for a short conversation it may choose an index of the old server and sort in memory.
 
-use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 
 use super::indexes::{
-    CLIENT_ID, DIRECT_ORDER, DIRECT_STATUS, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
-    MESSAGE_ID, SEARCH_KEYS, SEARCH_ORDER, TOMBSTONE,
+    CLIENT_ID, DIRECT_ORDER, DIRECT_UNREAD, GROUP_NAME, GROUP_ORDER, Index, MEMBER_GROUPS,
+    MESSAGE_ID, TOMBSTONE,
 };
-use super::{GROUPS, MESSAGES, READ_CURSORS, SEARCH, SEARCH_STATE, documents};
+use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
 use crate::model::{
     ClientId, Conversation, GroupId, MessageId, MessageRef, Position, Unread, UserId,
 };
-use crate::search;
-use crate::store::{HistoryQuery, SearchQuery};
+use crate::store::{HistoryQuery, Range};
 
 /// A `find`.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,12 +33,12 @@ pub struct Find {
 }
 
 impl Find {
-    fn by_id(collection: &'static str, id: impl Into<Bson>) -> Self {
+    pub(super) fn by_id(collection: &'static str, id: impl Into<Bson>) -> Self {
         let filter = doc! {"_id": id.into()};
         Self { collection, filter, sort: None, hint: None, projection: None, limit: 1 }
     }
 
-    fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
+    pub(super) fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Self {
             collection: index.collection,
@@ -88,7 +86,7 @@ impl Count {
 }
 
 /// Newest first within a conversation.
-fn newest_first() -> Document {
+pub(super) fn newest_first() -> Document {
     doc! {"timestamp": -1, "_id": -1}
 }
 
@@ -135,22 +133,36 @@ pub fn stored_ids(ids: Vec<Bson>) -> Find {
     }
 }
 
-/// A page of a conversation, newest first. The two directions of a direct conversation are two
-/// ranges of one index, each in order, which the server merges without sorting.
+/// Oldest first within a conversation.
+fn oldest_first() -> Document {
+    doc! {"timestamp": 1, "_id": 1}
+}
+
+/// A page of a conversation, newest first, or, after a place, oldest first. The two directions of a
+/// direct conversation are two ranges of one index, each in order, which the server merges without
+/// sorting.
 pub fn history(query: &HistoryQuery) -> Find {
     let in_range = |mut filter: Document| {
-        filter.insert("deleted_for", doc! {"$ne": query.viewer.as_str()});
-        if let Some((at, id)) = query.before {
-            let at = documents::date(at);
-            filter.insert("timestamp", doc! {"$lte": at});
-            filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {"$gte": id.0}}]);
+        if let Some(viewer) = &query.viewer {
+            filter.insert("deleted_for", doc! {"$ne": viewer.as_str()});
         }
+        let (at, towards, id, beyond) = match query.range {
+            Range::Newest => return filter,
+            Range::Before((at, id)) => (documents::date(at), "$lte", id.0, "$gte"),
+            Range::After((at, id)) => (documents::date(at), "$gte", id.0, "$lte"),
+        };
+        filter.insert("timestamp", doc! {towards: at});
+        filter.insert("$nor", vec![doc! {"timestamp": at, "_id": {beyond: id}}]);
         filter
+    };
+    let order = match query.range {
+        Range::Newest | Range::Before(_) => newest_first(),
+        Range::After(_) => oldest_first(),
     };
     match &query.conversation {
         Conversation::Group(group) => {
             let filter = in_range(doc! {"group_id": group.0});
-            Find::ordered(GROUP_ORDER, filter, newest_first(), query.limit)
+            page_of(GROUP_ORDER, filter, order, query.limit)
         }
         Conversation::Direct(a, b) => {
             let direction = |from: &UserId, to: &UserId| {
@@ -162,24 +174,40 @@ pub fn history(query: &HistoryQuery) -> Find {
             } else {
                 doc! {"$or": [direction(a, b), direction(b, a)]}
             };
-            Find::ordered(DIRECT_ORDER, filter, newest_first(), query.limit)
+            page_of(DIRECT_ORDER, filter, order, query.limit)
         }
     }
 }
 
+/// A page holds what messages say now; what they said before is read one message at a time.
+fn page_of(index: Index, filter: Document, order: Document, limit: usize) -> Find {
+    let projection = Some(doc! {"revisions": 0});
+    Find { projection, ..Find::ordered(index, filter, order, limit) }
+}
+
 /// How many direct messages a user has not read, up to [`Unread::EXACT_TO`].
 pub fn unread_direct(user: &UserId, until: Option<Position>) -> Count {
+    unread_of(user, doc! {"$ne": user.as_str()}, until)
+}
+
+/// How many direct messages of another user a user has not read, up to [`Unread::EXACT_TO`].
+pub fn unread_from(user: &UserId, peer: &UserId) -> Count {
+    // Notes to oneself are never unread.
+    unread_of(user, doc! {"$eq": peer.as_str(), "$ne": user.as_str()}, None)
+}
+
+fn unread_of(user: &UserId, from: Document, until: Option<Position>) -> Count {
     let mut filter = doc! {
         "to_user_id": user.as_str(),
         "status": {"$ne": "read"},
-        "from_user_id": {"$ne": user.as_str()},
+        "from_user_id": from,
         "deleted_for": {"$ne": user.as_str()},
     };
     leave_out(&mut filter, after(until));
     Count {
         collection: MESSAGES,
         pipeline: vec![doc! {"$match": filter}, exact_to(), counted()],
-        hint: DIRECT_STATUS.keys(),
+        hint: DIRECT_UNREAD.keys(),
     }
 }
 
@@ -224,7 +252,7 @@ fn after(place: Option<Position>) -> Vec<Document> {
 }
 
 /// Adds that none of these alternatives holds.
-fn leave_out(filter: &mut Document, alternatives: Vec<Document>) {
+pub(super) fn leave_out(filter: &mut Document, alternatives: Vec<Document>) {
     if !alternatives.is_empty() {
         filter.insert("$nor", alternatives);
     }
@@ -274,102 +302,9 @@ pub fn groups_of(user: &UserId, limit: usize) -> Find {
     Find::ordered(MEMBER_GROUPS, doc! {"member_ids": user.as_str()}, order, limit)
 }
 
-/// The `_id` of every group a user is in.
-pub fn group_ids_of(user: &UserId) -> Find {
-    Find {
-        collection: GROUPS,
-        filter: doc! {"member_ids": user.as_str()},
-        sort: None,
-        hint: Some(MEMBER_GROUPS.keys()),
-        projection: Some(doc! {"_id": 1}),
-        limit: 0,
-    }
-}
-
-/// The `_id` of the newest groups a user is in.
-pub fn newest_group_ids_of(user: &UserId, limit: usize) -> Find {
+/// The `_id` of the groups a user is in, newest first; a limit of 0 is none.
+pub fn group_ids_of(user: &UserId, limit: usize) -> Find {
     Find { projection: Some(doc! {"_id": 1}), ..groups_of(user, limit) }
-}
-
-/// Candidates of a search in no order: what is filed under one of these parties by all the words,
-/// each a range of keys.
-pub fn candidates(query: &SearchQuery, parties: &[String], limit: usize) -> Find {
-    let filter = filed_under(query, parties, query.before);
-    let projection = Some(doc! {"timestamp": 1});
-    Find { sort: None, projection, ..Find::ordered(SEARCH_KEYS, filter, doc! {}, limit) }
-}
-
-/// The newest candidates, newest first: what these parties have is looked at in that order.
-pub fn newest_candidates(
-    query: &SearchQuery,
-    parties: &[String],
-    before: Option<Position>,
-    limit: usize,
-) -> Find {
-    let mut filter = filed_under(query, parties, before);
-    // The one further key of a direct conversation leads to less than its parties do.
-    let conversation = query.conversation.as_ref().map(search::conversation_key);
-    let walked = conversation.map_or_else(|| parties.to_vec(), |key| vec![key]);
-    filter.insert("parties", doc! {"$in": walked});
-    let projection = Some(doc! {"timestamp": 1});
-    Find { projection, ..Find::ordered(SEARCH_ORDER, filter, newest_first(), limit) }
-}
-
-fn filed_under(query: &SearchQuery, parties: &[String], before: Option<Position>) -> Document {
-    let further = query.further_keys();
-    let of_party = |party: &String| {
-        let words = query.words.keys(party);
-        let words = words.iter().map(|key| doc! {"keys": {"$elemMatch": beginning(key)}});
-        let further = further.iter().map(|key| doc! {"parties": key});
-        doc! {"$and": words.chain(further).collect::<Vec<_>>()}
-    };
-    let mut filter = doc! {"$or": parties.iter().map(of_party).collect::<Vec<_>>()};
-    if let Some((at, id)) = before {
-        let at = documents::date(at);
-        filter.insert("timestamp", doc! {"$lte": at});
-        leave_out(&mut filter, vec![doc! {"timestamp": at, "_id": {"$gte": id.0}}]);
-    }
-    filter
-}
-
-/// The texts with this beginning. No key holds the last of all characters.
-fn beginning(text: &str) -> Document {
-    doc! {"$gte": text, "$lt": format!("{text}{}", char::MAX)}
-}
-
-/// What is filed of a group's messages, for a deletion.
-pub fn filed_of_group(group: GroupId) -> Document {
-    doc! {"parties": search::conversation_key(&Conversation::Group(group)), "group_id": group.0}
-}
-
-/// Which of these messages are filed; answers their `_id` alone.
-pub fn filed_ids(ids: Vec<Bson>) -> Find {
-    Find { collection: SEARCH, ..stored_ids(ids) }
-}
-
-/// Messages, and stubs of deleted ones, by their `_id`.
-pub fn messages_by_id(ids: Vec<Bson>) -> Find {
-    Find { projection: None, ..stored_ids(ids) }
-}
-
-/// The `_id` of what is stored, in order, after this one.
-pub fn message_ids_after(after: ObjectId, limit: i64) -> Find {
-    Find {
-        collection: MESSAGES,
-        filter: doc! {"_id": {"$gt": after}},
-        sort: Some(doc! {"_id": 1}),
-        hint: Some(doc! {"_id": 1}),
-        projection: Some(doc! {"_id": 1}),
-        limit,
-    }
-}
-
-/// The `_id` of the state of the sweep for the search index.
-pub(super) const SWEPT: &str = "swept";
-
-/// How far the sweep for the search index has come.
-pub fn swept() -> Find {
-    Find::by_id(SEARCH_STATE, SWEPT)
 }
 
 /// Groups whose name contains a text, any case, newest first: all names are looked at, in the
@@ -407,8 +342,8 @@ mod tests {
         let me = UserId::from_stored("me");
         let query = HistoryQuery {
             conversation: Conversation::direct(me.clone(), me.clone()),
-            viewer: me,
-            before: None,
+            viewer: Some(me),
+            range: Range::Newest,
             limit: 5,
         };
         let find = history(&query);

@@ -7,12 +7,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::options::{AggregateOptions, FindOptions, Hint, ReadPreference, SelectionCriteria};
 
 use super::queries::{self, Count, Find};
-use super::{MongoStore, documents, errors};
-use crate::model::{ClientId, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId};
-use crate::store::{HistoryQuery, Result};
+use super::{MongoStore, changes, documents, errors};
+use crate::model::{
+    ClientId, GroupId, Message, MessageId, MessageRef, Position, Timestamp, Unread, UserId,
+};
+use crate::store::{HistoryQuery, Range, Result};
 
-/// Groups whose unread messages are counted at the same time for one user; each takes a connection.
-const GROUPS_AT_ONCE: usize = 4;
+/// Conversations whose unread messages are counted at the same time for one user; each takes a
+/// connection.
+pub(super) const COUNTS_AT_ONCE: usize = 4;
+
+/// How many times the rows of a page are read at the most, for one among which many can't be read.
+const LONGEST_LOOK: i64 = 8;
 
 impl MongoStore {
     pub(super) async fn find_message(&self, id: &MessageRef) -> Result<Option<Message>> {
@@ -37,6 +43,11 @@ impl MongoStore {
         Ok(rows.iter().find_map(documents::to_id).map(MessageId))
     }
 
+    pub(super) async fn find_sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        let rows = self.find(&queries::message_by_id(id)).await?;
+        Ok(rows.iter().find_map(documents::sent_at))
+    }
+
     /// Stubs of deleted messages. While their index is not there (yet) they pass for messages: to
     /// look at every document would take too long.
     pub(super) async fn count_stubs(&self) -> Result<u64> {
@@ -52,8 +63,22 @@ impl MongoStore {
         if query.limit == 0 {
             return Ok(Vec::new());
         }
-        let rows = self.find(&queries::history(query)).await?;
-        Ok(readable(&rows, documents::to_message))
+        let mut find = queries::history(query);
+        let mut page = loop {
+            let rows = self.find(&find).await?;
+            let page = readable(&rows, documents::to_message);
+            let is_whole = page.len() >= query.limit || (rows.len() as i64) < find.limit;
+            if is_whole || find.limit / LONGEST_LOOK >= i64::try_from(query.limit).unwrap_or(1) {
+                break page;
+            }
+            // Rows that can't be read don't make a page shorter: that would pass for the end.
+            find.limit = find.limit.saturating_mul(2);
+        };
+        page.truncate(query.limit);
+        if matches!(query.range, Range::After(_)) {
+            page.reverse();
+        }
+        Ok(page)
     }
 
     pub(super) async fn count_unread(
@@ -62,21 +87,26 @@ impl MongoStore {
         until: Option<Position>,
     ) -> Result<Unread> {
         let direct = self.count(queries::unread_direct(user, until)).await?;
-        let rows = self.find(&queries::group_ids_of(user)).await?;
-        let groups: Vec<GroupId> = rows.iter().filter_map(documents::to_id).map(GroupId).collect();
+        let groups = self.find_group_ids(&queries::group_ids_of(user, 0)).await?;
         if groups.is_empty() {
             return Ok(Unread { direct, group: 0 });
         }
         let rows = self.find(&queries::read_cursors(user, &groups)).await?;
-        let cursors: HashMap<GroupId, Position> = rows.iter().filter_map(to_cursor).collect();
+        let cursors: HashMap<GroupId, Position> =
+            rows.iter().filter_map(changes::to_cursor).collect();
         let counts = groups.into_iter().map(|group| {
             self.count(queries::unread_in_group(user, group, cursors.get(&group).copied(), until))
         });
         let group = stream::iter(counts)
-            .buffer_unordered(GROUPS_AT_ONCE)
+            .buffer_unordered(COUNTS_AT_ONCE)
             .try_fold(0, |sum, count| async move { Ok(sum + count) })
             .await?;
         Ok(Unread { direct, group })
+    }
+
+    pub(super) async fn find_group_ids(&self, query: &Find) -> Result<Vec<GroupId>> {
+        let rows = self.find(query).await?;
+        Ok(rows.iter().filter_map(documents::to_id).map(GroupId).collect())
     }
 
     /// Runs a query where reads go.
@@ -126,7 +156,7 @@ impl MongoStore {
         self.timed(super::READ_LIMIT, async { find.await?.try_collect().await }).await
     }
 
-    async fn count(&self, query: Count) -> Result<u64> {
+    pub(super) async fn count(&self, query: Count) -> Result<u64> {
         match self.count_by(&query, Some(query.hint.clone())).await? {
             Err(error) if errors::is_missing_hint(&error) => {
                 self.count_by(&query, None).await?.map_err(errors::classify)
@@ -171,12 +201,4 @@ pub(super) fn readable<T>(
         tracing::warn!(unreadable, first_id = ?id, "stored documents can't be read; left out");
     }
     items
-}
-
-fn to_cursor(row: &RawDocumentBuf) -> Option<(GroupId, Position)> {
-    let group = row.get_document("_id").ok()?.get_object_id("group").ok()?;
-    let position = row.get_document("position").ok()?;
-    let at = documents::timestamp(position.get_datetime("timestamp").ok()?);
-    let message = MessageId(position.get_object_id("message_id").ok()?);
-    Some((GroupId(group), (at, message)))
 }

@@ -5,16 +5,25 @@
 //! it leaves stubs of deleted messages and later edits as they are, yet counts them as found, and
 //! takes rows of the old server in which a list is null.
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 
 use super::{documents, queries};
-use crate::model::{Content, Deletion, MessageChange, ReadCursor, Timestamp, UserId};
+use crate::model::{
+    Content, Deletion, Message, MessageChange, Pin, Reaction, ReadCursor, Timestamp, UserId,
+};
+
+/// Statements that one change or deletion takes: what becomes of the document, and its version.
+pub(super) const PER_MESSAGE: usize = 2;
 
 /// Does to a stored message what a change says.
-pub(super) fn change(change: &MessageChange) -> Document {
-    let mut parts = vec![Bson::from("$$ROOT")];
-    if let Some((content, at)) = &change.edit {
-        parts.push(edit(content, *at).into());
+pub(super) fn change(change: &MessageChange) -> [Document; PER_MESSAGE] {
+    let parties = doc! {"$literal": documents::parties(&change.conversation)};
+    let mut stages: Vec<Bson> =
+        change.edits.iter().map(|(content, at)| stage(vec![edit(content, *at).into()])).collect();
+    let mut parts = vec![doc! {"parties": parties}.into()];
+    if change.delivered && change.readers.is_empty() {
+        parts.push(delivered().into());
     }
     if !change.readers.is_empty() {
         let read_by = with_users("$read_by", &change.readers);
@@ -23,24 +32,84 @@ pub(super) fn change(change: &MessageChange) -> Document {
     if !change.hidden_for.is_empty() {
         parts.push(doc! {"deleted_for": with_users("$deleted_for", &change.hidden_for)}.into());
     }
-    let is_message = doc! {"$eq": [{"$type": "$tombstone"}, "missing"]};
-    let changed = doc! {"$cond": [is_message, {"$mergeObjects": parts}, "$$ROOT"]};
-    doc! {"q": {"_id": change.id.0}, "u": [{"$replaceWith": changed}]}
+    if !change.reactions.is_empty() {
+        parts.push(doc! {"reactions": with_reactions(&change.reactions)}.into());
+    }
+    if let Some(pin) = &change.pin {
+        parts.push(set_pin(pin).into());
+    }
+    stages.push(stage(parts));
+    [doc! {"q": {"_id": change.id.0}, "u": stages}, new_version(change.id.0)]
 }
 
-/// The fields of an edit, none where the message has a later one. A field that is missing or null
-/// is less than any date.
+/// Gives a document, message or stub, a version that is later than all that were given before. A
+/// pipeline can't do that: it knows the time of its command alone. A reader that comes between the
+/// two statements sees the change under the old version, and once more under the new one.
+fn new_version(id: ObjectId) -> Document {
+    doc! {"q": {"_id": id}, "u": {"$currentDate": {"version": {"$type": "timestamp"}}}}
+}
+
+/// A stage that lays these fields over a message, and leaves a stub as it is.
+fn stage(parts: Vec<Bson>) -> Bson {
+    let is_message = doc! {"$eq": [{"$type": "$tombstone"}, "missing"]};
+    let merged = std::iter::once(Bson::from("$$ROOT")).chain(parts).collect::<Vec<_>>();
+    let changed = doc! {"$cond": [is_message, {"$mergeObjects": merged}, "$$ROOT"]};
+    doc! {"$replaceWith": changed}.into()
+}
+
+/// The fields of an edit ([`Message::edit`]), none where the message has a later one. A field that
+/// is missing or null is less than any date.
 fn edit(content: &Content, at: Timestamp) -> Document {
     let at = documents::date(at);
+    let before = doc! {"content": "$content", "at": {"$ifNull": ["$edited_at", "$timestamp"]}};
+    let revisions = doc! {"$slice": [
+        {"$concatArrays": [list("$revisions"), [before]]}, -(Message::MAX_REVISIONS as i32)
+    ]};
     // What a user has written is never an expression.
     let content = doc! {"$literal": documents::content_to_bson(content)};
-    doc! {"$cond": [{"$gt": ["$edited_at", at]}, {}, {"content": content, "edited_at": at}]}
+    doc! {"$switch": {
+        "branches": [
+            {"case": {"$gt": ["$edited_at", at]}, "then": {}},
+            {"case": {"$eq": ["$edited_at", at]}, "then": {"content": content.clone()}},
+        ],
+        "default": {"content": content, "edited_at": at, "revisions": revisions},
+    }}
 }
 
-/// The list in a field, followed by those users that are not in it. Whatever is no list counts as
-/// empty.
+/// The status of a message that has come to somebody.
+fn delivered() -> Document {
+    let is_further = doc! {"$in": ["$status", ["delivered", "read"]]};
+    doc! {"status": {"$cond": [is_further, "$status", "delivered"]}}
+}
+
+/// The reactions, without those that are named, and behind them those that are there from now on.
+fn with_reactions(reactions: &[(Reaction, bool)]) -> Document {
+    let stored = |reactions: Vec<&Reaction>| -> Document {
+        let reactions: Vec<Bson> = reactions.into_iter().map(documents::reaction_to_bson).collect();
+        doc! {"$literal": reactions}
+    };
+    let named = stored(reactions.iter().map(|(reaction, _)| reaction).collect());
+    let new = stored(reactions.iter().filter(|(_, on)| *on).map(|(new, _)| new).collect());
+    let is_other = doc! {"$not": {"$in": ["$$this", named]}};
+    let others = doc! {"$filter": {"input": list("$reactions"), "cond": is_other}};
+    doc! {"$concatArrays": [others, new]}
+}
+
+/// The field of a pin, none where there is a later word on it.
+fn set_pin(pin: &Pin) -> Document {
+    let at = documents::date(pin.at);
+    let pin = doc! {"$literal": documents::pin_to_bson(pin)};
+    doc! {"$cond": [{"$gt": ["$pin.at", at]}, {}, {"pin": pin}]}
+}
+
+/// The list in a field; whatever is no list counts as empty.
+fn list(field: &str) -> Document {
+    doc! {"$cond": [{"$isArray": field}, field, []]}
+}
+
+/// The list in a field, followed by those users that are not in it.
 fn with_users(field: &str, users: &[UserId]) -> Document {
-    let list = doc! {"$cond": [{"$isArray": field}, field, []]};
+    let list = list(field);
     let users = doc! {"$literal": documents::users_to_bson(users)};
     let is_new = doc! {"$not": {"$in": ["$$this", list.clone()]}};
     doc! {"$concatArrays": [list, {"$filter": {"input": users, "cond": is_new}}]}
@@ -48,14 +117,27 @@ fn with_users(field: &str, users: &[UserId]) -> Document {
 
 /// Puts a stub in the place of a message, whether it is stored (yet) or not. The fields that the
 /// message does not have the stub does not have either; the first deletion's date stays.
-pub(super) fn deletion(deletion: &Deletion) -> Document {
+pub(super) fn deletion(deletion: &Deletion) -> [Document; PER_MESSAGE] {
     let stub = doc! {
         "_id": "$_id",
         "tombstone": {"$ifNull": ["$tombstone", documents::date(deletion.at)]},
         "from_user_id": "$from_user_id",
         "client_id": "$client_id",
+        "parties": {"$literal": documents::parties(&deletion.conversation)},
+        "sent_at": {"$ifNull": ["$sent_at", "$timestamp"]},
     };
-    doc! {"q": {"_id": deletion.id.0}, "u": [{"$replaceWith": stub}], "upsert": true}
+    let id = deletion.id.0;
+    let bury = doc! {"q": {"_id": id}, "u": [{"$replaceWith": stub}], "upsert": true};
+    [bury, new_version(id)]
+}
+
+/// Moves the time at which a user was last there forward, or makes it.
+pub(super) fn seen(user: &UserId, at: Timestamp) -> Document {
+    doc! {
+        "q": {"_id": user.as_str()},
+        "u": {"$max": {"last_seen": documents::date(at)}},
+        "upsert": true,
+    }
 }
 
 /// Moves a read cursor forward, or makes it.
@@ -65,7 +147,11 @@ pub(super) fn cursor(cursor: &ReadCursor) -> Document {
     let position = doc! {"timestamp": documents::date(at), "message_id": message.0};
     doc! {
         "q": {"_id": queries::cursor_id(&cursor.user, cursor.group)},
-        "u": {"$max": {"position": position}},
+        "u": {
+            "$max": {"position": position},
+            "$set": {"user": cursor.user.as_str()},
+            "$currentDate": {"version": {"$type": "timestamp"}},
+        },
         "upsert": true,
     }
 }

@@ -90,9 +90,9 @@ impl MongoStore {
         let mut missing = Vec::new();
         loop {
             let statements: Vec<_> =
-                there.iter().map(|change| statements::change(change)).collect();
+                there.iter().flat_map(|change| statements::change(change)).collect();
             let found = self.update(MESSAGES, &statements, errors::class_of_code).await?;
-            if found == there.len() {
+            if found == statements.len() {
                 return Ok(missing);
             }
             let known = self.known(there.iter().map(|change| change.id.0.into()).collect()).await?;
@@ -110,7 +110,7 @@ impl MongoStore {
 
     /// Deletes messages for everyone, each with a stub left behind.
     pub(super) async fn bury(&self, deletions: &[Deletion]) -> Result<()> {
-        let statements: Vec<_> = deletions.iter().map(statements::deletion).collect();
+        let statements: Vec<_> = deletions.iter().flat_map(statements::deletion).collect();
         self.update(MESSAGES, &statements, errors::class_of_upsert).await?;
         self.unfile(deletions.iter().map(|deletion| deletion.id.0.into()).collect()).await
     }

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Params, Transaction, params};
 
+use super::changes::note_members;
 use super::messages::add_to_count;
 use super::{limit_to_sql, rows, statements};
 use crate::model::{Group, GroupId, UserId};
@@ -22,6 +23,7 @@ pub(super) fn create(transaction: &Transaction<'_>, group: &Group) -> rusqlite::
     for member in &group.members {
         insert.execute(params![id, member.as_str(), created_at])?;
     }
+    note_members(transaction, group.id, &group.members)?;
     add_to_count(transaction, "groups", 1)
 }
 
@@ -39,6 +41,17 @@ pub(super) fn of_user(
 ) -> rusqlite::Result<Vec<Group>> {
     let params = params![user.as_str(), limit_to_sql(limit)];
     list(transaction, statements::GROUPS_OF_USER, params)
+}
+
+/// The ids of the groups of a user, newest first.
+pub(super) fn ids_of_user(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    limit: usize,
+) -> rusqlite::Result<Vec<GroupId>> {
+    let mut statement = transaction.prepare_cached(statements::GROUP_IDS_OF_USER)?;
+    let params = params![user.as_str(), limit_to_sql(limit)];
+    statement.query_map(params, |row| rows::group_id(row, 0))?.collect()
 }
 
 /// Groups whose name contains a text, newest first.
@@ -64,7 +77,10 @@ pub(super) fn add_member(
     let created_at = group.created_at.as_millis();
     match insert.execute(params![id.0.bytes(), user.as_str(), created_at])? {
         0 => Ok(MembershipChange::Unchanged),
-        _ => Ok(MembershipChange::Changed),
+        _ => {
+            note_members(transaction, id, [user])?;
+            Ok(MembershipChange::Changed)
+        }
     }
 }
 
@@ -80,19 +96,25 @@ pub(super) fn remove_member(
     let mut delete = transaction.prepare_cached(statements::DELETE_MEMBER)?;
     match delete.execute(params![id.0.bytes(), user.as_str()])? {
         0 => Ok(MembershipChange::Unchanged),
-        _ => Ok(MembershipChange::Changed),
+        _ => {
+            note_members(transaction, id, [user])?;
+            Ok(MembershipChange::Changed)
+        }
     }
 }
 
 /// Deletes a group; whether it was there.
 pub(super) fn delete(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Result<bool> {
+    if let Some(group) = find(transaction, id)? {
+        note_members(transaction, id, &group.members)?;
+    }
     transaction.prepare_cached(statements::DELETE_MEMBERS)?.execute([id.0.bytes()])?;
     let deleted = transaction.prepare_cached(statements::DELETE_GROUP)?.execute([id.0.bytes()])?;
     add_to_count(transaction, "groups", -(deleted as i64))?;
     Ok(deleted > 0)
 }
 
-fn find_without_members(
+pub(super) fn find_without_members(
     transaction: &Transaction<'_>,
     id: GroupId,
 ) -> rusqlite::Result<Option<Group>> {

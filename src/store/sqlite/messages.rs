@@ -2,21 +2,23 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::changes::Versions;
 use super::{rows, search, statements};
 use crate::model::{
     Batch, ClientId, Conversation, Deletion, Message, MessageChange, MessageId, MessageRef,
-    Position, ReadCursor, UserId,
+    Position, ReadCursor, Timestamp, UserId,
 };
-use crate::store::{Applied, HistoryQuery, TOMBSTONE_LIFE};
+use crate::store::{Applied, HistoryQuery, Range, TOMBSTONE_LIFE};
 
 /// Writes a batch, its parts in their order. A message that is refused, because its sender has
 /// given its client id to another one, fails the whole transaction: the caller finds it by trying
 /// parts of the batch, and a batch that is stored whole or not at all is worth that rare search.
 pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Applied> {
+    let mut versions = Versions::begin(transaction)?;
     let mut count = 0_i64;
     let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
     for message in &batch.inserts {
-        let new = rows::insert_message(&mut insert, message)?;
+        let new = rows::insert_message(&mut insert, message, versions.next())?;
         if new > 0 {
             search::file_new(transaction, message)?;
         }
@@ -24,60 +26,61 @@ pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     }
     let mut missing = Vec::new();
     for change in &batch.changes {
-        if !apply_change(transaction, change)? {
+        if !apply_change(transaction, change, versions.next())? {
             missing.push(change.id);
         }
     }
-    count -= bury(transaction, &batch.deletes)?;
+    count -= bury(transaction, &batch.deletes, &mut versions)?;
     for group in &batch.purges {
         let mut purge = transaction.prepare_cached(statements::PURGE_GROUP)?;
         count -= purge.execute([group.0.bytes()])? as i64;
         transaction.prepare_cached(statements::PURGE_CURSORS)?.execute([group.0.bytes()])?;
     }
     for cursor in &batch.cursors {
-        move_cursor(transaction, cursor)?;
+        move_cursor(transaction, cursor, versions.next())?;
     }
+    versions.end(transaction)?;
     add_to_count(transaction, "messages", count)?;
     Ok(Applied { missing })
 }
 
 /// Changes a message; whether it is there, or is known to be deleted.
-fn apply_change(transaction: &Transaction<'_>, change: &MessageChange) -> rusqlite::Result<bool> {
-    let id = change.id.0.bytes();
-    let mut lists = transaction.prepare_cached(statements::MESSAGE_LISTS)?;
-    let stored = lists.query_row([id], |row| Ok((rows::users(row, 0)?, rows::users(row, 1)?)));
-    let Some((mut deleted_for, mut read_by)) = stored.optional()? else {
-        return transaction.prepare_cached(statements::IS_DELETED)?.exists([id]);
+fn apply_change(
+    transaction: &Transaction<'_>,
+    change: &MessageChange,
+    version: i64,
+) -> rusqlite::Result<bool> {
+    let Some(mut message) = find_by_id(transaction, change.id)? else {
+        let mut is_deleted = transaction.prepare_cached(statements::IS_DELETED)?;
+        return is_deleted.exists([change.id.0.bytes()]);
     };
-    if let Some((content, edited_at)) = &change.edit {
-        let content = rows::content_to_json(content)?;
-        let mut edit = transaction.prepare_cached(statements::EDIT_MESSAGE)?;
-        if edit.execute(params![id, content, edited_at.as_millis()])? > 0 {
-            search::refile(transaction, id)?;
-        }
-    }
-    if !change.readers.is_empty() {
-        add_missing(&mut read_by, &change.readers);
-        let mut read = transaction.prepare_cached(statements::READ_MESSAGE)?;
-        read.execute(params![id, rows::users_to_json(&read_by)?])?;
-    }
-    if !change.hidden_for.is_empty() {
-        add_missing(&mut deleted_for, &change.hidden_for);
-        let mut hide = transaction.prepare_cached(statements::HIDE_MESSAGE)?;
-        hide.execute(params![id, rows::users_to_json(&deleted_for)?])?;
+    change.make(&mut message);
+    let mut update = transaction.prepare_cached(statements::UPDATE_MESSAGE)?;
+    rows::update_message(&mut update, &message, version)?;
+    if !change.edits.is_empty() {
+        search::refile(transaction, &message)?;
     }
     Ok(true)
 }
 
 /// Deletes messages, each with a tombstone left behind, and forgets tombstones that are old by
 /// then; rows of `messages` that are gone.
-fn bury(transaction: &Transaction<'_>, deletions: &[Deletion]) -> rusqlite::Result<i64> {
+fn bury(
+    transaction: &Transaction<'_>,
+    deletions: &[Deletion],
+    versions: &mut Versions,
+) -> rusqlite::Result<i64> {
     let mut bury = transaction.prepare_cached(statements::BURY_MESSAGE)?;
     let mut delete = transaction.prepare_cached(statements::DELETE_MESSAGE)?;
     let mut gone = 0;
     for deletion in deletions {
         let id = deletion.id.0.bytes();
-        bury.execute(params![id, deletion.at.as_millis()])?;
+        let (low, high, group) = match &deletion.conversation {
+            Conversation::Direct(low, high) => (Some(low.as_str()), Some(high.as_str()), None),
+            Conversation::Group(group) => (None, None, Some(group.0.bytes())),
+        };
+        let at = deletion.at.as_millis();
+        bury.execute(params![id, at, versions.next(), low, high, group])?;
         gone += delete.execute([id])? as i64;
     }
     if let Some(now) = deletions.iter().map(|deletion| deletion.at.as_millis()).max() {
@@ -87,15 +90,11 @@ fn bury(transaction: &Transaction<'_>, deletions: &[Deletion]) -> rusqlite::Resu
     Ok(gone)
 }
 
-fn add_missing(users: &mut Vec<UserId>, more: &[UserId]) {
-    for user in more {
-        if !users.contains(user) {
-            users.push(user.clone());
-        }
-    }
-}
-
-fn move_cursor(transaction: &Transaction<'_>, cursor: &ReadCursor) -> rusqlite::Result<()> {
+fn move_cursor(
+    transaction: &Transaction<'_>,
+    cursor: &ReadCursor,
+    version: i64,
+) -> rusqlite::Result<()> {
     let (timestamp, message) = cursor.up_to;
     let mut statement = transaction.prepare_cached(statements::MOVE_CURSOR)?;
     statement.execute(params![
@@ -103,6 +102,7 @@ fn move_cursor(transaction: &Transaction<'_>, cursor: &ReadCursor) -> rusqlite::
         cursor.user.as_str(),
         timestamp.as_millis(),
         message.0.bytes(),
+        version,
     ])?;
     Ok(())
 }
@@ -125,15 +125,30 @@ pub(super) fn find(
     transaction: &Transaction<'_>,
     name: &MessageRef,
 ) -> rusqlite::Result<Option<Message>> {
-    if let Some(id) = name.as_id() {
-        let mut by_id = transaction.prepare_cached(statements::MESSAGE_BY_ID)?;
-        let found = by_id.query_row([id.0.bytes()], rows::message).optional()?;
-        if found.is_some() {
-            return Ok(found);
-        }
+    if let Some(id) = name.as_id()
+        && let Some(found) = find_by_id(transaction, id)?
+    {
+        return Ok(Some(found));
     }
     let mut by_old_id = transaction.prepare_cached(statements::MESSAGE_BY_OLD_ID)?;
-    by_old_id.query_row([name.as_str()], rows::message).optional()
+    let found = by_old_id.query_row([name.as_str()], rows::message).optional()?;
+    found.map(|message| with_revisions(transaction, message)).transpose()
+}
+
+/// One message as a whole.
+fn find_by_id(transaction: &Transaction<'_>, id: MessageId) -> rusqlite::Result<Option<Message>> {
+    let mut by_id = transaction.prepare_cached(statements::MESSAGE_BY_ID)?;
+    let found = by_id.query_row([id.0.bytes()], rows::message).optional()?;
+    found.map(|message| with_revisions(transaction, message)).transpose()
+}
+
+fn with_revisions(transaction: &Transaction<'_>, message: Message) -> rusqlite::Result<Message> {
+    if message.edited_at.is_none() {
+        return Ok(message);
+    }
+    let mut statement = transaction.prepare_cached(statements::REVISIONS)?;
+    let revisions = statement.query_row([message.id.0.bytes()], rows::revisions)?;
+    Ok(Message { revisions, ..message })
 }
 
 /// The message that a user has sent under a client id, also when it is deleted.
@@ -147,27 +162,46 @@ pub(super) fn sent_as(
     statement.query_row(params, |row| rows::message_id(row, 0)).optional()
 }
 
+/// When a message was sent, also one that is deleted.
+pub(super) fn sent_at(
+    transaction: &Transaction<'_>,
+    id: MessageId,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut statement = transaction.prepare_cached(statements::SENT_AT)?;
+    let found = statement.query_row([id.0.bytes()], |row| row.get::<_, Option<i64>>(0));
+    Ok(found.optional()?.flatten().map(Timestamp))
+}
+
 /// A page of a conversation.
 pub(super) fn history(
     transaction: &Transaction<'_>,
     query: &HistoryQuery,
 ) -> rusqlite::Result<Vec<Message>> {
-    let (timestamp, id) = place_or_end(query.before);
-    let viewer = query.viewer.as_str();
+    let (place, direct, group) = match query.range {
+        Range::Newest => (None, statements::DIRECT_HISTORY, statements::GROUP_HISTORY),
+        Range::Before(end) => (Some(end), statements::DIRECT_HISTORY, statements::GROUP_HISTORY),
+        Range::After(start) => (Some(start), statements::DIRECT_AFTER, statements::GROUP_AFTER),
+    };
+    let (timestamp, id) = place_or_end(place);
+    let viewer = query.viewer.as_ref().map(UserId::as_str);
     let limit = super::limit_to_sql(query.limit);
-    match &query.conversation {
+    let mut page: Vec<_> = match &query.conversation {
         Conversation::Direct(low, high) => transaction
-            .prepare_cached(statements::DIRECT_HISTORY)?
+            .prepare_cached(direct)?
             .query_map(
                 params![low.as_str(), high.as_str(), timestamp, id, viewer, limit],
                 rows::message,
             )?
+            .collect::<Result<_, _>>(),
+        Conversation::Group(of) => transaction
+            .prepare_cached(group)?
+            .query_map(params![of.0.bytes(), timestamp, id, viewer, limit], rows::message)?
             .collect(),
-        Conversation::Group(group) => transaction
-            .prepare_cached(statements::GROUP_HISTORY)?
-            .query_map(params![group.0.bytes(), timestamp, id, viewer, limit], rows::message)?
-            .collect(),
+    }?;
+    if matches!(query.range, Range::After(_)) {
+        page.reverse();
     }
+    Ok(page)
 }
 
 /// A place as it is bound to a statement; without one, a place after every message.

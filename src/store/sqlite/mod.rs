@@ -4,11 +4,14 @@
 //! batch is stored whole or not at all. The log is written ahead (WAL), so readers and the writer
 //! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
 
+mod changes;
+mod chats;
 mod connections;
 mod errors;
 mod groups;
 mod health;
 mod messages;
+mod presence;
 mod rows;
 mod schema;
 mod search;
@@ -24,11 +27,12 @@ use async_trait::async_trait;
 
 use self::connections::{Access, Connections};
 use super::{
-    Applied, Backlog, HistoryQuery, MembershipChange, PoolGauges, Result, SearchQuery, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Unread, UserId,
+    Batch, Chat, ClientId, Group, GroupId, Message, MessageId, MessageRef, Position, Timestamp,
+    Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -94,9 +98,33 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| messages::sent_as(transaction, &user, &client_id)).await
     }
 
+    async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
+        self.readers.run(move |transaction| messages::sent_at(transaction, id)).await
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Message>> {
         let query = query.clone();
         self.readers.run(move |transaction| messages::history(transaction, &query)).await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> Result<Changes> {
+        let query = query.clone();
+        self.readers.run(move |transaction| changes::since(transaction, &query)).await
+    }
+
+    async fn chats(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Chat>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| chats::list(transaction, &user, before, limit)).await
+    }
+
+    async fn group_ids_of(&self, user: &UserId, limit: usize) -> Result<Vec<GroupId>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| groups::ids_of_user(transaction, &user, limit)).await
     }
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
@@ -144,6 +172,34 @@ impl Store for SqliteStore {
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.writer.run(move |transaction| groups::delete(transaction, id)).await
+    }
+
+    async fn peers(&self, user: &UserId, limit: usize) -> Result<Vec<UserId>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| presence::peers(transaction, &user, limit)).await
+    }
+
+    async fn small_groups_of(
+        &self,
+        user: &UserId,
+        members: usize,
+        limit: usize,
+    ) -> Result<Vec<GroupId>> {
+        let user = user.clone();
+        let find = move |transaction: &rusqlite::Transaction<'_>| {
+            presence::small_groups_of(transaction, &user, members, limit)
+        };
+        self.readers.run(find).await
+    }
+
+    async fn seen(&self, users: &[(UserId, Timestamp)]) -> Result<()> {
+        let users = users.to_vec();
+        self.writer.run(move |transaction| presence::seen(transaction, &users)).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>> {
+        let users = users.to_vec();
+        self.readers.run(move |transaction| presence::last_seen(transaction, &users)).await
     }
 
     async fn health(&self) -> Result<StoreHealth> {

@@ -8,14 +8,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::{
-    ClientId, Content, ContentType, Group, GroupId, JsonObject, Message, MessageId, Status, Target,
-    Timestamp, UserId,
+    ClientId, Content, ContentType, Emoji, Group, GroupId, JsonObject, Message, MessageId, Pin,
+    Reaction, Revision, Status, Target, Timestamp, UserId,
 };
 
 /// Binds a message to [`super::statements::INSERT_MESSAGE`] and runs it; rows written.
 pub(super) fn insert_message(
     statement: &mut Statement<'_>,
     message: &Message,
+    version: i64,
 ) -> rusqlite::Result<usize> {
     let (to_user, group) = match &message.target {
         Target::User(to) => (Some(to.as_str()), None),
@@ -37,8 +38,41 @@ pub(super) fn insert_message(
         message.media_metadata.as_ref().map(to_json).transpose()?,
         content_to_json(&message.content)?,
         message.client_id.as_ref().map(ClientId::as_str),
+        message.reply_to.map(|id| id.0.bytes()),
+        (!message.mentions.is_empty()).then(|| users_to_json(&message.mentions)).transpose()?,
+        reactions_to_json(&message.reactions)?,
+        message.pin.as_ref().map(|pin| pin.pinned),
+        message.pin.as_ref().map(|pin| pin.by.as_str()),
+        message.pin.as_ref().map(|pin| pin.at.as_millis()),
+        revisions_to_json(&message.revisions)?,
+        version,
     ])
 }
+
+/// Binds what can change of a message to [`super::statements::UPDATE_MESSAGE`] and runs it.
+pub(super) fn update_message(
+    statement: &mut Statement<'_>,
+    message: &Message,
+    version: i64,
+) -> rusqlite::Result<usize> {
+    statement.execute(rusqlite::params![
+        message.id.0.bytes(),
+        content_to_json(&message.content)?,
+        message.edited_at.map(Timestamp::as_millis),
+        message.status.as_str(),
+        users_to_json(&message.read_by)?,
+        users_to_json(&message.deleted_for)?,
+        reactions_to_json(&message.reactions)?,
+        message.pin.as_ref().map(|pin| pin.pinned),
+        message.pin.as_ref().map(|pin| pin.by.as_str()),
+        message.pin.as_ref().map(|pin| pin.at.as_millis()),
+        revisions_to_json(&message.revisions)?,
+        version,
+    ])
+}
+
+/// Columns of every select of messages; what a statement selects besides comes behind them.
+pub(super) const MESSAGE_COLUMNS: usize = 21;
 
 /// Reads the columns of every select of messages.
 pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
@@ -48,6 +82,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     };
     let metadata: Option<String> = row.get(12)?;
     let client_id: Option<String> = row.get(14)?;
+    let reply_to: Option<[u8; 12]> = row.get(15)?;
     Ok(Message {
         id: message_id(row, 0)?,
         old_id: row.get(1)?,
@@ -63,7 +98,60 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         read_by: users(row, 10)?,
         deleted_for: users(row, 9)?,
         edited_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+        reply_to: reply_to.map(|id| MessageId(ObjectId::from_bytes(id))),
+        mentions: if row.get_ref(16)?.as_str_or_null()?.is_some() {
+            users(row, 16)?
+        } else {
+            Vec::new()
+        },
+        reactions: reactions(row, 17)?,
+        pin: match row.get(18)? {
+            Some(pinned) => Some(Pin { pinned, by: user(row, 19)?, at: Timestamp(row.get(20)?) }),
+            None => None,
+        },
+        revisions: Vec::new(),
     })
+}
+
+/// Reactions as a JSON array of pairs; nothing for none.
+fn reactions_to_json(reactions: &[Reaction]) -> rusqlite::Result<Option<String>> {
+    let pairs: Vec<_> =
+        reactions.iter().map(|there| (there.user.as_str(), there.emoji.as_str())).collect();
+    (!pairs.is_empty()).then(|| to_json(&pairs)).transpose()
+}
+
+fn reactions(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Reaction>> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(Vec::new()) };
+    let pairs: Vec<(String, String)> = from_json(column, text)?;
+    let reaction = |(user, emoji): (String, String)| Reaction {
+        user: UserId::from_stored(&user),
+        emoji: Emoji::from_stored(&emoji),
+    };
+    Ok(pairs.into_iter().map(reaction).collect())
+}
+
+/// Earlier contents as a JSON array of pairs; nothing for none.
+fn revisions_to_json(revisions: &[Revision]) -> rusqlite::Result<Option<String>> {
+    let pairs = revisions.iter().map(|earlier| {
+        let content = match &earlier.content {
+            Content::Text(text) => Value::from(text.as_str()),
+            Content::Object(object) => Value::Object(object.clone()),
+        };
+        (earlier.at.as_millis(), content)
+    });
+    (!revisions.is_empty()).then(|| to_json(&pairs.collect::<Vec<_>>())).transpose()
+}
+
+/// Reads the column of [`super::statements::REVISIONS`].
+pub(super) fn revisions(row: &Row<'_>) -> rusqlite::Result<Vec<Revision>> {
+    let Some(text) = row.get_ref(0)?.as_str_or_null()? else { return Ok(Vec::new()) };
+    let pairs: Vec<(i64, Value)> = from_json(0, text)?;
+    let revision = |(at, content)| {
+        let content =
+            to_content(content).ok_or_else(|| unreadable(0, FromSqlError::InvalidType))?;
+        Ok(Revision { content, at: Timestamp(at) })
+    };
+    pairs.into_iter().map(revision).collect()
 }
 
 /// Reads the columns of every select of groups; members come from their own table.
@@ -122,10 +210,15 @@ fn object_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ObjectId> {
 }
 
 fn content(row: &Row<'_>, column: usize) -> rusqlite::Result<Content> {
-    match from_json(column, row.get_ref(column)?.as_str()?)? {
-        Value::String(text) => Ok(Content::Text(text)),
-        Value::Object(object) => Ok(Content::Object(object)),
-        _ => Err(unreadable(column, FromSqlError::InvalidType)),
+    let stored = from_json(column, row.get_ref(column)?.as_str()?)?;
+    to_content(stored).ok_or_else(|| unreadable(column, FromSqlError::InvalidType))
+}
+
+fn to_content(stored: Value) -> Option<Content> {
+    match stored {
+        Value::String(text) => Some(Content::Text(text)),
+        Value::Object(object) => Some(Content::Object(object)),
+        _ => None,
     }
 }
 

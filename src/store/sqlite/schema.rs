@@ -11,11 +11,11 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 3] = [TABLES, TOMBSTONES, SEARCH];
+const STEPS: [&str; 6] = [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, SEARCH];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 5] =
-    ["messages", "tombstones", "groups", "group_members", "cursors"];
+pub(super) const COLLECTIONS: [&str; 7] =
+    ["messages", "tombstones", "groups", "group_members", "group_changes", "cursors", "presence"];
 
 const TABLES: &str = "
 CREATE TABLE messages (
@@ -99,6 +99,60 @@ CREATE TRIGGER client_id_of_deleted BEFORE INSERT ON messages WHEN EXISTS
 BEGIN
     SELECT raise(ABORT, 'a deleted message of this sender has this client_id');
 END;
+";
+
+/// A page may begin where a message was that is deleted by now.
+const PLACES_OF_DELETED: &str = "ALTER TABLE tombstones ADD COLUMN sent_at INTEGER;";
+
+/// What users attach to messages, and the order in which everything was last changed. What was stored
+/// before has version 0, and is in no index of versions: nobody can have missed it.
+const CHANGES: &str = "
+ALTER TABLE messages ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN reply_to BLOB;
+ALTER TABLE messages ADD COLUMN mentions TEXT;
+ALTER TABLE messages ADD COLUMN reactions TEXT;
+ALTER TABLE messages ADD COLUMN pinned INTEGER;
+ALTER TABLE messages ADD COLUMN pin_by TEXT;
+ALTER TABLE messages ADD COLUMN pin_at INTEGER;
+ALTER TABLE messages ADD COLUMN revisions TEXT;
+CREATE INDEX direct_history_high ON messages (user_high, user_low, timestamp DESC, id DESC)
+    WHERE to_user IS NOT NULL;
+CREATE INDEX direct_unread_from ON messages (to_user, from_user)
+    WHERE status <> 'read' AND to_user IS NOT NULL;
+CREATE INDEX message_changes_low ON messages (user_low, version, id)
+    WHERE to_user IS NOT NULL AND version > 0;
+CREATE INDEX message_changes_high ON messages (user_high, version, id)
+    WHERE to_user IS NOT NULL AND version > 0;
+CREATE INDEX message_changes_group ON messages (group_id, version, id)
+    WHERE group_id IS NOT NULL AND version > 0;
+
+ALTER TABLE tombstones ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tombstones ADD COLUMN user_low TEXT;
+ALTER TABLE tombstones ADD COLUMN user_high TEXT;
+ALTER TABLE tombstones ADD COLUMN group_id BLOB;
+CREATE INDEX deletions_low ON tombstones (user_low, version, id) WHERE user_low IS NOT NULL;
+CREATE INDEX deletions_high ON tombstones (user_high, version, id) WHERE user_high IS NOT NULL;
+CREATE INDEX deletions_group ON tombstones (group_id, version, id) WHERE group_id IS NOT NULL;
+
+ALTER TABLE cursors ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX cursor_changes ON cursors (user, version, group_id);
+
+-- Who has entered or left which group. Under the empty name, which no user has, the group itself.
+CREATE TABLE group_changes (
+    user TEXT NOT NULL,
+    group_id BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (user, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_change ON group_changes (user, version, group_id);
+CREATE INDEX group_itself ON group_changes (group_id, version) WHERE user = '';
+
+INSERT INTO counts VALUES ('version', 0);
+";
+
+/// When users were last seen.
+const PRESENCE: &str = "
+CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// The index holds keys, no texts, and nothing of their places in a message. Words are split and

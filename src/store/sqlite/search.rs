@@ -47,14 +47,11 @@ pub(super) fn file_new(transaction: &Transaction<'_>, message: &Message) -> rusq
 }
 
 /// Files a message anew that may be filed by what it said before.
-pub(super) fn refile(transaction: &Transaction<'_>, id: [u8; 12]) -> rusqlite::Result<()> {
+pub(super) fn refile(transaction: &Transaction<'_>, message: &Message) -> rusqlite::Result<()> {
+    let id = message.id.0.bytes();
     transaction.prepare_cached(statements::DELETE_SEARCH_KEYS)?.execute([id])?;
     transaction.prepare_cached(statements::DELETE_SEARCH_ROW)?.execute([id])?;
-    let mut by_id = transaction.prepare_cached(statements::MESSAGE_BY_ID)?;
-    match by_id.query_row([id], rows::message).optional()? {
-        Some(message) => file_new(transaction, &message),
-        None => Ok(()),
-    }
+    file_new(transaction, message)
 }
 
 /// Files some of those messages that were stored before there was an index.

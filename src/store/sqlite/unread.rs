@@ -1,6 +1,6 @@
 //! Counting what a user has not read.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::messages::place_or_end;
 use super::{rows, statements};
@@ -25,6 +25,30 @@ pub(super) fn count(
         group += count_in_group(transaction, user, id, cursor, (until, &until_id))?;
     }
     Ok(Unread { direct, group })
+}
+
+/// Direct messages of another user that a user has not read.
+pub(super) fn from(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    peer: &UserId,
+) -> rusqlite::Result<u64> {
+    let bound = super::limit_to_sql(Unread::EXACT_TO as usize);
+    let mut statement = transaction.prepare_cached(statements::UNREAD_FROM)?;
+    statement.query_row(params![user.as_str(), peer.as_str(), bound], |row| rows::count(row, 0))
+}
+
+/// Messages of a group that a user has not read.
+pub(super) fn in_group(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    group: GroupId,
+) -> rusqlite::Result<u64> {
+    let mut statement = transaction.prepare_cached(statements::CURSOR_IN_GROUP)?;
+    let cursor = statement
+        .query_row(params![group.0.bytes(), user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (until, until_id) = place_or_end(None);
+    count_in_group(transaction, user, group, cursor.optional()?, (until, &until_id))
 }
 
 fn groups_and_cursors(

@@ -37,6 +37,53 @@ function history(user, otherId, query = {}) {
   return ok("GET", `/messages/${user.id}/${otherId}`, { query: { message_type: "direct", ...query } });
 }
 
+// Every page there is, from one on; newest first going back, oldest first going forth.
+async function walk(user, otherId, direction, from, limit) {
+  const ids = [];
+  for (let last = from; ; ) {
+    const rows = await history(user, otherId, { [direction]: last, limit });
+    if (rows.length === 0) return ids;
+    if (direction === "after") rows.reverse();
+    ids.push(...rows.map((row) => row.id));
+    last = ids.at(-1);
+  }
+}
+describe("typing and presence", () => {
+  test("the other user hears that somebody types, and has stopped", async () => {
+    const [alice, bob] = await pair();
+    for (const user of [alice, bob]) user.listen("typing");
+    const typing = { user_id: alice.id, to: bob.id, type: "direct" };
+    await alice.do("typing_start", { to: bob.id, type: "direct" });
+    assert.deepEqual(await bob.next("typing"), { ...typing, is_typing: true });
+    await alice.sendDirect(bob.id, "done");
+    assert.deepEqual(await bob.next("typing"), { ...typing, is_typing: false });
+    const events = await alice.rest();
+    assert.ok(events.every(({ event }) => event === "message"), JSON.stringify(events));
+  });
+
+  test("who shares a conversation is told that a user comes and goes", async () => {
+    const [alice, bob] = await pair();
+    alice.listen("presence");
+    await bob.sendDirect(alice.id, "hello");
+    bob.close();
+    const gone = await alice.next("presence", { user_id: bob.id, status: "offline" });
+    keys(gone, "user_id status last_seen");
+    isTime(gone.last_seen);
+    const user_ids = [bob.id, alice.id, fresh("nobody")].join(",");
+    const rows = await ok("GET", "/presence", { query: { user_ids } });
+    assert.deepEqual(rows[0], gone);
+    assert.deepEqual(rows.map(({ status }) => status), ["offline", "online", "offline"]);
+    assert.equal(rows[2].last_seen, null);
+    await User.connect(bob.id);
+    // The first message may have come before Bob's arrival was told, and so may have that with it.
+    let back;
+    do {
+      back = await alice.next("presence", { user_id: bob.id, status: "online" });
+    } while (back.last_seen < gone.last_seen);
+    isTime(back.last_seen);
+  });
+});
+
 describe("connecting", () => {
   test("a user id is needed", async () => {
     const socket = open(undefined);
@@ -420,6 +467,21 @@ describe("GET /messages/{user_id}/{other_id}", () => {
     isMessage(seen, { ...ours, status: "read", read_by: [alice.id, bob.id] });
     await fails(403, "GET", `/messages/${eve.id}/${group._id}`, { query: { message_type: "group" } });
     await fails(404, "GET", `/messages/${eve.id}/${NOWHERE}`, { query: { message_type: "group" } });
+  });
+
+  test("pages through a conversation in both directions, and jumps to a message", async () => {
+    const [alice, bob] = await pair();
+    const ids = [];
+    for (let n = 0; n < 25; n++) ids.push((await alice.sendDirect(bob.id, `${n}`)).id);
+    assert.deepEqual(await walk(bob, alice.id, "before", ids[24], 7), ids.slice(0, 24).reverse());
+    assert.deepEqual(await walk(bob, alice.id, "after", ids[0], 7), ids.slice(1));
+    await alice.do("delete_message", { message_id: ids[10] });
+    assert.deepEqual(await walk(bob, alice.id, "before", ids[10], 7), ids.slice(0, 10).reverse());
+    const near = await history(bob, alice.id, { around: ids[20], limit: 4 });
+    assert.deepEqual(near.map((row) => row.id), [ids[21], ids[20], ids[19], ids[18]]);
+    await fails(404, "GET", `/messages/${bob.id}/${alice.id}`, { query: { around: ids[10] } });
+    const both = { before: ids[3], after: ids[3] };
+    await unprocessable("GET", `/messages/${bob.id}/${alice.id}`, { query: both });
   });
 
   test("has nothing to say of a conversation that has not begun", async () => {

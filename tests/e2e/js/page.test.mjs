@@ -97,6 +97,25 @@ test("two people chat, read, edit, delete and send a picture", async () => {
   assert.deepEqual(faults.splice(0), []);
 });
 
+test("the page shows who is there and who types", async () => {
+  const [alice, bob] = [fresh("alice"), await User.connect(fresh("bob"))];
+  const page = await signIn(alice);
+  await openDirect(page, bob.id);
+  await page.locator("#life", { hasText: "is online" }).waitFor();
+  bob.listen("typing");
+  await page.getByLabel("Message", { exact: true }).pressSequentially("hi");
+  assert.equal((await bob.next("typing")).is_typing, true);
+  await say(page, "hi");
+  assert.equal((await bob.next("typing")).is_typing, false);
+  await bob.do("typing_start", { to: alice, type: "direct" });
+  await page.locator("#life", { hasText: `${bob.id} typing` }).waitFor();
+  await bob.do("typing_stop", { to: alice, type: "direct" });
+  await page.locator("#life", { hasText: "is online" }).waitFor();
+  bob.close();
+  await page.locator("#life", { hasText: "last seen" }).waitFor();
+  assert.deepEqual(faults.splice(0), []);
+});
+
 test("a group is made, joined by a new member and chatted in", async () => {
   const [alice, bob] = [fresh("alice"), fresh("bob")];
   const [left, right] = [await signIn(alice), await signIn(bob)];

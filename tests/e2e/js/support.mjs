@@ -48,8 +48,13 @@ export class User {
   constructor(id, socket) {
     this.id = id;
     this.socket = socket;
-    for (const event of EVENTS) {
-      socket.on(event, (payload) => this.#receive({ event, payload }));
+    this.listen(...EVENTS);
+  }
+
+  // Keeps these events, too, from now on.
+  listen(...events) {
+    for (const event of events) {
+      this.socket.on(event, (payload) => this.#receive({ event, payload }));
     }
   }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use banter::model::{
-    Batch, Content, Conversation, GroupId, JsonObject, MAX_JSON_DEPTH, Message, MessageChange,
-    ReadCursor, Status, Timestamp, check_object,
+    Batch, Content, Conversation, Emoji, GroupId, JsonObject, MAX_JSON_DEPTH, Message,
+    MessageChange, Pin, Reaction, ReadCursor, Revision, Status, Timestamp, check_object,
 };
 use banter::store::Store;
 use serde_json::json;
@@ -42,9 +42,11 @@ pub(crate) async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>
 
     apply_changes(&*store, vec![edit_at(message.id, "new", 5)]).await;
 
+    let first = Revision { content: message.content.clone(), at: message.timestamp };
     let edited = Message {
         content: Content::Text("new".to_owned()),
         edited_at: Some(Timestamp(5)),
+        revisions: vec![first.clone()],
         ..message.clone()
     };
     assert_eq!(stored(&*store, message.id).await, Some(edited.clone()));
@@ -52,10 +54,12 @@ pub(crate) async fn an_edit_replaces_content_and_says_when(store: Arc<dyn Store>
     let object = json!({"caption": "ü", "size": [1, 2.5]}).as_object().expect("object").clone();
     let content = Content::Object(object);
     let structured =
-        MessageChange { edit: Some((content.clone(), Timestamp(9))), ..change(message.id) };
+        MessageChange { edits: vec![(content.clone(), Timestamp(9))], ..change(message.id) };
     apply_changes(&*store, vec![structured]).await;
 
-    let edited = Message { content, edited_at: Some(Timestamp(9)), ..edited };
+    let second = Revision { content: edited.content.clone(), at: Timestamp(5) };
+    let revisions = vec![first, second];
+    let edited = Message { content, edited_at: Some(Timestamp(9)), revisions, ..edited };
     assert_eq!(stored(&*store, message.id).await, Some(edited));
     assert_eq!(stored(&*store, other.id).await, Some(other));
 }
@@ -81,7 +85,8 @@ pub(crate) async fn an_outdated_edit_is_ignored_and_its_readers_are_added(store:
         ..message
     };
     let second = Content::Text("second".to_owned());
-    let expected = Message { content: second, ..seen(fresh.clone()) };
+    let first = Revision { content: fresh.content.clone(), at: fresh.timestamp };
+    let expected = Message { content: second, revisions: vec![first], ..seen(fresh.clone()) };
     assert_eq!(stored(&*store, fresh.id).await, Some(expected));
     assert_eq!(stored(&*store, edited.id).await, Some(seen(edited.clone())));
 }
@@ -111,9 +116,9 @@ pub(crate) async fn what_an_edit_says_is_never_an_expression(store: Arc<dyn Stor
         (6, Content::Object(object)),
         (7, Content::Object(JsonObject::new())),
     ] {
-        let edit = Some((content.clone(), Timestamp(at)));
+        let edits = vec![(content.clone(), Timestamp(at))];
         let readers = vec![user("$from_user_id")];
-        apply_changes(&*store, vec![MessageChange { edit, readers, ..change(message.id) }]).await;
+        apply_changes(&*store, vec![MessageChange { edits, readers, ..change(message.id) }]).await;
         let row = stored(&*store, message.id).await.expect("the message");
         assert_eq!((row.content, row.read_by), (content, vec![user("$from_user_id")]));
     }
@@ -189,9 +194,95 @@ pub(crate) async fn one_change_may_edit_read_and_hide(store: Arc<dyn Store>) {
         status: Status::Read,
         read_by: vec![user("bob")],
         deleted_for: vec![user("bob"), user("alice")],
+        revisions: vec![Revision { content: message.content.clone(), at: message.timestamp }],
         ..message.clone()
     };
     assert_eq!(stored(&*store, message.id).await, Some(expected));
+}
+
+pub(crate) async fn the_last_twenty_revisions_are_kept_however_the_edits_come(
+    store: Arc<dyn Store>,
+) {
+    let message = direct("alice", "bob", 1);
+    insert(&*store, [&message]).await;
+    let edits: Vec<_> =
+        (10..40).map(|at| (Content::Text(format!("said at {at}")), Timestamp(at))).collect();
+    let (first, rest) = edits.split_at(12);
+
+    apply_changes(&*store, vec![MessageChange { edits: first.to_vec(), ..change(message.id) }])
+        .await;
+    for edit in rest {
+        let edits = vec![edit.clone()];
+        for _ in ["once", "again"] {
+            let edits = edits.clone();
+            apply_changes(&*store, vec![MessageChange { edits, ..change(message.id) }]).await;
+        }
+    }
+
+    let row = stored(&*store, message.id).await.expect("the message");
+    let revision =
+        |at: usize| Revision { content: edits[at - 10].0.clone(), at: Timestamp(at as i64) };
+    assert_eq!(row.revisions, (19..39).map(revision).collect::<Vec<_>>());
+    assert_eq!(row.content, edits[29].0);
+    let rows = page(&*store, between("alice", "bob"), "bob", None, 10).await;
+    assert_eq!(rows, [Message { revisions: Vec::new(), ..row }], "a page has no revisions");
+}
+
+pub(crate) async fn a_delivery_moves_the_status_on_and_never_back(store: Arc<dyn Store>) {
+    let (new, old) = (direct("alice", "bob", 1), direct("alice", "bob", 2));
+    insert(&*store, [&new, &old]).await;
+    apply_changes(&*store, vec![read(old.id, &["bob"])]).await;
+    let delivered = |id| MessageChange { delivered: true, ..change(id) };
+    apply_changes(&*store, vec![delivered(new.id), delivered(old.id)]).await;
+    let status = async |id| stored(&*store, id).await.expect("the message").status;
+    assert_eq!((status(new.id).await, status(old.id).await), (Status::Delivered, Status::Read));
+    apply_changes(&*store, vec![MessageChange { delivered: true, ..read(new.id, &["bob"]) }]).await;
+    assert_eq!(status(new.id).await, Status::Read);
+}
+
+pub(crate) async fn each_user_has_each_reaction_once_in_order(store: Arc<dyn Store>) {
+    let message = direct("alice", "bob", 1);
+    insert(&*store, [&message]).await;
+    let reaction = |name: &str, emoji: &str| Reaction {
+        user: user(name),
+        emoji: Emoji::parse(emoji).expect("an emoji"),
+    };
+    let react = async |reactions: &[(&str, &str, bool)]| {
+        let reactions = reactions.iter().map(|(name, emoji, on)| (reaction(name, emoji), *on));
+        let reactions: Vec<_> = reactions.collect();
+        for _ in ["once", "again"] {
+            let reactions = reactions.clone();
+            apply_changes(&*store, vec![MessageChange { reactions, ..change(message.id) }]).await;
+        }
+        stored(&*store, message.id).await.expect("the message").reactions
+    };
+    let (bob, ann) = (reaction("bob", "👍"), reaction("$ann", "❤️"));
+    assert_eq!(
+        react(&[("bob", "👍", true), ("$ann", "❤️", true)]).await,
+        [bob.clone(), ann.clone()]
+    );
+    let third = reaction("bob", "❤️");
+    assert_eq!(react(&[("bob", "❤️", true)]).await, [bob.clone(), ann.clone(), third.clone()]);
+    assert_eq!(
+        react(&[("$ann", "❤️", false), ("eve", "👍", false)]).await,
+        [bob.clone(), third.clone()]
+    );
+    assert_eq!(react(&[("bob", "👍", true)]).await, [third, bob], "put on again, it stands last");
+}
+
+pub(crate) async fn the_last_word_on_a_pin_stays(store: Arc<dyn Store>) {
+    let message = direct("alice", "bob", 1);
+    insert(&*store, [&message]).await;
+    let word = |pinned, at| Pin { pinned, by: user("$bob"), at: Timestamp(at) };
+    let set = async |pin: Pin| {
+        let change = MessageChange { pin: Some(pin), ..change(message.id) };
+        apply_changes(&*store, vec![change]).await;
+        stored(&*store, message.id).await.expect("the message").pin
+    };
+    assert_eq!(set(word(true, 5)).await, Some(word(true, 5)));
+    assert_eq!(set(word(false, 4)).await, Some(word(true, 5)), "a late word");
+    assert_eq!(set(word(false, 6)).await, Some(word(false, 6)));
+    assert_eq!(set(word(true, 6)).await, Some(word(true, 6)), "of two at once, the last");
 }
 
 pub(crate) async fn a_deleted_message_is_gone_for_everyone(store: Arc<dyn Store>) {

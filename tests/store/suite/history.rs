@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use banter::model::{Conversation, GroupId, Message};
-use banter::store::Store;
+use banter::store::{HistoryQuery, Range, Store};
 
-use crate::make::{apply_changes, between, direct, hide, in_group, insert, page};
+use crate::make::{
+    apply_changes, between, delete, direct, hide, in_group, insert, page, page_of, user,
+};
 
 pub(crate) async fn a_page_is_newest_first_up_to_the_limit(store: Arc<dyn Store>) {
     let group = GroupId::mint();
@@ -123,4 +125,88 @@ pub(crate) async fn a_conversation_with_oneself_holds_only_own_notes(store: Arc<
     insert(&*store, notes.iter().chain(&others)).await;
 
     assert_eq!(page(&*store, between("alice", "alice"), "alice", None, 10).await, notes);
+}
+
+pub(crate) async fn after_goes_forwards_and_before_goes_back_the_same_way(store: Arc<dyn Store>) {
+    let group = GroupId::mint();
+    let team: Vec<Message> = (0..23).map(|n| in_group(group, "alice", n / 4)).collect();
+    let names = |n| if n % 3 == 0 { ("bob", "alice") } else { ("alice", "bob") };
+    let talk: Vec<Message> = (0..23).map(|n| direct(names(n).0, names(n).1, n / 4)).collect();
+    insert(&*store, team.iter().chain(&talk)).await;
+
+    for (conversation, mut all) in
+        [(Conversation::Group(group), team), (between("alice", "bob"), talk)]
+    {
+        all.sort_by_key(Message::position);
+        let mut walked = vec![all[0].clone()];
+        loop {
+            let range = Range::After(walked[walked.len() - 1].position());
+            let next = page_of(&*store, conversation.clone(), "bob", range, 5).await;
+            if next.is_empty() {
+                break;
+            }
+            assert!(next.is_sorted_by(|newer, older| newer.position() > older.position()));
+            walked.extend(next.into_iter().rev());
+        }
+        assert_eq!(walked, all);
+
+        let mut back = Vec::new();
+        while back.len() < 22 {
+            let end = back.last().unwrap_or(&all[22]);
+            back.extend(page(&*store, conversation.clone(), "bob", Some(end), 4).await);
+        }
+        assert!(back.iter().eq(all[..22].iter().rev()));
+    }
+}
+
+pub(crate) async fn a_page_after_a_place_is_the_oldest_there(store: Arc<dyn Store>) {
+    let rows: Vec<Message> = (0..6).map(|at| direct("alice", "bob", at)).collect();
+    insert(&*store, &rows).await;
+    apply_changes(&*store, vec![hide(rows[2].id, &["bob"])]).await;
+    let after = |viewer, place: &Message, limit| {
+        let range = Range::After(place.position());
+        page_of(&*store, between("alice", "bob"), viewer, range, limit)
+    };
+    let ids = |rows: Vec<Message>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(ids(after("alice", &rows[0], 2).await), [rows[2].id, rows[1].id]);
+    assert_eq!(ids(after("bob", &rows[0], 2).await), [rows[3].id, rows[1].id]);
+    assert_eq!(ids(after("bob", &rows[5], 2).await), []);
+    let not_stored = direct("alice", "bob", 3);
+    assert_eq!(ids(after("bob", &not_stored, 9).await), [rows[5].id, rows[4].id]);
+    assert_eq!(ids(after("bob", &rows[0], 0).await), []);
+}
+
+pub(crate) async fn without_a_viewer_nothing_is_hidden(store: Arc<dyn Store>) {
+    let rows: Vec<Message> = (0..3).map(|at| direct("alice", "bob", at)).collect();
+    insert(&*store, &rows).await;
+    apply_changes(&*store, vec![hide(rows[1].id, &["bob", "alice"])]).await;
+    for (range, count) in [
+        (Range::Newest, 3),
+        (Range::Before(rows[2].position()), 2),
+        (Range::After(rows[0].position()), 2),
+    ] {
+        let conversation = between("alice", "bob");
+        let query = HistoryQuery { conversation, viewer: None, range, limit: 9 };
+        let all = store.history(&query).await.expect("the store answers");
+        assert_eq!(all.len(), count, "{range:?}");
+        let query = HistoryQuery { viewer: Some(user("bob")), ..query };
+        assert_eq!(store.history(&query).await.expect("the store answers").len(), count - 1);
+    }
+}
+
+pub(crate) async fn the_time_of_a_deleted_message_is_known(store: Arc<dyn Store>) {
+    let group = GroupId::mint();
+    let (kept, gone) = (direct("alice", "bob", 5), direct("alice", "bob", 7));
+    let (unseen, purged) = (direct("alice", "bob", 9), in_group(group, "alice", 9));
+    insert(&*store, [&kept, &gone, &purged]).await;
+    delete(&*store, &[&gone, &unseen]).await;
+    // A second deletion, and an insert that comes too late, change nothing.
+    delete(&*store, &[&gone]).await;
+    insert(&*store, [&gone, &unseen]).await;
+    let batch = banter::model::Batch { purges: vec![group], ..Default::default() };
+    store.apply(&batch).await.expect("a purge");
+    for (message, known) in [(&kept, true), (&gone, true), (&unseen, false), (&purged, false)] {
+        let sent_at = store.sent_at(message.id).await.expect("the store answers");
+        assert_eq!(sent_at, known.then_some(message.timestamp), "{message:?}");
+    }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use banter::model::{
-    Batch, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageChange, MessageId,
-    Status, Target, Timestamp, Unread, UserId,
+    Batch, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageId, Status, Target,
+    Timestamp, Unread, UserId,
 };
-use banter::store::{Applied, HistoryQuery};
+use banter::store::{Applied, HistoryQuery, Range};
 
 /// What a store holds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub(crate) struct Model {
     messages: BTreeMap<MessageId, Message>,
     /// Deleted messages, each with its sender and its client id, where it was there and had one.
     tombstones: BTreeMap<MessageId, Option<(UserId, ClientId)>>,
+    /// When each of these was sent, where it was there.
+    buried: BTreeMap<MessageId, Timestamp>,
     cursors: BTreeMap<(UserId, GroupId), (Timestamp, MessageId)>,
 }
 
@@ -27,13 +29,16 @@ impl Model {
         let mut missing = Vec::new();
         for change in &batch.changes {
             match self.messages.get_mut(&change.id) {
-                Some(message) => apply_change(message, change),
+                Some(message) => change.make(message),
                 None if self.tombstones.contains_key(&change.id) => {}
                 None => missing.push(change.id),
             }
         }
         for Deletion { id, .. } in &batch.deletes {
             let row = self.messages.remove(id);
+            if let Some(row) = &row {
+                self.buried.insert(*id, row.timestamp);
+            }
             let name = row.and_then(|row| Some((row.from, row.client_id?)));
             self.tombstones.entry(*id).or_insert(name);
         }
@@ -56,6 +61,11 @@ impl Model {
         row.map(|row| row.id).or_else(|| deleted().map(|(id, _)| *id))
     }
 
+    pub(crate) fn sent_at(&self, id: MessageId) -> Option<Timestamp> {
+        let row = self.messages.get(&id).map(|row| row.timestamp);
+        row.or_else(|| self.buried.get(&id).copied())
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.messages.len() as u64
     }
@@ -66,10 +76,13 @@ impl Model {
 
     pub(crate) fn history(&self, query: &HistoryQuery) -> Vec<Message> {
         let mut rows = self.conversation(&query.conversation);
-        rows.retain(|row| !row.is_hidden_for(&query.viewer));
-        rows.retain(|row| query.before.is_none_or(|place| row.position() < place));
+        rows.retain(|row| query.shows(row));
+        if let Range::After(_) = query.range {
+            rows.drain(..rows.len().saturating_sub(query.limit));
+        }
         rows.truncate(query.limit);
-        rows.into_iter().cloned().collect()
+        let row = |row: &Message| Message { revisions: Vec::new(), ..row.clone() };
+        rows.into_iter().map(row).collect()
     }
 
     pub(crate) fn unread(&self, user: &UserId, groups: &[Group]) -> Unread {
@@ -101,19 +114,5 @@ impl Model {
         let mut rows: Vec<&Message> = self.messages.values().filter(of_it).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.position()));
         rows
-    }
-}
-
-fn apply_change(message: &mut Message, change: &MessageChange) {
-    if let Some((content, edited_at)) = &change.edit {
-        message.edit(content, *edited_at);
-    }
-    for reader in &change.readers {
-        message.mark_read(reader);
-    }
-    for user in &change.hidden_for {
-        if !message.is_hidden_for(user) {
-            message.deleted_for.push(user.clone());
-        }
     }
 }

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use banter::model::{
-    Batch, Content, Conversation, Group, GroupId, Message, MessageChange, MessageId, ReadCursor,
-    Target, Timestamp, UserId,
+    Batch, Content, Conversation, Deletion, Emoji, Group, GroupId, Message, MessageChange,
+    MessageId, Pin, Reaction, ReadCursor, Target, Timestamp, UserId,
 };
-use banter::store::{HistoryQuery, Store};
+use banter::store::{HistoryQuery, Range, Store};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::sample::subsequence;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
+use super::catch_up::Follower;
 use super::model::Model;
 use crate::make::{client, deletion, direct, group, in_group, stored, user};
 
@@ -38,10 +39,16 @@ enum TargetSketch {
 
 #[derive(Debug, Clone)]
 struct ChangeSketch {
-    edit: Option<(String, i64)>,
+    edits: Vec<(String, i64)>,
+    delivered: bool,
+    /// (user, emoji, whether it is there)
+    reactions: BTreeMap<(usize, usize), bool>,
+    pin: Option<(bool, i64)>,
     readers: Vec<usize>,
     hidden_for: Vec<usize>,
 }
+
+const EMOJI: [&str; 2] = ["👍", "👩‍👩‍👧‍👦"];
 
 /// A batch by numbers of messages, users and groups.
 #[derive(Debug, Clone)]
@@ -65,13 +72,20 @@ fn message_sketch() -> impl Strategy<Value = MessageSketch> {
 }
 
 fn change_sketch() -> impl Strategy<Value = ChangeSketch> {
-    let edit = proptest::option::of((any::<String>(), 10..20_i64));
+    let edits = vec((any::<String>(), 10..20_i64), 0..3);
     let users = || subsequence((0..USERS).collect::<Vec<_>>(), 0..=USERS).prop_shuffle();
-    (edit, users(), users()).prop_map(|(edit, readers, hidden_for)| ChangeSketch {
-        edit,
-        readers,
-        hidden_for,
-    })
+    let reactions = btree_map((0..USERS, 0..EMOJI.len()), any::<bool>(), 0..3);
+    let pin = proptest::option::of((any::<bool>(), 10..20_i64));
+    (edits, any::<bool>(), reactions, pin, users(), users()).prop_map(
+        |(edits, delivered, reactions, pin, readers, hidden_for)| ChangeSketch {
+            edits,
+            delivered,
+            reactions,
+            pin,
+            readers,
+            hidden_for,
+        },
+    )
 }
 
 fn batch_sketch() -> impl Strategy<Value = BatchSketch> {
@@ -147,7 +161,8 @@ impl World {
             deletes: sketch
                 .deletes
                 .iter()
-                .map(|number| deletion(self.messages[*number].id))
+                .map(|number| &self.messages[*number])
+                .map(|row| Deletion { conversation: row.conversation(), ..deletion(row.id) })
                 .collect(),
             purges: sketch.purges.iter().map(|number| self.groups[*number].id).collect(),
             cursors: cursors.collect(),
@@ -159,12 +174,24 @@ impl World {
     fn change(&self, number: usize, sketch: &ChangeSketch) -> MessageChange {
         let users =
             |numbers: &[usize]| numbers.iter().map(|number| self.users[*number].clone()).collect();
-        let edit = sketch.edit.clone();
+        let text = |(text, at): &(String, i64)| (Content::Text(text.clone()), Timestamp(*at));
+        let reaction = |((who, emoji), on): (&(usize, usize), &bool)| {
+            let emoji = Emoji::parse(EMOJI[*emoji]).expect("an emoji");
+            (Reaction { user: self.users[*who].clone(), emoji }, *on)
+        };
+        let message = &self.messages[number];
         MessageChange {
-            id: self.messages[number].id,
-            edit: edit.map(|(text, at)| (Content::Text(text), Timestamp(at))),
+            edits: sketch.edits.iter().map(text).collect(),
+            delivered: sketch.delivered,
             readers: users(&sketch.readers),
             hidden_for: users(&sketch.hidden_for),
+            reactions: sketch.reactions.iter().map(reaction).collect(),
+            pin: sketch.pin.map(|(pinned, at)| Pin {
+                pinned,
+                by: self.users[0].clone(),
+                at: Timestamp(at),
+            }),
+            ..MessageChange::none(message.id, message.conversation())
         }
     }
 
@@ -175,9 +202,41 @@ impl World {
         direct.chain(self.groups.iter().map(|group| Conversation::Group(group.id))).collect()
     }
 
+    /// A follower for each user.
+    fn followers(&self) -> Vec<Follower> {
+        let follow = |user: &UserId| {
+            let teams = self.groups.iter().filter(|team| team.has(user));
+            Follower::new(user.clone(), teams.map(|team| team.id).collect())
+        };
+        self.users.iter().map(follow).collect()
+    }
+
+    /// Who has followed all changes has what is stored: all of the user's, nothing else.
+    fn compare_copy(&self, user: &UserId, copy: &BTreeMap<MessageId, Message>, model: &Model) {
+        for message in &self.messages {
+            let concerns = match &message.target {
+                Target::User(to) => to == user || message.from == *user,
+                Target::Group(id) => {
+                    // Of a group that is gone its members are told, and not of its messages.
+                    let team = self.groups.iter().find(|team| team.id == *id);
+                    team.is_some_and(|team| team.has(user)) && !self.purged.contains(id)
+                }
+            };
+            let stored = model.message(message.id).filter(|_| concerns);
+            let stored = stored.map(|row| Message { revisions: Vec::new(), ..row.clone() });
+            let is_purged =
+                matches!(message.target, Target::Group(id) if self.purged.contains(&id));
+            if !is_purged {
+                assert_eq!(copy.get(&message.id).cloned(), stored, "{user}'s copy");
+            }
+        }
+    }
+
     async fn compare(&self, store: &dyn Store, model: &Model) {
         for message in &self.messages {
             assert_eq!(stored(store, message.id).await.as_ref(), model.message(message.id));
+            let sent_at = store.sent_at(message.id).await.expect("the store answers");
+            assert_eq!(sent_at, model.sent_at(message.id));
             if let Some(client_id) = &message.client_id {
                 let found = store.sent_as(&message.from, client_id).await;
                 let expected = model.sent_as(&message.from, client_id);
@@ -189,13 +248,21 @@ impl World {
             assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
         }
         let middle = self.messages[MESSAGES / 2].position();
-        for conversation in self.conversations() {
-            for (number, viewer) in self.users.iter().enumerate() {
-                for (before, limit) in [(None, 100), (Some(middle), 100), (None, number + 1)] {
+        let viewers = self.users.iter().cloned().map(Some).chain([None]);
+        for (number, viewer) in viewers.enumerate() {
+            for conversation in self.conversations() {
+                for (range, limit) in [
+                    (Range::Newest, 100),
+                    (Range::Newest, number + 1),
+                    (Range::Before(middle), 100),
+                    (Range::Before(middle), number + 1),
+                    (Range::After(middle), 100),
+                    (Range::After(middle), number + 1),
+                ] {
                     let query = HistoryQuery {
                         conversation: conversation.clone(),
                         viewer: viewer.clone(),
-                        before,
+                        range,
                         limit,
                     };
                     let rows = store.history(&query).await.expect("the store answers");
@@ -213,14 +280,21 @@ async fn run(store: &dyn Store, messages: &[MessageSketch], batches: &[BatchSket
     for group in &world.groups {
         store.create_group(group).await.expect("a new group");
     }
-    for sketch in batches {
+    let mut followers = world.followers();
+    for (number, sketch) in batches.iter().enumerate() {
         let batch = world.batch(sketch);
         let mut once = None;
         for _ in 0..sketch.times {
             let applied = store.apply(&batch).await.expect("the batch is taken");
-            assert_eq!(applied, model.apply(&batch), "{batch:?}");
+            assert_eq!(applied.missing, model.apply(&batch).missing, "{batch:?}");
             assert_eq!(*once.get_or_insert_with(|| model.clone()), model, "twice equals once");
         }
+        let follower = &mut followers[number % USERS];
+        follower.catch_up(store, 1 + number).await;
+    }
+    for (user, follower) in world.users.iter().zip(&mut followers) {
+        follower.catch_up(store, 100).await;
+        world.compare_copy(user, &follower.messages, &model);
     }
     world.compare(store, &model).await;
     let count = store.health().await.expect("the store answers").messages_count;

@@ -5,6 +5,8 @@
 //! A document here without its message, or with keys of what it said before, finds nothing wrong:
 //! each candidate's message is read and looked at.
 
+pub mod queries;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 
 use super::errors::{self, DUPLICATE_KEY};
-use super::queries;
+use super::queries::group_ids_of;
 use super::reads::readable;
 use super::{MongoStore, SEARCH, SEARCH_STATE, documents};
 use crate::model::{GroupId, Message, MessageChange, MessageId, Position, Target};
@@ -39,9 +41,7 @@ const LOOK_BACK_SECONDS: u32 = 120;
 
 impl MongoStore {
     pub(super) async fn find_fitting(&self, query: &SearchQuery) -> Result<Vec<Message>> {
-        let groups = self.find(&queries::newest_group_ids_of(&query.viewer, MAX_GROUPS)).await?;
-        let groups: Vec<GroupId> =
-            groups.iter().filter_map(documents::to_id).map(GroupId).collect();
+        let groups = self.find_group_ids(&group_ids_of(&query.viewer, MAX_GROUPS)).await?;
         let parties = query.parties(&groups);
         let few = self.all_candidates(query, &parties).await?;
         let mut found = Vec::new();
@@ -146,7 +146,7 @@ impl MongoStore {
 
     /// Files anew what these changes have edited, by what the messages say now.
     pub(super) async fn refile(&self, changes: &[MessageChange]) -> Result<()> {
-        let edited = changes.iter().filter(|change| change.edit.is_some());
+        let edited = changes.iter().filter(|change| !change.edits.is_empty());
         let ids: Vec<Bson> = edited.map(|change| change.id.0.into()).collect();
         if ids.is_empty() {
             return Ok(());

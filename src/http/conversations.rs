@@ -1,0 +1,38 @@
+//! The list of a user's conversations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::error::{HttpError, InvalidField};
+use super::extract::{Params, Segments, path_user};
+use crate::chat::Chat;
+use crate::model::{Next, SyncCursor};
+use crate::wire::sync::ChatList;
+
+/// Conversations of a page where the client does not say.
+const DEFAULT_LIMIT: usize = 50;
+
+pub(super) async fn list(
+    State(chat): State<Arc<Chat>>,
+    Segments(user_id): Segments<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let user = path_user("user_id", &user_id)?;
+    let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
+    let cursor = params.get("cursor").map(SyncCursor::parse).transpose();
+    let cursor = cursor.map_err(|error| InvalidField::value("query", "cursor", error))?;
+    let before = match cursor.map(|cursor| cursor.next) {
+        None => None,
+        Some(Next::Conversations(before)) => Some(before),
+        Some(Next::Changes(_)) => {
+            let allowed = "the next_cursor of a page of conversations";
+            return Err(InvalidField::value("query", "cursor", allowed).into());
+        }
+    };
+    let chats = chat.chats(&user, before, limit).await?;
+    let next = (chats.len() == limit).then(|| chats.last().map(|last| last.place)).flatten();
+    Ok(Json(ChatList { chats: &chats, user: &user, next }).into_response())
+}

@@ -1,0 +1,23 @@
+//! Who is online.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::error::HttpError;
+use super::extract::Params;
+use crate::chat::Chat;
+use crate::wire::rest::PresenceRow;
+
+/// Most users that one request asks for.
+const MAX_USERS: usize = 100;
+
+pub(super) async fn of_users(
+    State(chat): State<Arc<Chat>>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let found = chat.presence(&params.users("user_ids", MAX_USERS)?).await;
+    Ok(Json(found.iter().map(PresenceRow).collect::<Vec<_>>()).into_response())
+}

@@ -1,0 +1,65 @@
+//! What has changed, in the store's own order: what catching up is made of.
+//!
+//! A store gives each document that it writes a *version*, later than all that it has given before.
+//! A message is found under its last version alone, as it is now: who has missed three edits is told
+//! the outcome of the third.
+
+use crate::model::{Conversation, GroupId, Message, MessageId, Place, Position, Timestamp, UserId};
+
+/// Which changes are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangesQuery {
+    /// Whose: those of the user's direct conversations, group memberships and cursors.
+    pub user: UserId,
+    /// And those of these groups.
+    pub groups: Vec<GroupId>,
+    /// Only what comes after this place.
+    pub after: Place,
+    /// How many at the most.
+    pub limit: usize,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A message is new or is another; this is how it is now.
+    Message(Box<Message>),
+    /// A message is gone for everyone.
+    Deleted {
+        /// Which message.
+        message: MessageId,
+        /// Where it was.
+        conversation: Conversation,
+        /// When it was deleted.
+        at: Timestamp,
+    },
+    /// The user may have entered or left a group, or the group may be another. The store's groups
+    /// say what it is now.
+    Group(GroupId),
+    /// The user has read in a group.
+    Read {
+        /// Which group.
+        group: GroupId,
+        /// Up to where.
+        up_to: Position,
+    },
+}
+
+/// Changes, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// Each change with its place, the earliest first; fewer than were asked for where these are all.
+    pub rows: Vec<(Place, Change)>,
+    /// Up to this version everything that ever will be is there already: who has seen that need not
+    /// look again. Later versions may still come in another order than they were given.
+    pub settled: u64,
+    /// The latest version that the store can have given by now.
+    pub latest: u64,
+}
+
+/// The first `limit` of rows that come from several sources.
+pub(super) fn merged(mut rows: Vec<(Place, Change)>, limit: usize) -> Vec<(Place, Change)> {
+    rows.sort_by_key(|(place, _)| *place);
+    rows.truncate(limit);
+    rows
+}

@@ -1,0 +1,103 @@
+//! The list of a user's conversations, newest first.
+//!
+//! Nothing is kept for it: the peers of a user are found by skipping from one to the next in an index
+//! of messages.
+
+use rusqlite::{OptionalExtension, Params, Transaction, params};
+
+use super::{groups, messages, rows, statements, unread};
+use crate::model::{Chat, Conversation, GroupId, MessageId, Position, Timestamp, UserId};
+use crate::store::{HistoryQuery, Range};
+
+/// The most groups of one user that are looked at.
+const MAX_GROUPS: usize = 10_000;
+
+/// A page of a user's conversations.
+pub(super) fn list(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    before: Option<Position>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Chat>> {
+    let mut places = direct_places(transaction, user)?;
+    for id in groups::ids_of_user(transaction, user, MAX_GROUPS)? {
+        places.push((group_place(transaction, id)?, Conversation::Group(id)));
+    }
+    places.retain(|(place, _)| before.is_none_or(|before| *place < before));
+    places.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+    places.truncate(limit);
+    places.into_iter().map(|(place, chat)| read(transaction, user, place, chat)).collect()
+}
+
+fn read(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    place: Position,
+    conversation: Conversation,
+) -> rusqlite::Result<Chat> {
+    let newest = HistoryQuery {
+        conversation: conversation.clone(),
+        viewer: Some(user.clone()),
+        range: Range::Newest,
+        limit: 1,
+    };
+    let last = messages::history(transaction, &newest)?.pop();
+    let (unread, group) = match &conversation {
+        Conversation::Direct(a, b) => {
+            let peer = if a == user { b } else { a };
+            (unread::from(transaction, user, peer)?, None)
+        }
+        Conversation::Group(id) => {
+            (unread::in_group(transaction, user, *id)?, groups::find(transaction, *id)?)
+        }
+    };
+    Ok(Chat { conversation, place, last, unread, group })
+}
+
+fn direct_places(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+) -> rusqlite::Result<Vec<(Position, Conversation)>> {
+    let mut places = Vec::new();
+    // A conversation with oneself is found from one side only.
+    let both = [(statements::NEXT_HIGH_PEER, None), (statements::NEXT_LOW_PEER, Some(user))];
+    for (next, but) in both {
+        let mut next = transaction.prepare_cached(next)?;
+        let mut peer = UserId::from_stored("");
+        let find = |row: &rusqlite::Row<'_>| rows::user(row, 0);
+        while let Some(found) = next.query_row([user.as_str(), peer.as_str()], find).optional()? {
+            peer = found;
+            if but == Some(&peer) {
+                continue;
+            }
+            let chat = Conversation::direct(user.clone(), peer.clone());
+            let Conversation::Direct(low, high) = &chat else { continue };
+            let newest = params![low.as_str(), high.as_str()];
+            if let Some(place) = newest_of(transaction, statements::NEWEST_DIRECT, newest)? {
+                places.push((place, chat));
+            }
+        }
+    }
+    Ok(places)
+}
+
+/// A group in which nothing was said is as new as itself.
+fn group_place(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Result<Position> {
+    let newest = newest_of(transaction, statements::NEWEST_IN_GROUP, [id.0.bytes()])?;
+    if let Some(place) = newest {
+        return Ok(place);
+    }
+    let made = groups::find_without_members(transaction, id)?;
+    let made = made.map_or(Timestamp(0), |group| group.created_at);
+    Ok((made, MessageId(id.0)))
+}
+
+fn newest_of(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+) -> rusqlite::Result<Option<Position>> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    let place = |row: &rusqlite::Row<'_>| Ok((Timestamp(row.get(0)?), rows::message_id(row, 1)?));
+    statement.query_row(params, place).optional()
+}

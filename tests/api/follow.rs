@@ -1,0 +1,419 @@
+//! The promise of catching up, as a property: whatever is cut when, and however often, a client that
+//! syncs ends up with exactly what is stored.
+//!
+//! Each seed plays a short life of three users. Some of their devices follow: they keep a copy by what
+//! they are told live and by `sync`, while their connections are cut, the server is stopped and
+//! started, and the store takes no writes for a while. In the end every copy equals the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use banter::model::{Conversation, GroupId, UserId};
+use banter::store::sqlite::SqliteStore;
+use banter::store::{HistoryQuery, Range, Store};
+use banter::wire::message::MessageRow;
+use futures_util::{StreamExt, stream};
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::app::{TestApp, to_group, to_user};
+use crate::sio::{Client, Packet};
+
+const SEEDS: u64 = 200;
+const USERS: [&str; 3] = ["ann", "bob", "cem"];
+const ACTS: usize = 60;
+
+/// Far longer than any seed takes: only one that hangs is ended by it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A device's copy of what concerns its user.
+struct Follower {
+    user: &'static str,
+    socket: Option<Client>,
+    cursor: Option<String>,
+    messages: BTreeMap<String, Value>,
+    groups: BTreeSet<String>,
+    peers: BTreeSet<String>,
+    /// Whether it has opened a conversation, and so read in it.
+    has_opened: bool,
+}
+
+impl Follower {
+    fn new(user: &'static str) -> Self {
+        let (messages, groups, peers) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { user, socket: None, cursor: None, messages, groups, peers, has_opened: false }
+    }
+
+    /// Connects and catches up, or at most `pages` pages of it. Whether all was told.
+    async fn connect(&mut self, app: &TestApp, limit: usize, pages: usize) -> bool {
+        let mut socket = app.user(self.user).await;
+        for group in &self.groups {
+            // One who has been removed meanwhile is refused.
+            socket.emit_ack("join_group", json!(group)).await;
+        }
+        self.socket = Some(socket);
+        self.catch_up(app, limit, pages).await
+    }
+
+    async fn catch_up(&mut self, app: &TestApp, limit: usize, pages: usize) -> bool {
+        self.hear().await;
+        for _ in 0..pages {
+            let Some(socket) = &mut self.socket else { return false };
+            let page =
+                socket.emit_ack("sync", json!({"cursor": self.cursor, "limit": limit})).await;
+            if page["ok"] == json!(false) {
+                assert_eq!(page["error"]["code"], "unavailable", "{page}");
+                return false;
+            }
+            for chat in page["conversations"].as_array().into_iter().flatten() {
+                self.open(app, chat).await;
+            }
+            for change in page["changes"].as_array().expect("changes") {
+                self.take(app, change).await;
+            }
+            self.cursor = page["cursor"].as_str().map(str::to_owned);
+            if page["more"] == json!(false) {
+                // What has come since the first page was asked for is laid over the answer.
+                self.hear().await;
+                return page["complete"] == json!(true);
+            }
+        }
+        false
+    }
+
+    /// Loads a conversation that is new to the device.
+    async fn open(&mut self, app: &TestApp, chat: &Value) {
+        let path = match chat["user_id"].as_str() {
+            Some(peer) => format!("/messages/{}/{peer}?limit=200", self.user),
+            None => {
+                let group = chat["group_id"].as_str().expect("a group").to_owned();
+                format!("/messages/{}/{group}?message_type=group&limit=200", self.user)
+            }
+        };
+        // One who has been removed meanwhile is refused, and told so with the next changes.
+        let (status, rows) = app.get(&path).await;
+        self.has_opened = true;
+        if status == StatusCode::OK {
+            self.groups.extend(chat["group_id"].as_str().map(str::to_owned));
+            self.peers.extend(chat["user_id"].as_str().map(str::to_owned));
+        }
+        for row in rows.as_array().into_iter().flatten() {
+            self.put(row);
+        }
+    }
+
+    async fn take(&mut self, app: &TestApp, change: &Value) {
+        let id = || change["message_id"].as_str().expect("an id");
+        match change["type"].as_str().expect("a type") {
+            "message" => {
+                let row = &change["message"];
+                let peer =
+                    if row["from_user_id"] == self.user { "to_user_id" } else { "from_user_id" };
+                let is_known = match row["group_id"].as_str() {
+                    Some(group) => self.groups.contains(group),
+                    None => self.peers.contains(row[peer].as_str().expect("a user")),
+                };
+                // New to the device, or it went to the head of the list while that was read.
+                if !is_known {
+                    let chat = match row["group_id"].as_str() {
+                        Some(group) => json!({"group_id": group}),
+                        None => json!({"user_id": row[peer]}),
+                    };
+                    self.open(app, &chat).await;
+                }
+                self.put(row);
+            }
+            "message_deleted" | "message_hidden" => drop(self.messages.remove(id())),
+            "group" => {
+                let group = &change["group"]["_id"];
+                if !self.groups.contains(group.as_str().expect("an id")) {
+                    self.open(app, &json!({"group_id": group})).await;
+                    let socket = self.socket.as_mut().expect("it is connected");
+                    socket.emit_ack("join_group", group.clone()).await;
+                }
+            }
+            "group_left" => {
+                self.groups.remove(change["group_id"].as_str().expect("an id"));
+                self.messages.retain(|_, row| row["group_id"] != change["group_id"]);
+            }
+            "group_read" => {}
+            other => panic!("an unknown change: {other}"),
+        }
+    }
+
+    fn put(&mut self, row: &Value) {
+        self.messages.insert(row["_id"].as_str().expect("an id").to_owned(), row.clone());
+    }
+
+    /// Does what the events say that have come so far.
+    async fn hear(&mut self) {
+        let Some(socket) = &mut self.socket else { return };
+        socket.settle().await;
+        for packet in socket.so_far() {
+            let Packet::Event { name, args, .. } = packet else { continue };
+            let body = &args[0];
+            match name.as_str() {
+                "message" => self.put(body),
+                "message_update" => {
+                    let Some(row) = self.messages.get_mut(body["message_id"].as_str().unwrap())
+                    else {
+                        continue;
+                    };
+                    if body["type"] == "read_receipt" {
+                        // Not every reading is told live, so an event may know of fewer readers.
+                        let readers = row["read_by"].as_array_mut().expect("a list");
+                        let told = body["read_by"].as_array().expect("a list");
+                        let new = told.iter().filter(|user| !readers.contains(user));
+                        let new: Vec<_> = new.cloned().collect();
+                        readers.extend(new);
+                        row["status"] = json!("read");
+                    } else if body["type"] == "message_edit" {
+                        row["content"] = body["new_content"].clone();
+                        row["edited_at"] = body["edited_at"].clone();
+                    }
+                }
+                "message_deleted" => {
+                    self.messages.remove(body["message_id"].as_str().unwrap());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// One seed's world.
+struct World {
+    random: SmallRng,
+    app: Option<TestApp>,
+    actors: Vec<Client>,
+    followers: Vec<Follower>,
+    groups: Vec<String>,
+    sent: Vec<(usize, String)>,
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let app = TestApp::on_sqlite().await;
+        let groups = vec![app.group("ann", &USERS).await, app.group("bob", &["bob", "cem"]).await];
+        let followers = vec![Follower::new("ann"), Follower::new("bob"), Follower::new("bob")];
+        let random = SmallRng::seed_from_u64(seed);
+        let mut world = Self {
+            random,
+            app: Some(app),
+            actors: Vec::new(),
+            followers,
+            groups,
+            sent: Vec::new(),
+        };
+        world.connect_actors().await;
+        world
+    }
+
+    fn app(&self) -> &TestApp {
+        self.app.as_ref().expect("a server")
+    }
+
+    async fn connect_actors(&mut self) {
+        self.actors.clear();
+        for user in USERS {
+            let socket = self.app().user(user).await;
+            self.actors.push(socket);
+        }
+    }
+
+    /// Something that a user does. What is refused is refused.
+    async fn act(&mut self) {
+        let who = self.random.random_range(0..USERS.len());
+        let group = self.groups.choose(&mut self.random).expect("a group").clone();
+        let old = self.sent.choose(&mut self.random).cloned();
+        match (self.random.random_range(0..20), old) {
+            (0..=5, _) | (_, None) => {
+                let peer = USERS.choose(&mut self.random).expect("a user");
+                let text = format!("m{}", self.sent.len());
+                let message = if self.random.random() {
+                    to_user(peer, &text)
+                } else {
+                    to_group(&group, &text)
+                };
+                let ack = self.actors[who].emit_ack("send_message", message).await;
+                if let Some(id) = ack["message"]["id"].as_str() {
+                    self.sent.push((who, id.to_owned()));
+                }
+            }
+            (6..=8, Some((sender, id))) => {
+                let text = format!("e{}", self.random.random_range(0..1_000));
+                let edit = json!({"message_id": id, "content": text});
+                self.actors[sender].emit_ack("edit_message", edit).await;
+            }
+            (9..=11, Some((_, id))) => {
+                self.actors[who].emit_ack("mark_read", json!({"message_id": id})).await;
+            }
+            (12, Some((sender, id))) => {
+                self.actors[sender].emit_ack("delete_message", json!({"message_id": id})).await;
+            }
+            (13, Some((_, id))) => {
+                let hide = json!({"message_id": id, "delete_for": "me"});
+                self.actors[who].emit_ack("delete_message", hide).await;
+            }
+            (14, _) => {
+                let path = format!("/messages/{}/{group}?message_type=group&limit=5", USERS[who]);
+                self.app().get(&path).await;
+            }
+            (15 | 16, _) => {
+                self.app().post(&format!("/group/{group}/{}", USERS[who]), json!(null)).await;
+            }
+            (17, _) => {
+                let user = USERS[who];
+                let path = format!("/groups/{group}/remove?user_id={user}&admin_id={user}");
+                self.app().post(&path, json!(null)).await;
+            }
+            (18, _) if self.groups.len() < 4 => {
+                let members: Vec<_> = USERS[who..].to_vec();
+                let body = json!({"name": "More", "member_ids": members, "created_by": USERS[who]});
+                let (_, made) = self.app().post("/groups/", body).await;
+                self.groups.extend(made["_id"].as_str().map(str::to_owned));
+            }
+            (_, _) if self.groups.len() > 2 && self.random.random_bool(0.3) => {
+                let gone = self.groups.pop().expect("a group");
+                self.app().delete(&format!("/groups/{gone}")).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Something that a device goes through.
+    async fn disturb(&mut self) {
+        let which = self.random.random_range(0..self.followers.len());
+        let (limit, pages) = (self.random.random_range(1..8), self.random.random_range(1..4));
+        let app = self.app.as_ref().expect("a server");
+        let follower = &mut self.followers[which];
+        match self.random.random_range(0..4) {
+            // Cut, without a word.
+            0 => follower.socket = None,
+            1 if follower.socket.is_some() => follower.hear().await,
+            2 if follower.socket.is_some() => drop(follower.catch_up(app, limit, 200).await),
+            // Cut in the middle of catching up, perhaps.
+            _ => {
+                if !follower.connect(app, limit, pages).await {
+                    follower.socket = None;
+                }
+            }
+        }
+    }
+
+    async fn restart(&mut self) {
+        self.actors.clear();
+        for follower in &mut self.followers {
+            follower.socket = None;
+        }
+        let app = self.app.take().expect("a server");
+        self.app = Some(TestApp::on_folder(app.stop().await).await);
+        self.connect_actors().await;
+    }
+
+    async fn play(&mut self) {
+        let restart_at = self.random.random_range(0..2 * ACTS);
+        let lock_at = self.random.random_range(0..4 * ACTS);
+        let mut lock = None;
+        for step in 0..ACTS {
+            if step == lock_at {
+                lock = Some(no_writes(self.app()));
+            }
+            if lock.is_some() && self.random.random_bool(0.2) {
+                lock = None;
+            }
+            if step == restart_at && lock.is_none() {
+                self.restart().await;
+            }
+            self.act().await;
+            if lock.is_none() && self.random.random_bool(0.3) {
+                self.disturb().await;
+            }
+        }
+    }
+
+    /// Lets everyone catch up, and stops the server.
+    async fn end(mut self) -> (TempDir, Vec<Follower>) {
+        let app = self.app.take().expect("a server");
+        for follower in &mut self.followers {
+            if follower.socket.is_none() || self.random.random() {
+                follower.connect(&app, 200, 0).await;
+            }
+        }
+        loop {
+            for follower in &mut self.followers {
+                assert!(follower.catch_up(&app, 7, 1_000).await, "all is told");
+            }
+            // Who opens a conversation reads in it: once more, for all.
+            let opened = self.followers.iter_mut().map(|one| std::mem::take(&mut one.has_opened));
+            if opened.filter(|opened| *opened).count() == 0 {
+                break;
+            }
+        }
+        drop(self.actors);
+        let followers =
+            self.followers.into_iter().map(|follower| Follower { socket: None, ..follower });
+        let followers = followers.collect();
+        (app.stop().await, followers)
+    }
+}
+
+/// While this is held, the store takes no writes.
+fn no_writes(app: &TestApp) -> rusqlite::Connection {
+    let lock = rusqlite::Connection::open(app.folder.path().join("data/banter.db")).unwrap();
+    lock.busy_timeout(Duration::from_secs(10)).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    lock
+}
+
+/// What the store shows to a user.
+async fn stored(store: &dyn Store, name: &str) -> BTreeMap<String, Value> {
+    let viewer = UserId::parse(name).unwrap();
+    let groups = store.group_ids_of(&viewer, 100).await.unwrap();
+    let peers = USERS.iter().map(|peer| UserId::parse(peer).unwrap());
+    let direct = peers.map(|peer| Conversation::direct(viewer.clone(), peer));
+    let conversations: Vec<_> =
+        direct.chain(groups.into_iter().map(|group: GroupId| Conversation::Group(group))).collect();
+    let mut rows = BTreeMap::new();
+    for conversation in conversations {
+        let query = HistoryQuery {
+            conversation,
+            viewer: Some(viewer.clone()),
+            range: Range::Newest,
+            limit: 1_000,
+        };
+        for row in store.history(&query).await.unwrap() {
+            rows.insert(row.id.to_string(), serde_json::to_value(MessageRow(&row)).unwrap());
+        }
+    }
+    rows
+}
+
+async fn play(seed: u64) {
+    let life = async {
+        let mut world = World::new(seed).await;
+        world.play().await;
+        world.end().await
+    };
+    let ended = tokio::time::timeout(PATIENCE, life).await;
+    let (folder, followers) = ended.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    let store = SqliteStore::open(&folder.path().join("data/banter.db")).unwrap();
+    for follower in followers {
+        let expected = stored(&store, follower.user).await;
+        for id in expected.keys().chain(follower.messages.keys()) {
+            let (has, should) = (follower.messages.get(id), expected.get(id));
+            assert_eq!(has, should, "seed {seed}: the copy of {}", follower.user);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_syncs_ends_up_with_what_is_stored_whatever_was_cut() {
+    let from = std::env::var("FOLLOW_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let seeds = std::env::var("FOLLOW_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    stream::iter(from..from + seeds).for_each_concurrent(4, play).await;
+}
