@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -29,6 +28,7 @@ use super::dead_letter::DeadLetters;
 use super::deferred::Deferred;
 use super::fold::{Attempt, fold};
 use super::late::{LATE, Late};
+use super::pauses;
 use super::shared::{Fate, Shared};
 use super::{Config, Delivery, Sequence};
 use crate::clock::Clock;
@@ -43,12 +43,6 @@ const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// buffer for ever. It is far above what a loaded database takes: until then, waiting is better
 /// than asking twice.
 const APPLY_LIMIT: Duration = Duration::from_secs(30);
-
-/// The first pause after a failure is up to this long, each further one up to twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// No pause is longer: a store that is back should not wait for us.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct Flusher {
     shared: Arc<Shared>,
@@ -142,7 +136,7 @@ impl Flusher {
                 Err(_) if closing.is_cancelled() => return,
                 Err(error) => {
                     self.note_away(&error);
-                    self.pause(jittered(LONGEST_PAUSE)).await;
+                    self.pause(pauses::jittered(pauses::LONGEST)).await;
                 }
             }
         }
@@ -301,12 +295,7 @@ impl Flusher {
 
     /// Applies one batch, with retries as long as the store may come back and the breaker allows.
     async fn apply(&mut self, batch: &Batch, ops: usize) -> Result<Applied> {
-        let retries = usize::try_from(self.max_retries).unwrap_or(usize::MAX);
-        let mut pauses = ExponentialBuilder::new()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(retries)
-            .build();
+        let mut pauses = pauses::between(self.max_retries);
         loop {
             let error = match self.attempt(batch, ops).await {
                 Ok(applied) => return Ok(applied),
@@ -316,7 +305,7 @@ impl Flusher {
                 return Err(error);
             }
             let Some(pause) = pauses.next() else { return Err(error) };
-            sleep(jittered(pause)).await;
+            sleep(pauses::jittered(pause)).await;
             self.shared.metrics.retries.inc();
         }
     }
@@ -397,9 +386,4 @@ impl Flusher {
         }
         self.away = false;
     }
-}
-
-/// Full jitter: anything up to `limit`, so that many servers don't come back to one store in step.
-fn jittered(limit: Duration) -> Duration {
-    limit.mul_f64(rand::random())
 }

@@ -43,6 +43,7 @@ mod late;
 mod metrics;
 mod overlay;
 mod pages;
+mod pauses;
 mod recent;
 mod ring;
 mod shared;

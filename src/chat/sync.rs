@@ -146,7 +146,9 @@ impl Chat {
 
     async fn news(&self, user: &UserId, changes: Changes) -> Result<Vec<News>, Error> {
         let mut news = Vec::with_capacity(changes.rows.len());
-        let mut told: HashSet<GroupId> = HashSet::new();
+        let entered_or_left: HashSet<GroupId> =
+            changes.rows.iter().filter_map(|(_, change)| change.as_membership()).collect();
+        let mut told = HashSet::new();
         for (_, change) in changes.rows {
             news.push(match change {
                 Change::Message(message) if message.is_hidden_for(user) => News::Hidden(message.id),
@@ -155,9 +157,15 @@ impl Chat {
                     News::Deleted { message, conversation, at }
                 }
                 Change::Read { group, up_to: (_, message) } => News::Read { group, up_to: message },
-                Change::Group(group) if !told.insert(group) => continue,
+                Change::Group(group) if entered_or_left.contains(&group) => continue,
+                Change::Group(group) | Change::Membership(group) if !told.insert(group) => continue,
                 Change::Group(group) => match self.store.group(group).await? {
                     Some(found) if found.has(user) => News::Group(Box::new(found)),
+                    // That the user has left is told by itself.
+                    _ => continue,
+                },
+                Change::Membership(group) => match self.store.group(group).await? {
+                    Some(found) if found.has(user) => News::Joined(Box::new(found)),
                     _ => News::Left(group),
                 },
             });

@@ -33,7 +33,10 @@ pub enum News {
     },
     /// A message is hidden for this user.
     Hidden(MessageId),
-    /// A group that the user is in is new to the user, or is another; this is how it is now.
+    /// The user has entered this group. While the user was not in it nothing of it was told, so what a
+    /// device has of it counts no more.
+    Joined(Box<Group>),
+    /// A group that the user is in is another; this is how it is now.
     Group(Box<Group>),
     /// The user is in this group no more, or it is gone.
     Left(GroupId),

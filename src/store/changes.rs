@@ -33,8 +33,9 @@ pub enum Change {
         /// When it was deleted.
         at: Timestamp,
     },
-    /// The user may have entered or left a group, or the group may be another. The store's groups
-    /// say what it is now.
+    /// The user may have entered or left a group: the store's groups say which.
+    Membership(GroupId),
+    /// A group may be another.
     Group(GroupId),
     /// The user has read in a group.
     Read {
@@ -43,6 +44,16 @@ pub enum Change {
         /// Up to where.
         up_to: Position,
     },
+}
+
+impl Change {
+    /// The group that the user may have entered or left.
+    pub fn as_membership(&self) -> Option<GroupId> {
+        match self {
+            Self::Membership(group) => Some(*group),
+            _ => None,
+        }
+    }
 }
 
 /// Changes, in order.

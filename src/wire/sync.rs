@@ -3,9 +3,9 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::Users;
 use super::message::{MessageRow, chat_type};
-use super::rest::GroupRow;
-use crate::model::{Chat, Conversation, News, Next, Position, SyncCursor, SyncPage, UserId};
+use crate::model::{Chat, Conversation, Group, News, Next, Position, SyncCursor, SyncPage, UserId};
 
 /// What an acknowledgement of `sync` carries beside `ok`.
 pub(super) fn page<M: SerializeMap>(
@@ -38,8 +38,29 @@ impl Serialize for ChatRow<'_> {
         row.serialize_entry("unread", &self.chat.unread)?;
         row.serialize_entry("updated_at", &super::iso(self.chat.place.0))?;
         if let Some(group) = &self.chat.group {
-            row.serialize_entry("group", &GroupRow(group))?;
+            row.serialize_entry("group", &GroupSummary(group))?;
         }
+        row.end()
+    }
+}
+
+/// Members of a group that a list names; a list of large groups would be megabytes long.
+const MEMBERS_SHOWN: usize = 256;
+
+/// A group with its first members, and how many it has.
+struct GroupSummary<'a>(&'a Group);
+
+impl Serialize for GroupSummary<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let group = self.0;
+        let members = &group.members[..group.members.len().min(MEMBERS_SHOWN)];
+        let mut row = to.serialize_map(Some(6))?;
+        row.serialize_entry("_id", &group.id.to_string())?;
+        row.serialize_entry("name", &group.name)?;
+        row.serialize_entry("member_ids", &Users(members))?;
+        row.serialize_entry("member_count", &group.members.len())?;
+        row.serialize_entry("created_by", group.created_by.as_str())?;
+        row.serialize_entry("created_at", &super::iso(group.created_at))?;
         row.end()
     }
 }
@@ -121,9 +142,13 @@ impl Serialize for NewsRow<'_> {
                 row.serialize_entry("type", "message_hidden")?;
                 row.serialize_entry("message_id", &message.to_string())?;
             }
+            News::Joined(group) => {
+                row.serialize_entry("type", "group_joined")?;
+                row.serialize_entry("group", &GroupSummary(group))?;
+            }
             News::Group(group) => {
-                row.serialize_entry("type", "group")?;
-                row.serialize_entry("group", &GroupRow(group))?;
+                row.serialize_entry("type", "group_changed")?;
+                row.serialize_entry("group", &GroupSummary(group))?;
             }
             News::Left(group) => {
                 row.serialize_entry("type", "group_left")?;

@@ -22,16 +22,12 @@ pub(crate) struct TestApp {
     shutdown: Shutdown,
     server: JoinHandle<anyhow::Result<()>>,
     database: Option<TestDatabase>,
+    settings: Vec<(String, String)>,
 }
 
 impl TestApp {
     pub(crate) async fn on_sqlite() -> Self {
         Self::start(&[], None).await
-    }
-
-    /// A server on the embedded store in a folder that another one has left.
-    pub(crate) async fn on_folder(folder: TempDir) -> Self {
-        Self::start_in(folder, &[], None).await
     }
 
     pub(crate) async fn on_mongodb() -> Self {
@@ -53,16 +49,9 @@ impl TestApp {
 
     /// Stops the server and starts another one on what it has stored.
     pub(crate) async fn restarted(mut self) -> Self {
-        let database = self.database.take();
+        let (database, settings) = (self.database.take(), std::mem::take(&mut self.settings));
         let folder = self.stop().await;
-        let settings: Vec<_> = match &database {
-            Some(database) => {
-                vec![("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)]
-            }
-            None => Vec::new(),
-        };
-        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
-        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let settings: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         Self::start_in(folder, &settings, database).await
     }
 
@@ -84,7 +73,8 @@ impl TestApp {
         let shutdown = Shutdown::default();
         let server = tokio::spawn(app.serve(listener, shutdown.clone()));
         let http = reqwest::Client::new();
-        Self { addr, folder, http, shutdown, server, database }
+        let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Self { addr, folder, http, shutdown, server, database, settings }
     }
 
     /// A connected socket of a user.

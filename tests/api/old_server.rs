@@ -86,14 +86,14 @@ async fn an_old_message_is_read_edited_and_deleted_by_either_id() {
     }
     app.flushed().await;
     assert!(app.direct("ann", "bob").await.is_empty());
-    // What keeps a deleted message from coming back says nothing but by whom and from when it was.
+    // What keeps a deleted message from coming back says nothing but whose and from when it was.
     let left = database.raw().await.collection::<Document>("messages");
     let left: Vec<Document> = left.find(doc! {}).await.unwrap().try_collect().await.unwrap();
     assert_eq!(left.len(), ids.len());
     for row in &left {
         assert_eq!(
             row.keys().collect::<Vec<_>>(),
-            ["_id", "tombstone", "from_user_id", "sent_at"],
+            ["_id", "tombstone", "from_user_id", "parties", "sent_at", "version"],
             "{row}"
         );
     }

@@ -90,3 +90,32 @@ async fn who_reads_late_hears_everything_in_order() {
     assert_eq!(app.metric("banter_dropped_packets_total").await, 0.0);
     assert_eq!(bob.events_so_far("typing").await, Vec::<serde_json::Value>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_on_after_a_loss_is_told_to_sync_and_then_has_it_all() {
+    let app = TestApp::with(&[("PING_INTERVAL", "3600000")]).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let cursor = bob.emit_ack("sync", json!({})).await["cursor"].as_str().unwrap().to_owned();
+    bob.stop_reading().await;
+    let filler = "x".repeat(PIECE);
+    let mut sent_ids = Vec::new();
+    while app.metric("banter_dropped_packets_total").await == 0.0 {
+        assert!(sent_ids.len() < FLOOD, "who reads nothing lost nothing");
+        for _ in 0..BATCH {
+            ann.emit("send_message", to_user("bob", &filler)).await;
+        }
+        for _ in 0..BATCH {
+            sent_ids.push(ann.next_event("message").await["id"].clone());
+        }
+    }
+    bob.read_again().await;
+    bob.next_event_within("sync_required", PATIENCE).await.expect("it is told to ask");
+    let heard = bob.events_so_far("message").await.len();
+    assert!(heard < sent_ids.len(), "something was lost");
+    let (changes, _) = crate::sync::sync(&mut bob, &cursor, 200).await;
+    let told: Vec<_> = changes.iter().map(|change| change["message"]["id"].clone()).collect();
+    assert_eq!(json!(told), json!(sent_ids));
+    // And what comes now is heard again.
+    let last = sent(&mut ann, to_user("bob", "last")).await;
+    assert_eq!(bob.next_event("message").await["id"], json!(last));
+}

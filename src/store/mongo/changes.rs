@@ -172,7 +172,9 @@ fn to_conversation(parties: &[Bson]) -> Option<Conversation> {
 
 fn to_group_change(row: &RawDocumentBuf) -> Option<Found> {
     let group = row.get_object_id("group").ok()?;
-    Some((place(row, group)?, Change::Group(GroupId(group))))
+    let is_of_user = row.get_str("party").is_ok();
+    let change = if is_of_user { Change::Membership } else { Change::Group };
+    Some((place(row, group)?, change(GroupId(group))))
 }
 
 fn to_cursor_change(row: &RawDocumentBuf) -> Option<Found> {

@@ -58,16 +58,17 @@ impl MongoStore {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Vec<Chat>> {
-        let groups = self.find_groups(&queries::groups_of(user, super::MAX_GROUPS)).await?;
+        let made = self.find(&queries::makings_of_groups_of(user, super::MAX_GROUPS)).await?;
         let mut places = self.direct_places(user).await?;
-        places.extend(self.group_places(&groups).await?);
+        places.extend(self.group_places(made.iter().filter_map(to_making)).await?);
         let mut places: Vec<_> = places.into_iter().map(|(chat, place)| (place, chat)).collect();
         places.retain(|(place, _)| before.is_none_or(|before| *place < before));
         places.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
         places.truncate(limit);
+        let ids: Vec<_> = places.iter().filter_map(|(_, chat)| to_group_id(chat)).collect();
+        let groups = self.find_groups(&queries::groups_by_id(&ids)).await?;
         let groups: HashMap<GroupId, Group> =
             groups.into_iter().map(|group| (group.id, group)).collect();
-        let ids: Vec<_> = groups.keys().copied().collect();
         let cursors = self.find(&queries::read_cursors(user, &ids)).await?;
         let cursors: HashMap<_, _> = cursors.iter().filter_map(changes::to_cursor).collect();
         let chats = places
@@ -121,9 +122,11 @@ impl MongoStore {
     }
 
     /// A group in which nothing was said is as new as itself.
-    async fn group_places(&self, groups: &[Group]) -> Result<HashMap<Conversation, Position>> {
-        let made = |group: &Group| (group.id, (group.created_at, MessageId(group.id.0)));
-        let mut places: HashMap<GroupId, Position> = groups.iter().map(made).collect();
+    async fn group_places(
+        &self,
+        made: impl Iterator<Item = (GroupId, Position)>,
+    ) -> Result<HashMap<Conversation, Position>> {
+        let mut places: HashMap<GroupId, Position> = made.collect();
         let ids: Vec<_> = places.keys().copied().collect();
         for ids in ids.chunks(super::MAX_RANGES) {
             for row in self.aggregate(newest_in(ids)).await? {
@@ -154,6 +157,20 @@ impl MongoStore {
                 rows => return rows.map_err(errors::classify),
             }
         }
+    }
+}
+
+/// A group, and its place as long as nothing was said in it.
+fn to_making(row: &RawDocumentBuf) -> Option<(GroupId, Position)> {
+    let id = documents::to_id(row)?;
+    let at = row.get_datetime("created_at").unwrap_or_else(|_| id.timestamp());
+    Some((GroupId(id), (documents::timestamp(at), MessageId(id))))
+}
+
+fn to_group_id(conversation: &Conversation) -> Option<GroupId> {
+    match conversation {
+        Conversation::Group(group) => Some(*group),
+        Conversation::Direct(..) => None,
     }
 }
 

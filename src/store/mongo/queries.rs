@@ -302,6 +302,25 @@ pub fn groups_of(user: &UserId, limit: usize) -> Find {
     Find::ordered(MEMBER_GROUPS, doc! {"member_ids": user.as_str()}, order, limit)
 }
 
+/// When the groups that a user is in were made, without the groups, which may have many members.
+pub fn makings_of_groups_of(user: &UserId, limit: usize) -> Find {
+    Find { projection: Some(doc! {"created_at": 1}), ..groups_of(user, limit) }
+}
+
+/// These groups, in no order.
+pub fn groups_by_id(ids: &[GroupId]) -> Find {
+    let ids: Vec<Bson> = ids.iter().map(|id| id.0.into()).collect();
+    let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    Find {
+        collection: GROUPS,
+        filter: doc! {"_id": {"$in": ids}},
+        sort: None,
+        hint: None,
+        projection: None,
+        limit,
+    }
+}
+
 /// The `_id` of the groups a user is in, newest first; a limit of 0 is none.
 pub fn group_ids_of(user: &UserId, limit: usize) -> Find {
     Find { projection: Some(doc! {"_id": 1}), ..groups_of(user, limit) }

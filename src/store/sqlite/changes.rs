@@ -70,7 +70,7 @@ pub(super) fn since(
     let cursors = transaction.prepare_cached(statements::CHANGED_CURSORS)?;
     found.extend(query.run(cursors, user, cursor)?);
     let memberships = transaction.prepare_cached(statements::CHANGED_MEMBERSHIPS)?;
-    found.extend(query.run(memberships, user, group)?);
+    found.extend(query.run(memberships, user, membership)?);
     for id in &query.groups {
         let id = id.0.bytes();
         let messages = transaction.prepare_cached(statements::CHANGED_IN_GROUP)?;
@@ -130,6 +130,11 @@ fn cursor(row: &Row<'_>) -> rusqlite::Result<Found> {
     let group = rows::group_id(row, 0)?;
     let up_to = (Timestamp(row.get(2)?), MessageId(rows::message_id(row, 3)?.0));
     Ok((place(row, 1, group.0)?, Change::Read { group, up_to }))
+}
+
+fn membership(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let group = rows::group_id(row, 0)?;
+    Ok((place(row, 1, group.0)?, Change::Membership(group)))
 }
 
 fn group(row: &Row<'_>) -> rusqlite::Result<Found> {

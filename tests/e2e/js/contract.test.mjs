@@ -84,6 +84,55 @@ describe("typing and presence", () => {
   });
 });
 
+// All that a user has missed since a cursor, page by page.
+async function catchUp(user, cursor) {
+  const changes = [];
+  for (let more = true; more; ) {
+    const page = await user.do("sync", { cursor, limit: 2 });
+    keys(page, "ok changes cursor more complete");
+    assert.equal(page.complete, true);
+    changes.push(...page.changes);
+    ({ cursor, more } = page);
+  }
+  return { changes, cursor };
+}
+
+describe("sync", () => {
+  test("a device that starts gets the conversations, and one that was away what it has missed", async () => {
+    const [alice, bob] = await pair();
+    const group = await makeGroup(alice, bob);
+    const kept = await alice.sendDirect(bob.id, "hello");
+    const doomed = await alice.sendDirect(bob.id, "oops");
+    const start = await bob.do("sync", {});
+    keys(start, "ok conversations changes cursor more complete");
+    const [direct, silent] = start.conversations;
+    keys(direct, "type user_id last_message unread updated_at");
+    assert.deepEqual([direct.user_id, direct.last_message, direct.unread], [alice.id, doomed, 2]);
+    assert.deepEqual([silent.group_id, silent.last_message], [group._id, null]);
+    assert.deepEqual(silent.group.member_ids, [alice.id, bob.id]);
+    const list = await ok("GET", `/conversations/${bob.id}`);
+    assert.deepEqual(list, { conversations: start.conversations, next_cursor: null });
+
+    bob.close();
+    await alice.do("edit_message", { message_id: kept.id, content: "hello, Bob" });
+    await alice.do("delete_message", { message_id: doomed.id });
+    const said = await alice.sendGroup(group._id, "to all");
+    const back = await User.connect(bob.id);
+    const { changes, cursor } = await catchUp(back, start.cursor);
+    const rows = changes.filter(({ type }) => type === "message").map(({ message }) => message);
+    const [edited] = rows.filter(({ id }) => id === kept.id).slice(-1);
+    assert.equal(edited.content, "hello, Bob");
+    assert.ok(rows.some(({ id }) => id === said.id));
+    const gone = changes.find(({ type }) => type === "message_deleted");
+    keys(gone, "type message_id chat_type user_id deleted_at");
+    assert.deepEqual([gone.message_id, gone.user_id], [doomed.id, alice.id]);
+    const news = await alice.sendDirect(bob.id, "news");
+    const next = await catchUp(back, cursor);
+    assert.deepEqual(next.changes.at(-1), { type: "message", message: news });
+    await back.refused("invalid_payload", "sync", { cursor: "yesterday" });
+  });
+});
+
 describe("connecting", () => {
   test("a user id is needed", async () => {
     const socket = open(undefined);

@@ -72,7 +72,7 @@ impl Follower {
                 self.messages.insert(message.id, Message::clone(message));
             }
             Change::Deleted { message, .. } => drop(self.messages.remove(message)),
-            Change::Group(_) | Change::Read { .. } => {}
+            Change::Membership(_) | Change::Group(_) | Change::Read { .. } => {}
         }
     }
 }
@@ -187,7 +187,7 @@ pub(crate) async fn memberships_and_cursors_come_too(store: Arc<dyn Store>) {
     );
     let team = group("Team", &["ann", "bob"], 1);
     store.create_group(&team).await.expect("a group");
-    let news = [Change::Group(team.id)];
+    let news = [Change::Membership(team.id)];
     assert_eq!(ann.catch_up(store, 10).await, news);
     assert_eq!(bob.catch_up(store, 10).await, news);
     assert_eq!(eve.catch_up(store, 10).await, []);
@@ -197,7 +197,8 @@ pub(crate) async fn memberships_and_cursors_come_too(store: Arc<dyn Store>) {
     assert_eq!(eve.catch_up(store, 10).await, news);
     assert_eq!(bob.catch_up(store, 10).await, news, "who has left is told so");
     ann.groups = vec![team.id];
-    assert_eq!(ann.catch_up(store, 10).await, news, "the group has other members now");
+    let other = [Change::Group(team.id)];
+    assert_eq!(ann.catch_up(store, 10).await, other, "the group has other members now");
 
     let message = in_group(team.id, "ann", 5);
     insert(store, [&message]).await;

@@ -1,6 +1,6 @@
 //! The parts of the write buffer that read what was written down, where `src/` has them.
 
-#[path = "../../../../src/buffer/codec.rs"]
+#[path = "../../../../src/buffer/codec/mod.rs"]
 mod codec;
 
 pub(crate) mod bodies;
