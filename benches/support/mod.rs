@@ -86,6 +86,10 @@ impl Store for NullStore {
         Ok(Unread::default())
     }
 
+    async fn index(&self, _: &[Arc<Batch>]) -> Result<()> {
+        Ok(())
+    }
+
     async fn search(&self, _: &SearchQuery) -> Result<Vec<Message>> {
         Ok(Vec::new())
     }

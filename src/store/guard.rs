@@ -92,6 +92,10 @@ impl Store for Guard {
         self.try_it(self.store.apply(batch)).await
     }
 
+    async fn index(&self, batches: &[Arc<Batch>]) -> Result<()> {
+        self.try_it(self.store.index(batches)).await
+    }
+
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
         self.ask(self.store.message(id)).await
     }

@@ -13,6 +13,7 @@ mod search;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -207,8 +208,13 @@ pub trait Store: Send + Sync + 'static {
     /// hidden.
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread>;
 
-    /// The newest messages that a search wants, newest first. What [`Store::apply`] has written is
-    /// in the index when that returns.
+    /// Brings into the search index what batches have changed that [`Store::apply`] has written, in
+    /// their order; nothing where that has done so already. When it returns `Ok`, searches find it.
+    /// After an error the same batches are brought once more, except for what is refused for good:
+    /// then the rest is in the index.
+    async fn index(&self, batches: &[Arc<Batch>]) -> Result<()>;
+
+    /// The newest messages that a search wants, newest first, of what is in the index.
     async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>>;
 
     /// Brings some hundreds of stored messages into the search index that are not in it: they are

@@ -5,6 +5,7 @@
 //! time does not wait for.
 
 mod disk;
+mod indexing;
 mod model;
 mod outage;
 mod reading;

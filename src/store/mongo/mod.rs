@@ -156,12 +156,8 @@ impl MongoStore {
     }
 
     async fn write_batch(&self, batch: &Batch) -> Result<Applied> {
-        // Side by side: whatever is cut off between the two is repeated, and changes nothing then.
-        let (inserted, filed) =
-            tokio::join!(self.insert(&batch.inserts), self.file(&batch.inserts));
-        inserted.and(filed)?;
+        self.insert(&batch.inserts).await?;
         let missing = self.change(&batch.changes).await?;
-        self.refile(&batch.changes).await?;
         self.bury(&batch.deletes).await?;
         self.purge(&batch.purges).await?;
         self.move_cursors(&batch.cursors).await?;
@@ -257,6 +253,10 @@ impl Store for MongoStore {
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         self.count_unread(user, until).await
+    }
+
+    async fn index(&self, batches: &[Arc<Batch>]) -> Result<()> {
+        self.file_batches(batches).await
     }
 
     async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {

@@ -112,7 +112,7 @@ impl MongoStore {
     pub(super) async fn bury(&self, deletions: &[Deletion]) -> Result<()> {
         let statements: Vec<_> = deletions.iter().flat_map(statements::deletion).collect();
         self.update(MESSAGES, &statements, errors::class_of_upsert).await?;
-        self.unfile(deletions.iter().map(|deletion| deletion.id.0.into()).collect()).await
+        Ok(())
     }
 
     /// Deletes all messages of groups, a group at a time.
@@ -120,7 +120,6 @@ impl MongoStore {
         let messages = &self.place().await?.messages;
         for group in groups {
             self.write(messages.delete_many(doc! {"group_id": group.0})).await?;
-            self.unfile_group(*group).await?;
         }
         Ok(())
     }

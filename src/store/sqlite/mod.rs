@@ -132,6 +132,11 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| unread::count(transaction, &user, until)).await
     }
 
+    async fn index(&self, _: &[Arc<Batch>]) -> Result<()> {
+        // It is written in the batch's own transaction.
+        Ok(())
+    }
+
     async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
         let query = query.clone();
         self.readers.run(move |transaction| search::search(transaction, &query)).await

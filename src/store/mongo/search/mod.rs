@@ -18,7 +18,7 @@ use super::errors::{self, DUPLICATE_KEY};
 use super::queries::group_ids_of;
 use super::reads::readable;
 use super::{MongoStore, SEARCH, SEARCH_STATE, documents};
-use crate::model::{GroupId, Message, MessageChange, MessageId, Position, Target};
+use crate::model::{Batch, GroupId, Message, MessageId, Position, Target};
 use crate::search;
 use crate::store::search::MAX_GROUPS;
 use crate::store::{Backlog, Result, SearchQuery, StoreError};
@@ -33,6 +33,8 @@ const SPARE: usize = 4;
 const LONGEST_LOOK: usize = 1_024;
 /// Parties of one query to the server; who is in more groups is asked for several times.
 const PARTIES_AT_ONCE: usize = 50;
+/// Messages of one command: its answer comes in time also where each key is read from a slow disk.
+const AT_ONCE: usize = 500;
 /// Messages of one step of catching up.
 const STEP: i64 = 500;
 /// Messages may be stored some time after their `_id` was made: how many seconds back each sweep
@@ -117,9 +119,30 @@ impl MongoStore {
         Ok(messages)
     }
 
-    /// Files new messages; what is filed already stays as it is.
-    pub(super) async fn file(&self, messages: &[Arc<Message>]) -> Result<()> {
-        self.file_rows(messages.iter().filter_map(|message| to_filed(message))).await
+    /// Files what batches have changed that are stored. Whatever is refused for good keeps nothing
+    /// else back.
+    pub(super) async fn file_batches(&self, batches: &[Arc<Batch>]) -> Result<()> {
+        let inserts: Vec<_> = batches.iter().flat_map(|batch| &batch.inserts).collect();
+        let edited = batches.iter().flat_map(|batch| &batch.changes);
+        let edited = edited.filter(|change| !change.edits.is_empty());
+        let edited: Vec<Bson> = edited.map(|change| change.id.0.into()).collect();
+        let deleted = batches.iter().flat_map(|batch| &batch.deletes);
+        let deleted: Vec<Bson> = deleted.map(|deletion| deletion.id.0.into()).collect();
+        let mut refused = Ok(());
+        for part in inserts.chunks(AT_ONCE) {
+            let filed = part.iter().filter_map(|message| to_filed(message));
+            set_aside(&mut refused, self.file_rows(filed).await)?;
+        }
+        for part in edited.chunks(AT_ONCE) {
+            set_aside(&mut refused, self.refile(part.to_vec()).await)?;
+        }
+        for part in deleted.chunks(AT_ONCE) {
+            set_aside(&mut refused, self.unfile(part.to_vec()).await)?;
+        }
+        for group in batches.iter().flat_map(|batch| &batch.purges) {
+            set_aside(&mut refused, self.unfile_group(*group).await)?;
+        }
+        refused
     }
 
     async fn file_rows(&self, filed: impl Iterator<Item = Document>) -> Result<()> {
@@ -144,13 +167,8 @@ impl MongoStore {
         }
     }
 
-    /// Files anew what these changes have edited, by what the messages say now.
-    pub(super) async fn refile(&self, changes: &[MessageChange]) -> Result<()> {
-        let edited = changes.iter().filter(|change| !change.edits.is_empty());
-        let ids: Vec<Bson> = edited.map(|change| change.id.0.into()).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
+    /// Files edited messages anew, by what they say now.
+    async fn refile(&self, ids: Vec<Bson>) -> Result<()> {
         let mut rows = self.find_on_primary(&queries::messages_by_id(ids)).await?;
         rows.retain(|row| !documents::is_stub(row));
         let messages = readable(&rows, documents::to_message);
@@ -160,17 +178,14 @@ impl MongoStore {
     }
 
     /// Takes messages out of the index.
-    pub(super) async fn unfile(&self, ids: Vec<Bson>) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
+    async fn unfile(&self, ids: Vec<Bson>) -> Result<()> {
         let collection = self.place().await?.database.collection::<RawDocumentBuf>(SEARCH);
         self.write(collection.delete_many(doc! {"_id": {"$in": ids}})).await?;
         Ok(())
     }
 
     /// Takes a group's messages out of the index.
-    pub(super) async fn unfile_group(&self, group: GroupId) -> Result<()> {
+    async fn unfile_group(&self, group: GroupId) -> Result<()> {
         let collection = self.place().await?.database.collection::<RawDocumentBuf>(SEARCH);
         self.write(collection.delete_many(queries::filed_of_group(group))).await?;
         Ok(())
@@ -232,6 +247,15 @@ impl MongoStore {
         self.write(state.update_one(doc! {"_id": queries::SWEPT}, further).upsert(true)).await?;
         Ok(())
     }
+}
+
+/// Goes on where something is refused for good, and remembers it.
+fn set_aside(refused: &mut Result<()>, done: Result<()>) -> Result<()> {
+    match done {
+        Err(error @ StoreError::Permanent(_)) => *refused = Err(error),
+        done => done?,
+    }
+    Ok(())
 }
 
 /// A message as it is filed; none for one without words.
