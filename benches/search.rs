@@ -75,22 +75,30 @@ async fn measure(name: &str, store: Arc<dyn Store>, count: usize) {
         store.create_group(group).await.unwrap();
     }
     let started = Instant::now();
-    let mut batches = Vec::new();
+    let (mut batches, mut indexed) = (Vec::new(), Vec::new());
     for first in (0..count).step_by(BATCH) {
         if first + LAST_BATCHES * BATCH == count {
             store.prepare().await.unwrap();
             batches.clear();
+            indexed.clear();
         }
         let inserts = (first..count.min(first + BATCH)).map(|n| Arc::new(data.message(n)));
         let batch = Batch { inserts: inserts.collect(), ..Batch::default() };
         let began = Instant::now();
         store.apply(&batch).await.unwrap();
         batches.push(began.elapsed());
+        let began = Instant::now();
+        store.index(&[Arc::new(batch)]).await.unwrap();
+        indexed.push(began.elapsed());
     }
     println!(
         "{name}: {count} messages stored in {:.0} s; the last batches of {BATCH}: {}",
         started.elapsed().as_secs_f64(),
         figures(&mut batches)
+    );
+    println!(
+        "  their part of the search index, where it is written later: {}",
+        figures(&mut indexed)
     );
     for viewer in ["many", "few"] {
         for case in CASES {

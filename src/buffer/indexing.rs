@@ -91,7 +91,7 @@ impl Queue {
 }
 
 impl Waiting {
-    /// The newest op of which it may be known that it is indexed once this is.
+    /// The number of its oldest op: it is indexed once nothing up to this op waits.
     pub(super) fn first(&self) -> Sequence {
         self.first
     }
