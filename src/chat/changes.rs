@@ -19,10 +19,7 @@ impl Chat {
         self.check_size(content.weight())?;
         let (_alone, message) = self.hold(id).await?;
         check_sender(&message, user, "You can only edit your own messages")?;
-        // Stores keep the later of two edits, so this one must be later than the last, also when
-        // the clock has stepped back.
-        let after = message.edited_at.map(|last| Timestamp(last.as_millis().saturating_add(1)));
-        let edited_at = after.map_or(self.now(), |after| after.max(self.now()));
+        let edited_at = edit_time(&message, &content, self.now());
         let event = Event::Edited { message: message.id, content: content.clone(), edited_at };
         let op = Op::Edit {
             conversation: message.conversation(),
@@ -91,6 +88,16 @@ impl Chat {
     pub(super) fn change(&self, op: Op, to: Audience, event: Event) -> Result<Accepted<()>, Error> {
         let receipt = self.buffer.accept(op, Some(Dispatch { to, event }))?;
         Ok(Accepted { value: (), receipt: Some(receipt) })
+    }
+}
+
+/// When an edit counts as made. Stores keep the later of two edits, so it must be later than the last,
+/// also when the clock has stepped back. One that says what the last one said is that one, repeated.
+fn edit_time(message: &Message, content: &Content, now: Timestamp) -> Timestamp {
+    match message.edited_at {
+        Some(last) if message.content == *content => last,
+        Some(last) => now.max(Timestamp(last.as_millis().saturating_add(1))),
+        None => now,
     }
 }
 

@@ -27,7 +27,7 @@ impl Emoji {
         let is_one =
             text.len() <= Self::MAX_BYTES && clusters.next().is_some() && clusters.next().is_none();
         // A digit alone counts as an emoji to Unicode; with the keycap around it, it is a picture.
-        let is_picture = text.chars().any(|c| !c.is_ascii());
+        let is_picture = !text.is_ascii();
         if is_one && is_picture && text.starts_with(|c: char| c.is_emoji_char()) {
             Ok(Self(text.into()))
         } else {

@@ -24,13 +24,18 @@ pub(super) fn handle(
     let Incoming { name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
     let session = Session::of(&socket);
-    // What the server does not know is counted, and has nothing to wait for.
+    // What the server does not know has nothing to wait for.
     let acts = session.as_ref().filter(|_| event.is_some());
     let turn = acts.map(|session| session.turns.take(bytes));
     let in_flight = hub.in_flight.token();
     async move {
         let _in_flight = in_flight;
-        let (Some(event), Some(session), Some(turn)) = (event, session, turn) else { return };
+        let Some(session) = session else { return };
+        let (Some(event), Some(turn)) = (event, turn) else {
+            // A client that repeats what is not acknowledged would wait for this for ever.
+            let unknown = Ack::Failed(Error::Invalid("There is no such event".into()));
+            return acknowledge(&hub, &socket, &session.outlet, name, ack, &unknown);
+        };
         let answer = |outcome| answer(&hub, &socket, &session.outlet, name, ack, outcome);
         let Some(turn) = turn else {
             let busy = "Too many of your events are waiting; send more slowly";
@@ -127,8 +132,20 @@ fn answer(
     {
         outlet.send(hub, socket, Packet::Event(event, notice));
     }
+    acknowledge(hub, socket, outlet, name, ack, &outcome);
+}
+
+/// Answers an event by its acknowledgement, where the client wants one.
+fn acknowledge(
+    hub: &Arc<Hub>,
+    socket: &SocketRef,
+    outlet: &Outlet,
+    name: &'static str,
+    ack: Option<AckTo>,
+    outcome: &Ack,
+) {
     if let Some(to) = ack
-        && let Some(outcome) = fanout::encode(name, &outcome)
+        && let Some(outcome) = fanout::encode(name, outcome)
     {
         outlet.send(hub, socket, Packet::Ack(to, outcome));
     }

@@ -6,10 +6,12 @@
 //! started, and the store takes no writes for a while. In the end every copy equals the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use banter::config::Config;
 use banter::model::{Conversation, GroupId, UserId};
-use banter::store::sqlite::SqliteStore;
 use banter::store::{HistoryQuery, Range, Store};
 use banter::wire::message::MessageRow;
 use futures_util::{StreamExt, stream};
@@ -21,9 +23,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app::{TestApp, to_group, to_user};
+use crate::mongod::Mongod;
 use crate::sio::{Client, Packet};
 
 const SEEDS: u64 = 200;
+/// Each takes seconds: a database that is away is waited for.
+const SEEDS_ON_MONGODB: u64 = 3;
 const USERS: [&str; 3] = ["ann", "bob", "cem"];
 const ACTS: usize = 60;
 
@@ -186,8 +191,17 @@ impl Follower {
     }
 }
 
+/// While this is held, the store takes no writes.
+enum Cut {
+    /// Another program writes to the file.
+    Lock(#[expect(dead_code, reason = "it holds the lock")] rusqlite::Connection),
+    /// The database is killed.
+    Killed,
+}
+
 /// One seed's world.
 struct World {
+    mongod: Option<Mongod>,
     random: SmallRng,
     app: Option<TestApp>,
     actors: Vec<Client>,
@@ -197,12 +211,16 @@ struct World {
 }
 
 impl World {
-    async fn new(seed: u64) -> Self {
-        let app = TestApp::with(&[("BREAKER_OPEN", "0.2")]).await;
+    async fn new(seed: u64, mongod: Option<Mongod>) -> Self {
+        let url = mongod.as_ref().map(Mongod::url);
+        let url = url.as_ref().map(|url| ("MONGO_URL", url.as_str()));
+        let settings: Vec<_> = [("BREAKER_OPEN", "0.2")].into_iter().chain(url).collect();
+        let app = TestApp::with(&settings).await;
         let groups = vec![app.group("ann", &USERS).await, app.group("bob", &["bob", "cem"]).await];
         let followers = vec![Follower::new("ann"), Follower::new("bob"), Follower::new("bob")];
         let random = SmallRng::seed_from_u64(seed);
         let mut world = Self {
+            mongod,
             random,
             app: Some(app),
             actors: Vec::new(),
@@ -318,27 +336,49 @@ impl World {
 
     async fn play(&mut self) {
         let restart_at = self.random.random_range(0..2 * ACTS);
-        let lock_at = self.random.random_range(0..4 * ACTS);
-        let mut lock = None;
+        // MongoDB, for which fewer seeds are played, is cut in each.
+        let never = if self.mongod.is_some() { 1 } else { 4 };
+        let cut_at = self.random.random_range(0..never * ACTS);
+        let mut cut = None;
         for step in 0..ACTS {
-            if step == lock_at {
-                lock = Some(no_writes(self.app()));
+            if step == cut_at {
+                cut = Some(self.cut());
             }
-            if lock.is_some() && self.random.random_bool(0.2) {
-                lock = None;
+            if cut.is_some() && self.random.random_bool(0.2) {
+                self.mend(cut.take()).await;
             }
-            if step == restart_at && lock.is_none() {
+            if step == restart_at && cut.is_none() {
                 self.restart().await;
             }
             self.act().await;
-            if lock.is_none() && self.random.random_bool(0.3) {
+            if cut.is_none() && self.random.random_bool(0.3) {
                 self.disturb().await;
             }
+        }
+        self.mend(cut).await;
+    }
+
+    /// Lets the store take no writes.
+    fn cut(&mut self) -> Cut {
+        if let Some(mongod) = &mut self.mongod {
+            mongod.kill();
+            return Cut::Killed;
+        }
+        let file = self.app().folder.path().join("data/banter.db");
+        let lock = rusqlite::Connection::open(file).unwrap();
+        lock.busy_timeout(Duration::from_secs(10)).unwrap();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Cut::Lock(lock)
+    }
+
+    async fn mend(&mut self, cut: Option<Cut>) {
+        if let (Some(Cut::Killed), Some(mongod)) = (cut, &mut self.mongod) {
+            mongod.restart().await;
         }
     }
 
     /// Lets everyone catch up, and stops the server.
-    async fn end(mut self) -> (TempDir, Vec<Follower>) {
+    async fn end(mut self) -> (TempDir, Option<Mongod>, Vec<Follower>) {
         let app = self.app.take().expect("a server");
         for follower in &mut self.followers {
             if follower.socket.is_none() || self.random.random() {
@@ -362,16 +402,15 @@ impl World {
         let followers =
             self.followers.into_iter().map(|follower| Follower { socket: None, ..follower });
         let followers = followers.collect();
-        (app.stop().await, followers)
+        (app.stop().await, self.mongod, followers)
     }
 }
 
-/// While this is held, the store takes no writes.
-fn no_writes(app: &TestApp) -> rusqlite::Connection {
-    let lock = rusqlite::Connection::open(app.folder.path().join("data/banter.db")).unwrap();
-    lock.busy_timeout(Duration::from_secs(10)).unwrap();
-    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    lock
+/// What a server in this folder has stored.
+async fn open(folder: &Path, mongod: Option<&Mongod>) -> Arc<dyn Store> {
+    let env = mongod.map(|mongod| ("MONGO_URL".into(), mongod.url().into()));
+    let config = Config::load(["banter".into()], env.into_iter(), folder).unwrap();
+    banter::store::open(&config.mongo, &folder.join("data")).await.unwrap()
 }
 
 /// What the store shows to a user.
@@ -397,17 +436,17 @@ async fn stored(store: &dyn Store, name: &str) -> BTreeMap<String, Value> {
     rows
 }
 
-async fn play(seed: u64) {
+async fn play(seed: u64, mongod: Option<Mongod>) {
     let life = async {
-        let mut world = World::new(seed).await;
+        let mut world = World::new(seed, mongod).await;
         world.play().await;
         world.end().await
     };
     let ended = tokio::time::timeout(PATIENCE, life).await;
-    let (folder, followers) = ended.unwrap_or_else(|_| panic!("seed {seed} hangs"));
-    let store = SqliteStore::open(&folder.path().join("data/banter.db")).unwrap();
+    let (folder, mongod, followers) = ended.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    let store = open(folder.path(), mongod.as_ref()).await;
     for follower in followers {
-        let expected = stored(&store, follower.user).await;
+        let expected = stored(&*store, follower.user).await;
         for id in expected.keys().chain(follower.messages.keys()) {
             let (has, should) = (follower.messages.get(id), expected.get(id));
             assert_eq!(has, should, "seed {seed}: the copy of {}", follower.user);
@@ -419,5 +458,12 @@ async fn play(seed: u64) {
 async fn who_syncs_ends_up_with_what_is_stored_whatever_was_cut() {
     let from = std::env::var("FOLLOW_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     let seeds = std::env::var("FOLLOW_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
-    stream::iter(from..from + seeds).for_each_concurrent(4, play).await;
+    stream::iter(from..from + seeds).for_each_concurrent(4, |seed| play(seed, None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_syncs_ends_up_with_what_mongodb_has_though_it_was_killed() {
+    for seed in 0..SEEDS_ON_MONGODB {
+        play(seed, Some(Mongod::start().await)).await;
+    }
 }

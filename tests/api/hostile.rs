@@ -61,6 +61,10 @@ async fn events_that_the_server_does_not_know_are_ignored_and_counted() {
     sent(&mut ann, to_user("bob", "still here")).await;
     let unknown = app.metric("banter_events_in_total{event=\"unknown\"}").await;
     assert!(unknown >= 3.0, "{unknown}");
+    let answer = ann.emit_ack("order_pizza", json!({})).await;
+    assert_eq!(answer["error"]["code"], "invalid_payload", "who waits for an answer gets one");
+    ann.settle().await;
+    assert_eq!(ann.events_so_far("error").await, [] as [serde_json::Value; 0]);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ crate::on_both_stores![
     a_repeated_send_to_a_group_needs_no_membership_any_more,
     a_deleted_message_is_not_sent_again,
     a_name_of_the_wrong_form_is_refused,
+    a_repeated_edit_is_the_edit_that_was_made,
     the_name_is_on_the_message_wherever_it_is_seen,
 ];
 
@@ -29,6 +30,22 @@ async fn ack(client: &mut Client, payload: Value) -> Value {
     let ack = client.emit_ack("send_message", payload).await;
     assert_eq!(ack["ok"], json!(true), "{ack}");
     ack["message"].clone()
+}
+
+async fn a_repeated_edit_is_the_edit_that_was_made(app: TestApp) {
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let id = sent(&mut ann, to_user("bob", "helo")).await;
+    let edit = json!({"message_id": id, "content": "hello"});
+    for _ in ["from the buffer", "from the store"] {
+        assert_eq!(ann.emit_ack("edit_message", edit.clone()).await, json!({"ok": true}));
+        app.flushed().await;
+    }
+    let first = bob.next_event("message_update").await;
+    assert_eq!(bob.next_event("message_update").await, first);
+    assert_eq!(app.direct("bob", "ann").await[0]["edited_at"], first["edited_at"]);
+    let again = json!({"message_id": id, "content": "helo"});
+    ann.emit_ack("edit_message", again).await;
+    assert_ne!(bob.next_event("message_update").await["edited_at"], first["edited_at"]);
 }
 
 async fn a_repeated_send_answers_with_the_first_message_and_does_nothing_else(app: TestApp) {

@@ -13,6 +13,7 @@ use crate::model::{GroupId, MessageId, Op, Timestamp};
 /// An op in the shape in which it is written: borrowed where it is written, owned where it is read.
 #[derive(Serialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, mostly as the large one")]
 pub(super) enum Body<'a> {
     Send(SendBody<'a>),
     Read(ReadBody<'a>),

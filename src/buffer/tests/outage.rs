@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Bed, config, texts, until};
-use crate::buffer::testing::{Mood, content, edit, id_of, read, text, user};
-use crate::buffer::{Config, DeadLetter};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Bed, LIMIT, config, texts, until};
+use crate::buffer::journal::sim::SimFs;
+use crate::buffer::late::LATE;
+use crate::buffer::testing::{Mood, content, edit, group_text, id_of, read, text, user};
+use crate::buffer::{Config, DeadLetter, Delivery};
+use crate::model::{Audience, Dispatch, Event, GroupId};
 
 #[tokio::test]
 async fn a_store_that_hangs_is_a_store_that_failed() {
@@ -94,4 +100,71 @@ async fn an_op_whose_dead_letter_cannot_be_written_is_kept() {
     std::fs::remove_file(in_the_way).expect("out of the way");
     bed.flush().await;
     assert_eq!((bed.buffer.stats().dead_letters, bed.dead_letters().len()), (1, 1));
+}
+
+/// Who is told to ask again, from now on until somebody is told of something else.
+async fn told_to_sync(deliveries: &mut mpsc::Receiver<Delivery>) -> Vec<Audience> {
+    let mut told = Vec::new();
+    loop {
+        let delivery = timeout(LIMIT, deliveries.recv()).await.expect("in time").expect("open");
+        match &delivery.dispatch {
+            Some(Dispatch { to, event: Event::SyncRequired }) => told.push(to.clone()),
+            Some(_) => return told,
+            // An op without an event.
+            None => {}
+        }
+        delivery.done();
+    }
+}
+
+/// Who is told to ask again next.
+async fn told_to_sync_first(deliveries: &mut mpsc::Receiver<Delivery>) -> Audience {
+    loop {
+        let delivery = timeout(LIMIT, deliveries.recv()).await.expect("in time").expect("open");
+        if let Some(Dispatch { to, event: Event::SyncRequired }) = &delivery.dispatch {
+            return to.clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn users_of_what_was_stored_late_are_told_once() {
+    let (sender, mut deliveries) = mpsc::channel(1_000);
+    let bed = Bed::with_fan_out(&config(), Mood::Stuck, sender.clone());
+    let end = || {
+        let (to, group) = (Audience::Users(vec![user("eve")]), GroupId::mint());
+        Delivery::of(Dispatch { to, event: Event::Left { group } })
+    };
+    let group = GroupId::mint();
+    let late = [text("a"), text("b"), group_text(group, "c")];
+    late.iter().for_each(|op| drop(bed.accept(op)));
+    until("they are committed", || bed.buffer.shared.lock().ring.committed() == 3).await;
+    tokio::time::pause();
+    tokio::time::sleep(LATE).await;
+    tokio::time::resume();
+    bed.store.set(Mood::Fast);
+    bed.flush().await;
+    // They are told before the next run is written.
+    let _ = bed.accept(&group_text(group, "d"));
+    bed.flush().await;
+    sender.send(end()).await.expect("a place");
+    let mut told = told_to_sync(&mut deliveries).await;
+    told.sort_by_key(|to| matches!(to, Audience::Group(_)));
+    told.truncate(2);
+    let users = Audience::Users(vec![user("alice"), user("bob")]);
+    assert_eq!(told, [users, Audience::Group(group)]);
+}
+
+#[tokio::test]
+async fn users_of_what_a_journal_held_are_told_when_it_is_stored() {
+    let fs = SimFs::new(0);
+    {
+        let bed = Bed::on(&fs, &config(), Mood::Away, mpsc::channel(1).0);
+        bed.commit(&texts(3)).await;
+    }
+    let (sender, mut deliveries) = mpsc::channel(1_000);
+    let bed = Bed::on(&fs, &config(), Mood::Fast, sender.clone());
+    bed.flush().await;
+    let told = told_to_sync_first(&mut deliveries).await;
+    assert_eq!(told, Audience::Users(vec![user("alice"), user("bob")]));
 }

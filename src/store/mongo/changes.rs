@@ -1,7 +1,7 @@
 //! The order in which everything was last changed.
 //!
 //! A version is a BSON Timestamp that the server gives when a write begins, so it may be given before
-//! another one and be seen after it. What is older than [`OVERLAP`], and than the write that this
+//! another one and be seen after it. What is older than ten seconds, and than the write that this
 //! server has under way, is settled.
 
 use std::time::Duration;

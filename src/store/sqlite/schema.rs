@@ -105,7 +105,7 @@ END;
 const PLACES_OF_DELETED: &str = "ALTER TABLE tombstones ADD COLUMN sent_at INTEGER;";
 
 /// What users attach to messages, and the order in which everything was last changed. What was stored
-/// before has version 0, and is in no index of versions: nobody can have missed it.
+/// before has version 0: nobody can have missed it.
 const CHANGES: &str = "
 ALTER TABLE messages ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE messages ADD COLUMN reply_to BLOB;
@@ -115,16 +115,16 @@ ALTER TABLE messages ADD COLUMN pinned INTEGER;
 ALTER TABLE messages ADD COLUMN pin_by TEXT;
 ALTER TABLE messages ADD COLUMN pin_at INTEGER;
 ALTER TABLE messages ADD COLUMN revisions TEXT;
-CREATE INDEX direct_history_high ON messages (user_high, user_low, timestamp DESC, id DESC)
-    WHERE to_user IS NOT NULL;
+CREATE INDEX direct_peers ON messages (user_high, user_low) WHERE to_user IS NOT NULL;
+DROP INDEX direct_unread;
 CREATE INDEX direct_unread_from ON messages (to_user, from_user)
     WHERE status <> 'read' AND to_user IS NOT NULL;
 CREATE INDEX message_changes_low ON messages (user_low, version, id)
-    WHERE to_user IS NOT NULL AND version > 0;
+    WHERE to_user IS NOT NULL;
 CREATE INDEX message_changes_high ON messages (user_high, version, id)
-    WHERE to_user IS NOT NULL AND version > 0;
+    WHERE to_user IS NOT NULL;
 CREATE INDEX message_changes_group ON messages (group_id, version, id)
-    WHERE group_id IS NOT NULL AND version > 0;
+    WHERE group_id IS NOT NULL;
 
 ALTER TABLE tombstones ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tombstones ADD COLUMN user_low TEXT;

@@ -107,13 +107,13 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM json_each(read_by) WHERE value = ?2)";
 
     CHANGED_OF_LOW = concat!("SELECT ", columns!(), ", version FROM messages \
-        WHERE user_low = ?1 AND to_user IS NOT NULL AND version > 0 \
+        WHERE user_low = ?1 AND to_user IS NOT NULL \
         AND (version, id) > (?2, ?3) ORDER BY version, id LIMIT ?4");
     CHANGED_OF_HIGH = concat!("SELECT ", columns!(), ", version FROM messages \
-        WHERE user_high = ?1 AND to_user IS NOT NULL AND version > 0 \
+        WHERE user_high = ?1 AND to_user IS NOT NULL \
         AND (version, id) > (?2, ?3) AND user_low <> user_high ORDER BY version, id LIMIT ?4");
     CHANGED_IN_GROUP = concat!("SELECT ", columns!(), ", version FROM messages \
-        WHERE group_id = ?1 AND version > 0 AND (version, id) > (?2, ?3) \
+        WHERE group_id = ?1 AND (version, id) > (?2, ?3) \
         ORDER BY version, id LIMIT ?4");
     DELETED_OF_LOW = "SELECT id, deleted_at, version, user_low, user_high, group_id \
         FROM tombstones WHERE user_low = ?1 AND (version, id) > (?2, ?3) \
@@ -255,14 +255,20 @@ mod tests {
             (FORGET_DELETED, "tombstone_time (deleted_at<?)"),
             (GROUP_HISTORY, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
             (GROUP_AFTER, "group_history (group_id=? AND (timestamp,id)>(?,?))"),
-            (PURGE_GROUP, "group_history (group_id=?)"),
+            (PURGE_GROUP, "message_changes_group (group_id=?)"),
+            (UNREAD_FROM, "direct_unread_from (to_user=? AND from_user=?)"),
+            (NEXT_HIGH_PEER, "direct_history (user_low=? AND user_high>?)"),
+            (NEXT_LOW_PEER, "direct_peers (user_high=? AND user_low>?)"),
+            (CHANGED_OF_LOW, "message_changes_low (user_low=? AND (version,id)>(?,?))"),
+            (CHANGED_OF_HIGH, "message_changes_high (user_high=? AND (version,id)>(?,?))"),
+            (CHANGED_IN_GROUP, "message_changes_group (group_id=? AND (version,id)>(?,?))"),
             (
                 UNREAD_AFTER_CURSOR,
                 "group_history (group_id=? AND (timestamp,id)>(?,?) AND (timestamp,id)<(?,?))",
             ),
             (UNREAD_OF_NEWEST, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
             (PEERS_ABOVE, "direct_history (user_low=? AND user_high>?)"),
-            (PEERS_BELOW, "direct_history_high (user_high=? AND user_low>? AND user_low<?)"),
+            (PEERS_BELOW, "direct_peers (user_high=? AND user_low>? AND user_low<?)"),
             (SMALL_GROUPS_OF, "member_groups (user=?)"),
             (GROUPS_OF_USER, "member_groups (user=?)"),
             (MEMBERS, "group_joined (group_id=?)"),
@@ -281,6 +287,8 @@ mod tests {
         let seeks =
             |step: &String| step.contains("INDEX direct_unread") && step.ends_with("(to_user=?)");
         assert!(steps.iter().any(seeks), "{steps:#?}");
+        let steps = plan(&connection, NEWEST_DIRECT);
+        assert!(steps[0].contains("INDEX direct_history"), "{steps:#?}");
         for (sql, end) in [(DIRECT_HISTORY, '<'), (DIRECT_AFTER, '>')] {
             let steps = plan(&connection, sql);
             let place = format!("=? AND (timestamp,id){end}(?,?))");

@@ -77,6 +77,10 @@ impl Follower {
     }
 }
 
+async fn bury(store: &dyn Store, deletes: Vec<Deletion>) {
+    store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deletes are taken");
+}
+
 fn ids(changes: &[Change]) -> Vec<MessageId> {
     let id = |change: &Change| match change {
         Change::Message(message) => message.id,
@@ -105,10 +109,7 @@ pub(crate) async fn new_changed_and_deleted_messages_come_in_order_to_their_user
     assert_eq!(ids(&bob.catch_up(store, 10).await), [first.id, second.id, to_team.id, note.id]);
     assert_eq!(eve.catch_up(store, 10).await, []);
 
-    store
-        .apply(&Batch { deletes: vec![deletion_at(second.id, 7)], ..Batch::default() })
-        .await
-        .unwrap();
+    bury(store, vec![deletion_at(second.id, 7)]).await;
     apply_changes(store, vec![edit(first.id, "new")]).await;
     let seen = alice.catch_up(store, 10).await;
     let gone = Change::Deleted {
@@ -123,7 +124,7 @@ pub(crate) async fn new_changed_and_deleted_messages_come_in_order_to_their_user
     let in_team = |id| Deletion { conversation: Conversation::Group(team), ..deletion_at(id, 8) };
     let unseen = MessageId::mint();
     let deletes = vec![in_team(to_team.id), in_team(unseen)];
-    store.apply(&Batch { deletes, ..Batch::default() }).await.unwrap();
+    bury(store, deletes).await;
     bob.catch_up(store, 10).await;
     assert_eq!(bob.messages.keys().collect::<Vec<_>>(), {
         let mut left = [&first.id, &note.id];
@@ -163,7 +164,7 @@ pub(crate) async fn pages_go_on_where_the_last_one_ended(store: Arc<dyn Store>) 
         .collect();
     insert(store, &rows).await;
     let deletes = vec![deletion_at(rows[3].id, 1), deletion_at(rows[6].id, 1)];
-    store.apply(&Batch { deletes, ..Batch::default() }).await.unwrap();
+    bury(store, deletes).await;
     for limit in [1, 4, 100] {
         let mut fresh = Follower {
             after: bob.after,
