@@ -409,7 +409,7 @@ impl World {
 /// What a server in this folder has stored.
 async fn open(folder: &Path, mongod: Option<&Mongod>) -> Arc<dyn Store> {
     let env = mongod.map(|mongod| ("MONGO_URL".into(), mongod.url().into()));
-    let config = Config::load(["banter".into()], env.into_iter(), folder).unwrap();
+    let config = Config::load(["banter".into()], env, folder).unwrap();
     banter::store::open(&config.mongo, &folder.join("data")).await.unwrap()
 }
 

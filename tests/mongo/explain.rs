@@ -67,7 +67,7 @@ pub(crate) async fn filled() -> Filled {
     for group in &groups {
         all.extend((0..200).map(|at| in_group(group.id, &name(at % 60), at)));
     }
-    store.apply(&inserts(&all)).await.expect("stored");
+    crate::make::apply(&store, inserts(&all)).await;
     let cursor = all[all.len() - 100].position();
     let group = groups[19].id;
     let batch = Batch {
