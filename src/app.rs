@@ -22,7 +22,7 @@ use crate::http::{self, HttpMetrics, Monitor};
 use crate::media::MediaStore;
 use crate::realtime::Realtime;
 use crate::shutdown::{Shutdown, Tasks};
-use crate::store::{self, PoolCollector, Store};
+use crate::store::{self, Indexer, PoolCollector, Store};
 use crate::telemetry::Telemetry;
 
 /// Events that may wait for the fan-out; past that the committer waits, and the buffer fills.
@@ -94,7 +94,8 @@ impl App {
         let realtime =
             Realtime::start(&config.realtime, Arc::clone(&chat), fan_out, &tasks, registry);
         watch_users(&chat, &tasks);
-        prepare_when_there(&store, &tasks, &stopping);
+        let indexer = Indexer::new(Arc::clone(&store), registry);
+        prepare_when_there(&store, indexer, &tasks, &stopping);
 
         let monitor = Monitor {
             store: Arc::clone(&store),
@@ -198,8 +199,14 @@ fn watch_users(chat: &Arc<Chat>, tasks: &Tasks) {
     tasks.spawn_worker("files of deleted messages", async move { files.remove_leftovers().await });
 }
 
-/// Makes tables or indexes as soon as the store answers; the server does not wait for it.
-fn prepare_when_there(store: &Arc<dyn Store>, tasks: &Tasks, stopping: &CancellationToken) {
+/// Makes tables or indexes as soon as the store answers, and then keeps the search index complete;
+/// the server does not wait for it.
+fn prepare_when_there(
+    store: &Arc<dyn Store>,
+    indexer: Indexer,
+    tasks: &Tasks,
+    stopping: &CancellationToken,
+) {
     let (store, stopping) = (Arc::clone(store), stopping.clone());
     tasks.spawn_worker("store set-up", async move {
         while let Err(error) = store.prepare().await {
@@ -208,5 +215,6 @@ fn prepare_when_there(store: &Arc<dyn Store>, tasks: &Tasks, stopping: &Cancella
                 return;
             }
         }
+        indexer.run(stopping).await;
     });
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! main -> app -> { http, realtime } -> chat -> buffer -> store -> model
 //! main -> commands -> { config, buffer, store, shutdown }
-//! http, realtime -> wire, auth;   chat -> media, clock
+//! http, realtime -> wire, auth;   chat -> media, clock;   http, chat, store -> search -> model
 //! ```
 //!
 //! A line lives where its heaviest knowledge lives: HTTP in [`http`], Socket.IO in [`realtime`],
@@ -25,6 +25,7 @@ pub mod http;
 pub mod media;
 pub mod model;
 pub mod realtime;
+pub mod search;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

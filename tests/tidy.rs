@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("auth", &["error", "model"]),
     ("buffer", &["clock", "error", "model", "shutdown", "store"]),
-    ("chat", &["buffer", "clock", "error", "media", "model", "store"]),
+    ("chat", &["buffer", "clock", "error", "media", "model", "search", "store"]),
     ("clock", &["model"]),
     ("commands", &["buffer", "clock", "config", "shutdown", "store"]),
     ("config", &["auth", "buffer", "chat", "http", "media", "realtime", "store", "telemetry"]),
@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "error",
             "media",
             "model",
+            "search",
             "shutdown",
             "store",
             "telemetry",
@@ -35,7 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("realtime", &["auth", "buffer", "chat", "error", "model", "shutdown", "wire"]),
     ("shutdown", &[]),
-    ("store", &["model"]),
+    ("search", &["model"]),
+    ("store", &["model", "search"]),
     ("telemetry", &[]),
     ("wire", &["error", "model"]),
 ];

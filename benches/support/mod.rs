@@ -13,8 +13,8 @@ use banter::model::{
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -104,6 +104,18 @@ impl Store for NullStore {
 
     async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
         Ok(Unread::default())
+    }
+
+    async fn index(&self, _: &[Arc<Batch>]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn search(&self, _: &SearchQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        Ok(Backlog::default())
     }
 
     async fn create_group(&self, _: &Group) -> Result<()> {

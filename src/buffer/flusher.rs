@@ -113,7 +113,7 @@ impl Flusher {
     /// Works until the buffer is closed.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let _ended = shared.ended.clone().drop_guard();
+        let _ended = shared.flusher_ended.clone().drop_guard();
         select! {
             () = self.work() => {}
             () = shared.abandoned.cancelled() => {}
@@ -211,6 +211,7 @@ impl Flusher {
                     if self.is_late(first) {
                         self.late.take(stored);
                     }
+                    self.shared.to_be_indexed(first, stored, batch).await;
                     self.shared.release(last, Fate::Stored);
                     done += ops;
                 }
@@ -269,7 +270,11 @@ impl Flusher {
             let (batch, ops) = fold(slice::from_ref(&waiting.op), Attempt::Again);
             match self.apply(&batch, ops).await {
                 Ok(applied) if !applied.missing.is_empty() => continue,
-                Ok(_) => self.late.take(slice::from_ref(&waiting.op)),
+                Ok(_) => {
+                    let op = slice::from_ref(&waiting.op);
+                    self.late.take(op);
+                    self.shared.to_be_indexed(waiting.sequence, op, batch).await;
+                }
                 Err(StoreError::Permanent(reason)) => {
                     self.write_letter(waiting.sequence, &waiting.op, &reason).await?;
                 }

@@ -35,6 +35,8 @@ pub struct Stats {
     pub current_buffer_size: usize,
     /// Bytes that they hold, by [`Op::weight`](crate::model::Op::weight).
     pub buffer_bytes: usize,
+    /// Ops that are stored and wait for the search index.
+    pub unindexed: usize,
     /// Ops that the next batch takes at the most.
     pub current_batch_size: usize,
     /// When the store last confirmed a batch.
@@ -204,6 +206,7 @@ impl Shared {
             circuit_breaker_trips: metrics.breaker.trips.get(),
             current_buffer_size: state.ring.len(),
             buffer_bytes: state.ring.bytes(),
+            unindexed: state.indexing.ops(),
             current_batch_size: metrics.batch_size.get().try_into().unwrap_or(0),
             last_flush: state.last_flush,
             breaker_open: metrics.breaker.state.get() != CLOSED,
@@ -234,6 +237,12 @@ impl Collector for Depth {
         let figures = [
             ("banter_buffer_ops", "Ops not yet stored", None, stats.current_buffer_size as f64),
             ("banter_buffer", "What these hold", Some(&Unit::Bytes), stats.buffer_bytes as f64),
+            (
+                "banter_search_unindexed",
+                "Ops stored, not yet indexed",
+                None,
+                stats.unindexed as f64,
+            ),
             ("banter_buffer_oldest_unflushed", "Their greatest age", Some(&Unit::Seconds), age),
         ];
         for (name, help, unit, value) in figures {

@@ -4,6 +4,7 @@
 //! accept -> ring + overlay -> committer (own thread): journal -> fan-out -> receipts
 //!                                   |
 //!                                   +-> flusher (task): breaker -> batch -> fold -> store.apply
+//!                                                       -> index writer (task): store.index
 //!                                                       -> checkpoint -> old segments go
 //! ```
 //!
@@ -19,6 +20,8 @@
 //! - An op and its overlay entry appear in one step and disappear in one step, the latter only
 //!   after the store has confirmed the op, or after its dead letter is on disk. Every reader
 //!   therefore finds an op in the overlay, in the store, or in both.
+//! - What a stored op changes for the search index is handed over before the op leaves the ring, and
+//!   holds the checkpoint until it is there.
 //! - In the step in which a stored op leaves the overlay it is applied to the pages in memory.
 //! - Ops reach the store in sequence order, each at least once; each op and each batch applied
 //!   twice equals applied once.
@@ -39,6 +42,7 @@ mod delivery;
 mod flusher;
 mod fold;
 mod history;
+mod indexing;
 mod journal;
 mod late;
 mod metrics;
@@ -66,6 +70,7 @@ use tokio::time::{Instant, timeout};
 pub use self::config::Config;
 pub use self::dead_letter::{DeadLetter, DeadLetters, LetterFile};
 pub use self::delivery::{Delivery, Receipt};
+use self::indexing::Waiting;
 pub use self::journal::{
     CheckpointReport, Inspection, Part, RecordReport, Repair, RepairError, Repaired, SegmentReport,
     SegmentState, SyncMode, repair,
@@ -262,13 +267,34 @@ impl Buffer {
         matches!(timeout(limit, flushed.wait_for(|n| *n >= accepted)).await, Ok(Ok(_)))
     }
 
+    /// Waits until everything accepted so far in these conversations is stored and in the search
+    /// index, at the most `limit`; whether it is.
+    pub async fn stored(&self, concerns: impl Fn(&Conversation) -> bool, limit: Duration) -> bool {
+        let (pending, indexing) = {
+            let state = self.shared.lock();
+            (state.overlay.newest_by_conversation(), state.indexing.all())
+        };
+        // Asked outside the lock: it may take others.
+        let pending = pending.iter().filter(|(conversation, _)| concerns(conversation));
+        let indexing = indexing.iter().filter(|waiting| waiting.concerns(&concerns));
+        let newest_pending = pending.map(|(_, newest)| *newest).max();
+        let newest = newest_pending.into_iter().chain(indexing.map(Waiting::first)).max();
+        let Some(newest) = newest else { return true };
+        let settled = async {
+            let flushed = newest_pending.unwrap_or(0);
+            let _ = self.shared.flushed.subscribe().wait_for(|n| *n >= flushed).await;
+            self.shared.indexed(newest).await;
+        };
+        timeout(limit, settled).await.is_ok()
+    }
+
     /// The figures.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
     /// How many ops a start would find in the journal if this process ended now: those that are not
-    /// stored, and all behind a change that waits for its message.
+    /// stored, and all behind a change that waits for its message or for the search index.
     pub fn unsettled(&self) -> u64 {
         let state = self.shared.lock();
         state.ring.accepted() - state.storable()
@@ -288,7 +314,7 @@ impl Buffer {
         let _ = delivered.wait_for(|n| *n >= self.shared.lock().ring.accepted()).await;
     }
 
-    /// Stops the flusher once all is stored, at the latest after 10 s, and then the committer. With
+    /// Stops the flusher once all is stored, and the search index's writer once all is indexed, at the latest after 10 s, and then the committer. With
     /// the store away it stops after a last attempt, with the breaker open at once. Call after
     /// `refuse` and `drained`. The answer is the number of ops that are not stored: the journal has
     /// them.

@@ -138,6 +138,12 @@ impl Overlay {
         Pending(durable.map(|entry| Arc::clone(&entry.op)).collect())
     }
 
+    /// Every conversation in which something is pending, with the number of its newest op.
+    pub(super) fn newest_by_conversation(&self) -> Vec<(Conversation, Sequence)> {
+        let all = self.by_conversation.iter();
+        all.filter_map(|(id, ops)| Some((id.clone(), ops.back()?.sequence))).collect()
+    }
+
     /// The conversations in which anything is pending.
     pub(super) fn conversations(&self) -> Vec<Conversation> {
         self.by_conversation.keys().cloned().collect()

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::indexing::Queue;
 use super::journal::{AppendError, Recovered};
 use super::metrics::Metrics;
 use super::overlay::Overlay;
@@ -60,15 +61,23 @@ pub(super) struct Shared {
     pub(super) accepted: Condvar,
     /// Wakes the flusher: there is something to store.
     pub(super) committed: Notify,
+    /// Wakes the writer of the search index: something waits for it.
+    pub(super) stored: Notify,
     /// The newest op that was handed to the fan-out.
     pub(super) delivered: watch::Sender<Sequence>,
     /// The newest op that is stored, with all before it.
     pub(super) flushed: watch::Sender<Sequence>,
+    /// Steps of the search index's writer, for whoever waits for the next one.
+    pub(super) indexed: watch::Sender<u64>,
     /// Tells the flusher to store what it can, and end.
     pub(super) closing: CancellationToken,
     /// Tells the flusher to end now.
     pub(super) abandoned: CancellationToken,
     /// The flusher has ended.
+    pub(super) flusher_ended: CancellationToken,
+    /// Nothing is brought to the search index any more.
+    pub(super) indexing_ended: CancellationToken,
+    /// Both have ended.
     pub(super) ended: CancellationToken,
     /// The committer has ended, and with it the journal.
     pub(super) closed: CancellationToken,
@@ -86,6 +95,8 @@ pub(super) struct State {
     pub(super) pages: Pages,
     /// The oldest op that is flushed and waits for its message nevertheless.
     pub(super) deferred: Option<Sequence>,
+    /// What is flushed and waits for the search index.
+    pub(super) indexing: Queue,
     pub(super) disk: Disk,
     pub(super) last_flush: Option<Timestamp>,
     pub(super) refusing: bool,
@@ -97,7 +108,8 @@ impl State {
     /// Up to where a start after a crash need not go back.
     pub(super) fn storable(&self) -> Sequence {
         let flushed = self.ring.flushed();
-        self.deferred.map_or(flushed, |deferred| flushed.min(deferred - 1))
+        let held = self.deferred.into_iter().chain(self.indexing.oldest()).min();
+        held.map_or(flushed, |held| flushed.min(held - 1))
     }
 }
 
@@ -117,6 +129,7 @@ impl Shared {
                 recent,
                 pages: Pages::default(),
                 deferred: None,
+                indexing: Queue::default(),
                 disk: Disk::Works,
                 last_flush: None,
                 refusing: false,
@@ -124,10 +137,14 @@ impl Shared {
             }),
             accepted: Condvar::new(),
             committed: Notify::new(),
+            stored: Notify::new(),
             delivered: watch::Sender::new(committed),
             flushed: watch::Sender::new(checkpoint),
+            indexed: watch::Sender::new(0),
             closing: CancellationToken::new(),
             abandoned: CancellationToken::new(),
+            flusher_ended: CancellationToken::new(),
+            indexing_ended: CancellationToken::new(),
             ended: CancellationToken::new(),
             closed: CancellationToken::new(),
             recovered: committed,

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::committer::{self, Committer};
 use super::flusher::Flusher;
+use super::indexing::IndexWriter;
 use super::journal::{Journal, Recovered};
 use super::metrics::Depth;
 use super::shared::Shared;
@@ -50,7 +51,9 @@ impl Start<'_> {
             deliveries,
             tasks.clone(),
         )?;
+        let index_writer = IndexWriter::new(Arc::clone(&shared), Arc::clone(&store));
         tasks.spawn_worker("flusher", flusher.run());
+        tasks.spawn_worker("search index writer", index_writer.run());
         Ok(Buffer { shared, store, floor })
     }
 }

@@ -15,8 +15,8 @@ use crate::model::{
     UserId,
 };
 use crate::store::{
-    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Range, Result,
-    Store, StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Range,
+    Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -251,6 +251,7 @@ pub(super) enum Mood {
 /// permanent error after it has written the rest of the inserts.
 pub(super) struct FakeStore {
     mood: watch::Sender<Mood>,
+    index_mood: watch::Sender<Mood>,
     state: Mutex<FakeState>,
 }
 
@@ -262,15 +263,40 @@ pub(super) struct FakeState {
     pub(super) arrivals: Vec<MessageId>,
     /// How many calls to `apply` there were.
     pub(super) calls: usize,
+    /// The search index: what it knows each message to say.
+    pub(super) index: BTreeMap<MessageId, Content>,
+}
+
+impl FakeState {
+    fn index(&mut self, batch: &Batch) {
+        for message in &batch.inserts {
+            self.index.entry(message.id).or_insert_with(|| message.content.clone());
+        }
+        for change in batch.changes.iter().filter(|change| !change.edits.is_empty()) {
+            if let Some(message) = self.model.messages.get(&change.id) {
+                self.index.insert(change.id, message.content.clone());
+            }
+        }
+        for deletion in &batch.deletes {
+            self.index.remove(&deletion.id);
+        }
+    }
 }
 
 impl FakeStore {
     pub(super) fn new(mood: Mood) -> Arc<Self> {
-        Arc::new(Self { mood: watch::Sender::new(mood), state: Mutex::default() })
+        let index_mood = watch::Sender::new(mood);
+        Arc::new(Self { mood: watch::Sender::new(mood), index_mood, state: Mutex::default() })
     }
 
     pub(super) fn set(&self, mood: Mood) {
         self.mood.send_replace(mood);
+        self.set_index(mood);
+    }
+
+    /// How its search index behaves.
+    pub(super) fn set_index(&self, mood: Mood) {
+        self.index_mood.send_replace(mood);
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, FakeState> {
@@ -411,6 +437,30 @@ impl Store for FakeStore {
 
     async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
         Ok(Unread::default())
+    }
+
+    async fn index(&self, batches: &[Arc<Batch>]) -> Result<()> {
+        let mut moods = self.index_mood.subscribe();
+        let mood = *moods.wait_for(|mood| *mood != Mood::Stuck).await.expect("the sender is ours");
+        if let Mood::Slow(time) = mood {
+            tokio::time::sleep(time).await;
+        }
+        if let Mood::Away | Mood::Misconfigured = mood {
+            return Err(StoreError::Transient(anyhow::anyhow!("away")));
+        }
+        batches.iter().for_each(|batch| self.state().index(batch));
+        match mood {
+            Mood::Ambiguous => Err(StoreError::Transient(anyhow::anyhow!("away"))),
+            _ => Ok(()),
+        }
+    }
+
+    async fn search(&self, _: &SearchQuery) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        Ok(Backlog::default())
     }
 
     async fn create_group(&self, _: &Group) -> Result<()> {

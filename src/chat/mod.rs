@@ -22,6 +22,7 @@ mod people;
 mod presence;
 mod readers;
 mod receipts;
+mod search;
 mod stamp;
 mod sync;
 mod threads;
@@ -51,6 +52,8 @@ use leftovers::Leftovers;
 use locks::Locks;
 use presence::Watch;
 use readers::Readers;
+
+pub use search::{Found, Search};
 
 /// How large the parts of a conversation may be.
 #[derive(Debug, Clone, clap::Args)]

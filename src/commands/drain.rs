@@ -137,7 +137,8 @@ impl Drain<'_> {
     async fn tell_until_settled(&self, buffer: &Buffer, out: &mut dyn Write) -> io::Result<()> {
         let (mut last, mut said_at, mut was_away, mut waits) = (0, Instant::now(), false, false);
         loop {
-            let left = buffer.stats().current_buffer_size as u64;
+            let stats = buffer.stats();
+            let left = stats.current_buffer_size as u64;
             if buffer.unsettled() == 0 {
                 return Ok(());
             }
@@ -155,7 +156,7 @@ impl Drain<'_> {
                 writeln!(out, "{done} of {} stored", self.total)?;
                 (last, said_at) = (done, Instant::now());
             }
-            if left == 0 && !waits && said_at.elapsed() >= SAY {
+            if left == 0 && stats.unindexed == 0 && !waits && said_at.elapsed() >= SAY {
                 writeln!(
                     out,
                     "changes wait for their messages, which are not stored, for a while"

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod origin;
 mod page;
 mod presence;
+mod search;
 pub mod serve;
 mod uploads;
 
@@ -63,6 +64,7 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/pins/{user_id}/{other_id}", get(attached::pins))
         .route("/edits/{message_id}", get(attached::edits))
         .route("/conversations/{user_id}", get(conversations::list))
+        .route("/search", get(search::search))
         .route("/groups", post(groups::create))
         .route("/groups/", post(groups::create))
         .route("/groups/{id}", get(groups::of_user).delete(groups::delete))

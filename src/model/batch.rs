@@ -32,6 +32,14 @@ impl Batch {
             && self.cursors.is_empty()
     }
 
+    /// Whether it changes what searches find.
+    pub fn changes_words(&self) -> bool {
+        !self.inserts.is_empty()
+            || self.changes.iter().any(|change| !change.edits.is_empty())
+            || !self.deletes.is_empty()
+            || !self.purges.is_empty()
+    }
+
     /// Documents that the batch touches.
     pub fn len(&self) -> usize {
         self.inserts.len()

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
@@ -92,6 +92,10 @@ impl Store for Guard {
         self.try_it(self.store.apply(batch)).await
     }
 
+    async fn index(&self, batches: &[Arc<Batch>]) -> Result<()> {
+        self.try_it(self.store.index(batches)).await
+    }
+
     async fn message(&self, id: &MessageRef) -> Result<Option<Message>> {
         self.ask(self.store.message(id)).await
     }
@@ -156,6 +160,14 @@ impl Store for Guard {
         limit: usize,
     ) -> Result<Vec<(UserId, Position)>> {
         self.ask(self.store.readers(group, from, limit)).await
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+        self.ask(self.store.search(query)).await
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        self.ask(self.store.index_backlog()).await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

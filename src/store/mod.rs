@@ -5,12 +5,15 @@
 
 mod changes;
 mod guard;
+mod indexer;
 mod metrics;
 pub mod mongo;
 mod open;
+mod search;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,8 +25,10 @@ use crate::model::{
 
 pub use changes::{Change, Changes, ChangesQuery};
 pub use guard::Guard;
+pub use indexer::Indexer;
 pub use metrics::PoolCollector;
 pub use open::open;
+pub use search::{Backlog, SearchQuery};
 
 /// How long a store remembers that a message was deleted: far longer than the message's own insert
 /// may be on its way, in the journal or buffer of a server that was down or cut off.
@@ -233,6 +238,20 @@ pub trait Store: Send + Sync + 'static {
         from: Position,
         limit: usize,
     ) -> Result<Vec<(UserId, Position)>>;
+
+    /// Brings into the search index what batches have changed that [`Store::apply`] has written, in
+    /// their order; nothing where that has done so already. When it returns `Ok`, searches find it.
+    /// After an error the same batches are brought once more, except for what is refused for good:
+    /// then the rest is in the index.
+    async fn index(&self, batches: &[Arc<Batch>]) -> Result<()>;
+
+    /// The newest messages that a search wants, newest first, of what is in the index.
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>>;
+
+    /// Brings some hundreds of stored messages into the search index that are not in it: they are
+    /// older than the index, or another kind of server has written them. Repeated until there are
+    /// no more, and again from time to time, by one [`Indexer`].
+    async fn index_backlog(&self) -> Result<Backlog>;
 
     /// Stores a new group.
     async fn create_group(&self, group: &Group) -> Result<()>;

@@ -7,6 +7,7 @@ pub mod health;
 pub mod message;
 mod receipts;
 pub mod rest;
+pub mod search;
 pub mod sync;
 pub mod told;
 

@@ -55,6 +55,10 @@ async fn clients_go_on_and_all_is_stored_once_and_in_order_after() {
     assert_eq!(app.of_group("bob", &group).await.len(), 50);
     let (status, body) = app.get("/messages/bob/cem").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "nothing of it is in memory: {body}");
+    for search in ["user_id=bob&q=d1", "user_id=cem&q=d1"] {
+        let (status, body) = app.get(&format!("/search?{search}")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{search}: {body}");
+    }
     let (status, body) = app.get("/health/db").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body["detail"].is_string(), "{body}");
@@ -65,6 +69,8 @@ async fn clients_go_on_and_all_is_stored_once_and_in_order_after() {
     mongod.restart().await;
     drained(&app).await;
     assert_eq!(contents(&app.rows("/messages/bob/ann?limit=200").await), said);
+    let (_, found) = app.get("/search?user_id=bob&q=d1&in=ann&limit=50").await;
+    assert_eq!(found["results"].as_array().expect("results").len(), 11, "d1, d10 to d19");
     assert_eq!(app.of_group("bob", &group).await.len(), 50);
     assert_eq!(app.get("/health/db").await.0, StatusCode::OK);
 }

@@ -33,6 +33,7 @@ mod reactions;
 mod reading;
 mod receipts;
 mod repeating;
+mod search;
 mod sending;
 mod slow;
 mod stopping;

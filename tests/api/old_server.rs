@@ -1,6 +1,8 @@
 //! A database that the old server has filled, used in place through the wire: its messages have an
 //! `id` that differs from their `_id`, and are known by either.
 
+use std::time::Duration;
+
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
 use futures_util::TryStreamExt;
@@ -96,4 +98,21 @@ async fn an_old_message_is_read_edited_and_deleted_by_either_id() {
         );
     }
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_message_is_found_once_the_search_index_has_caught_up() {
+    let database = TestDatabase::new();
+    let ids = filled(&database, 3).await;
+    let settings = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
+    let app = TestApp::with(&settings).await;
+    let caught_up = async {
+        while app.metric("banter_search_caught_up_total").await < 3.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), caught_up).await.expect("it catches up");
+    let (_, found) = app.get("/search?user_id=bob&q=M1").await;
+    assert_eq!(found["results"][0]["message"]["_id"], json!(ids[1].0), "{found}");
+    assert_eq!(app.metric("banter_search_backlog").await, 0.0);
 }

@@ -42,7 +42,7 @@ fn collect(value: &Bson, found: &mut Vec<String>) {
     }
 }
 
-struct Filled {
+pub(crate) struct Filled {
     database: TestDatabase,
     group: GroupId,
     newest: MessageId,
@@ -52,7 +52,7 @@ struct Filled {
 
 /// 60 users who write to each other, 20 groups, read and unread, enough for the planner to have a
 /// choice between all indexes.
-async fn filled() -> Filled {
+pub(crate) async fn filled() -> Filled {
     let database = TestDatabase::new();
     let store = prepared(&database).await;
     let name = |number: i64| format!("user{number}");
@@ -72,7 +72,7 @@ async fn filled() -> Filled {
     for group in &groups {
         all.extend((0..200).map(|at| in_group(group.id, &name(at % 60), at)));
     }
-    store.apply(&inserts(&all)).await.expect("stored");
+    crate::make::apply(&store, inserts(&all)).await;
     let cursor = all[all.len() - 100].position();
     let group = groups[19].id;
     let batch = Batch {
@@ -92,8 +92,12 @@ impl Filled {
         stages(&explained)
     }
 
-    async fn find(&self, query: &Find) -> Vec<String> {
+    pub(crate) async fn find(&self, query: &Find) -> Vec<String> {
         self.explain(query.command()).await
+    }
+
+    pub(crate) async fn explain_delete(&self, from: &str, filter: Document) -> Vec<String> {
+        self.explain(doc! {"delete": from, "deletes": [{"q": filter, "limit": 0}]}).await
     }
 
     async fn count(&self, query: &Count) -> Vec<String> {
@@ -102,13 +106,13 @@ impl Filled {
 }
 
 #[track_caller]
-fn assert_ordered_by_index(stages: &[String], index: &str) {
+pub(crate) fn assert_ordered_by_index(stages: &[String], index: &str) {
     assert_index(stages, index);
     assert!(!stages.iter().any(|stage| stage == "SORT"), "a sort in memory: {stages:?}");
 }
 
 #[track_caller]
-fn assert_index(stages: &[String], index: &str) {
+pub(crate) fn assert_index(stages: &[String], index: &str) {
     assert!(!stages.iter().any(|stage| stage == "COLLSCAN"), "a scan: {stages:?}");
     let scans: Vec<_> = stages.iter().filter(|stage| stage.starts_with("IXSCAN")).collect();
     assert!(!scans.is_empty(), "no index: {stages:?}");

@@ -9,6 +9,7 @@ mod make;
 mod mongod;
 mod old_server;
 mod outage;
+mod search;
 mod set_up;
 mod stores;
 mod tombstones;

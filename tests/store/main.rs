@@ -121,6 +121,19 @@ macro_rules! conformance {
             readers {
                 readers_are_those_at_or_past_a_place_the_furthest_first
             }
+            search {
+                words_are_found_in_any_case_and_accent_by_their_beginnings
+                only_what_the_viewer_may_see_is_found
+                a_search_keeps_to_a_conversation_and_a_sender
+                what_is_hidden_deleted_or_purged_is_gone
+                an_edited_message_is_found_by_what_it_says_now
+                results_are_newest_first_and_pages_follow_each_other
+                a_word_of_thousands_of_messages_answers_the_newest
+                no_sign_of_a_query_or_a_message_means_anything
+                an_object_is_searched_in_its_text_and_caption
+                a_user_of_many_groups_finds_what_is_in_each
+                what_is_indexed_leaves_no_backlog
+            }
             status {
                 health_counts_and_names_indexes
                 preparing_again_keeps_what_is_stored

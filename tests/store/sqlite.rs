@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use banter::model::{Batch, Message, Timestamp};
+use banter::search::Words;
 use banter::store::sqlite::SqliteStore;
-use banter::store::{PoolGauges, Store, StoreError};
+use banter::store::{PoolGauges, SearchQuery, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::make::{
@@ -103,9 +104,22 @@ async fn a_file_of_the_first_layout_is_brought_up_to_date_and_keeps_what_is_in_i
     assert_eq!(teams[0].members, ["ann", "bob"].map(user));
     let unread = store.unread(&user("bob"), None).await.expect("the store answers");
     assert_eq!((unread.direct, unread.group), (1, 1), "the cursor is there");
+    let backlog = store.index_backlog().await.expect("the store answers");
+    assert_eq!((backlog.indexed > 0, backlog.more), (true, false));
+    let query = SearchQuery {
+        viewer: user("bob"),
+        words: Words::parse("hello").expect("a word"),
+        conversation: None,
+        from: None,
+        before: None,
+        limit: 9,
+    };
+    let found = store.search(&query).await.expect("the store answers");
+    assert_eq!(found.len(), 2, "what was there before the index is searched: {found:?}");
     delete(&store, &[&talk[0]]).await;
     insert(&store, [&talk[0]]).await;
     assert_eq!(stored(&store, talk[0].id).await, None);
+    assert_eq!(store.search(&query).await.expect("the store answers").len(), 1);
     assert_eq!(store.health().await.expect("the store answers").messages_count, 2);
 }
 

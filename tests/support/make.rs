@@ -8,7 +8,7 @@ use banter::model::{
     Batch, ClientId, Content, ContentType, Conversation, Deletion, Group, GroupId, Message,
     MessageChange, MessageId, ReadCursor, Status, Target, Timestamp, UserId,
 };
-use banter::store::{HistoryQuery, Range, Store};
+use banter::store::{Applied, HistoryQuery, Range, Store};
 
 /// A user.
 pub(crate) fn user(name: &str) -> UserId {
@@ -108,14 +108,21 @@ pub(crate) fn inserts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Ba
     Batch { inserts, ..Batch::default() }
 }
 
+/// Writes a batch, and its part of the search index.
+pub(crate) async fn apply(store: &dyn Store, batch: Batch) -> Applied {
+    let applied = store.apply(&batch).await.expect("the batch is taken");
+    store.index(&[Arc::new(batch)]).await.expect("the index is written");
+    applied
+}
+
 /// Stores messages.
 pub(crate) async fn insert<'a>(store: &dyn Store, messages: impl IntoIterator<Item = &'a Message>) {
-    store.apply(&inserts(messages)).await.expect("inserts are taken");
+    apply(store, inserts(messages)).await;
 }
 
 /// Applies changes.
 pub(crate) async fn apply_changes(store: &dyn Store, changes: Vec<MessageChange>) {
-    store.apply(&Batch { changes, ..Batch::default() }).await.expect("changes are taken");
+    apply(store, Batch { changes, ..Batch::default() }).await;
 }
 
 /// Moves a cursor to a message.
@@ -173,7 +180,7 @@ pub(crate) fn deletion_at(id: MessageId, at: i64) -> Deletion {
 /// Deletes messages.
 pub(crate) async fn delete(store: &dyn Store, messages: &[&Message]) {
     let deletes = messages.iter().map(|message| deletion(message.id)).collect();
-    store.apply(&Batch { deletes, ..Batch::default() }).await.expect("deletes are taken");
+    apply(store, Batch { deletes, ..Batch::default() }).await;
 }
 
 /// Applies changes; the messages that were missing.

@@ -20,7 +20,7 @@ fn bed(fs: &SimFs, mood: Mood) -> Bed {
 }
 
 /// What dies with the process.
-async fn kill(bed: Bed) {
+pub(super) async fn kill(bed: Bed) {
     // The thread must have let go of the journal before another one opens it.
     let shared = std::sync::Arc::clone(&bed.buffer.shared);
     shared.abandoned.cancel();
@@ -50,6 +50,7 @@ async fn what_was_acknowledged_is_read_and_stored_after_the_process_was_killed()
     after.store.set(Mood::Fast);
     after.flush().await;
     assert_eq!(after.store.state().model.messages.len(), 2);
+    assert!(after.buffer.stored(|_| true, LIMIT).await);
     assert!(!in_memory(), "what a journal held is not taken for what the store has");
     kill(after).await;
 

@@ -6,6 +6,7 @@
 
 mod attached;
 mod disk;
+mod indexing;
 mod model;
 mod outage;
 mod reading;

@@ -58,6 +58,25 @@ async fn history_shows_nothing_that_is_not_durable_yet_but_its_sender_can_change
     assert!(bed.message(&ops[2]).await.is_some());
 }
 
+#[tokio::test]
+async fn whoever_waits_for_the_store_waits_for_these_conversations_alone() {
+    let bed = Bed::new(&config(), Mood::Fast);
+    let direct = text("a");
+    let waits_for = async |op: &Op, limit| {
+        bed.buffer.stored(|conversation| *conversation == op.conversation(), limit).await
+    };
+    bed.commit(std::slice::from_ref(&direct)).await;
+    assert!(waits_for(&direct, LIMIT).await);
+    assert_eq!(bed.store.state().model.messages.len(), 1);
+    bed.store.set(Mood::Stuck);
+    let in_group = group_text(GroupId::mint(), "b");
+    bed.commit(std::slice::from_ref(&in_group)).await;
+    assert!(waits_for(&direct, Duration::ZERO).await, "nothing of it is pending");
+    assert!(!waits_for(&in_group, Duration::ZERO).await);
+    bed.store.set(Mood::Fast);
+    assert!(waits_for(&in_group, LIMIT).await);
+}
+
 /// Readers race the flusher on purpose: after each acknowledged change, the one who made it looks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_read_their_writes_whatever_the_flusher_is_doing() {

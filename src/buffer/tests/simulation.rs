@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::buffer::committer::Committer;
 use crate::buffer::flusher::Flusher;
+use crate::buffer::indexing::IndexWriter;
 use crate::buffer::journal::sim::{Fault, SimFs};
 use crate::buffer::journal::{Journal, Limits, OpenError};
 use crate::buffer::shared::Shared;
@@ -254,6 +255,7 @@ impl World {
         let (deliveries, _) = tokio::sync::mpsc::channel(1);
         let flusher =
             Flusher::new(&config(), Arc::clone(&shared), store, clock, deliveries, letters);
+        let index_writer = IndexWriter::new(Arc::clone(&shared), Arc::clone(&buffer.store));
         let committer = Committer::new(shared, journal, floor);
         let acts = clients.iter_mut().map(|client| client.act(&buffer, &self.clock, is_last));
         let everybody = async {
@@ -265,6 +267,7 @@ impl World {
             () = everybody => {}
             () = commit_for_ever(committer, random) => {}
             () = flusher.run() => {}
+            () = index_writer.run() => {}
             () = end_of(&self.fs, is_last, &self.random) => {}
         }
     }
@@ -280,6 +283,10 @@ impl World {
                 _ => Mood::Stuck,
             };
             self.store.set(mood);
+            if random.random() {
+                let pause = Duration::from_millis(random.random_range(1..400));
+                self.store.set_index(Mood::Slow(pause));
+            }
             match random.random_range(0..12) {
                 0 => self.fs.set_capacity(self.fs.used() + random.random_range(0..2_000)),
                 1 => self.fs.break_call(random.random_range(0..20), Fault::Fails),
@@ -334,7 +341,8 @@ async fn simulate(seed: u64) -> usize {
     world.fs.set_capacity(usize::MAX);
     world.store.set(Mood::Fast);
     let drained = |buffer: Buffer| async move {
-        assert!(buffer.flushed(Duration::from_secs(60)).await, "it drains by itself");
+        let all = buffer.stored(|_| true, Duration::from_secs(60)).await;
+        assert!(all, "it drains by itself");
     };
     world.live(&mut clients, true, drained).await;
     check(&world, &clients);
@@ -342,7 +350,8 @@ async fn simulate(seed: u64) -> usize {
 }
 
 fn check(world: &World, clients: &[Client]) {
-    let stored = &world.store.state().model.messages;
+    let state = world.store.state();
+    let stored = &state.model.messages;
     let mut expected = 0;
     for client in clients {
         assert!(client.intent.is_none(), "everything was acknowledged in the end");
@@ -352,6 +361,9 @@ fn check(world: &World, clients: &[Client]) {
             assert_eq!(says, should.as_ref(), "{} of {}", name, client.name);
             expected += usize::from(should.is_some());
         }
+    }
+    for (id, message) in stored {
+        assert_eq!(state.index.get(id), Some(&message.content), "what is stored is indexed");
     }
     assert_eq!(stored.len(), expected, "nothing is stored twice, or that nobody has sent");
 }

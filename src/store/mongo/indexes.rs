@@ -7,7 +7,9 @@ use futures_util::TryStreamExt;
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
-use super::{BLOCKS, GROUP_CHANGES_LOG, GROUPS, MESSAGES, MongoStore, READ_CURSORS, errors};
+use super::{
+    BLOCKS, GROUP_CHANGES_LOG, GROUPS, MESSAGES, MongoStore, READ_CURSORS, SEARCH, errors,
+};
 use crate::store::{Result, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
@@ -134,9 +136,14 @@ pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
 /// Groups by name.
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
+/// Messages by the words that a party may search for.
+pub const SEARCH_KEYS: Index = index(SEARCH, "search_keys", &[("keys", 1)]);
+/// What is filed of a party in order.
+pub const SEARCH_ORDER: Index =
+    index(SEARCH, "search_order", &[("parties", 1), ("timestamp", -1), ("_id", -1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 26] = [
+pub const ALL: [Index; 28] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -163,6 +170,8 @@ pub const ALL: [Index; 26] = [
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
     MEMBER_GROUPS,
+    SEARCH_KEYS,
+    SEARCH_ORDER,
 ];
 
 impl Kind {
@@ -209,8 +218,8 @@ impl MongoStore {
     /// on a large collection each takes a while, during which reads and writes go on.
     pub(super) async fn make_indexes(&self) -> Result<()> {
         let place = self.place().await?;
-        let ours =
-            [READ_CURSORS, GROUP_CHANGES_LOG, BLOCKS].map(|name| place.database.collection(name));
+        let ours = [READ_CURSORS, GROUP_CHANGES_LOG, BLOCKS, SEARCH]
+            .map(|name| place.database.collection(name));
         for collection in [&place.messages, &place.groups].into_iter().chain(&ours) {
             let present = self.present(collection).await?;
             for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {

@@ -17,6 +17,9 @@
 //! - `group_changes`: `_id: {group, party}`, `party` (a user who has entered or left, or the group
 //!   itself), `group`, `version`, and `at` (Date), with which it goes by itself; ours alone.
 //! - `presence`: `_id` the user, `last_seen` (Date); ours alone.
+//! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, the `keys` of its
+//!   words and those of its `parties`; ours alone. `search_state`: how far all messages have been
+//!   looked at for it.
 //!
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`StoreError::Transient`] meanwhile.
@@ -36,6 +39,7 @@ mod pool;
 pub mod presence;
 pub mod queries;
 mod reads;
+pub mod search;
 mod statements;
 mod write;
 
@@ -45,6 +49,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::RawDocumentBuf;
+use bson::oid::ObjectId;
 use mongodb::options::{Acknowledgment, WriteConcern};
 use mongodb::{Client, Collection, Database};
 use parking_lot::Mutex;
@@ -55,8 +60,8 @@ pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
 use super::{
-    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
@@ -66,6 +71,8 @@ use crate::model::{
 const MESSAGES: &str = "messages";
 const GROUPS: &str = "groups";
 const READ_CURSORS: &str = "read_cursors";
+const SEARCH: &str = "search";
+const SEARCH_STATE: &str = "search_state";
 const GROUP_CHANGES_LOG: &str = "group_changes";
 const PRESENCE: &str = "presence";
 const BLOCKS: &str = "blocks";
@@ -88,6 +95,8 @@ pub struct MongoStore {
     label: String,
     pool: Arc<PoolWatch>,
     place: OnceCell<Place>,
+    /// Where a sweep for the search index is.
+    swept: Mutex<Option<ObjectId>>,
     /// Since when a batch is being written.
     writing_since: Mutex<Option<Instant>>,
 }
@@ -117,6 +126,7 @@ impl MongoStore {
             label: format!("MongoDB at {hosts}/{}", config.mongodb_name),
             pool: Arc::default(),
             place: OnceCell::new(),
+            swept: Mutex::default(),
             writing_since: Mutex::default(),
         };
         match store.place().await {
@@ -266,6 +276,18 @@ impl Store for MongoStore {
 
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         self.count_unread(user, until).await
+    }
+
+    async fn index(&self, batches: &[Arc<Batch>]) -> Result<()> {
+        self.file_batches(batches).await
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+        self.find_fitting(query).await
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        self.sweep().await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

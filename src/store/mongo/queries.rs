@@ -33,7 +33,7 @@ pub struct Find {
 }
 
 impl Find {
-    fn by_id(collection: &'static str, id: impl Into<Bson>) -> Self {
+    pub(super) fn by_id(collection: &'static str, id: impl Into<Bson>) -> Self {
         let filter = doc! {"_id": id.into()};
         Self { collection, filter, sort: None, hint: None, projection: None, limit: 1 }
     }
@@ -86,7 +86,7 @@ impl Count {
 }
 
 /// Newest first within a conversation.
-fn newest_first() -> Document {
+pub(super) fn newest_first() -> Document {
     doc! {"timestamp": -1, "_id": -1}
 }
 
@@ -259,7 +259,7 @@ fn after(place: Option<Position>) -> Vec<Document> {
 }
 
 /// Adds that none of these alternatives holds.
-fn leave_out(filter: &mut Document, alternatives: Vec<Document>) {
+pub(super) fn leave_out(filter: &mut Document, alternatives: Vec<Document>) {
     if !alternatives.is_empty() {
         filter.insert("$nor", alternatives);
     }

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::changes::Versions;
-use super::{rows, statements};
+use super::{rows, search, statements};
 use crate::model::{
     Batch, ClientId, Conversation, Deletion, Message, MessageChange, MessageId, MessageRef,
     Position, ReadCursor, Timestamp, UserId,
@@ -18,7 +18,11 @@ pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     let mut count = 0_i64;
     let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
     for message in &batch.inserts {
-        count += rows::insert_message(&mut insert, message, versions.next())? as i64;
+        let new = rows::insert_message(&mut insert, message, versions.next())?;
+        if new > 0 {
+            search::file_new(transaction, message)?;
+        }
+        count += new as i64;
     }
     let mut missing = Vec::new();
     for change in &batch.changes {
@@ -53,6 +57,9 @@ fn apply_change(
     change.make(&mut message);
     let mut update = transaction.prepare_cached(statements::UPDATE_MESSAGE)?;
     rows::update_message(&mut update, &message, version)?;
+    if !change.edits.is_empty() {
+        search::refile(transaction, &message)?;
+    }
     Ok(true)
 }
 

@@ -16,6 +16,7 @@ mod messages;
 mod presence;
 mod rows;
 mod schema;
+mod search;
 mod statements;
 mod unread;
 
@@ -28,8 +29,8 @@ use async_trait::async_trait;
 
 use self::connections::{Access, Connections};
 use super::{
-    Applied, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result, Store,
-    StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
+    SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
@@ -158,6 +159,20 @@ impl Store for SqliteStore {
     async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
         let user = user.clone();
         self.readers.run(move |transaction| unread::count(transaction, &user, until)).await
+    }
+
+    async fn index(&self, _: &[Arc<Batch>]) -> Result<()> {
+        // It is written in the batch's own transaction.
+        Ok(())
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+        let query = query.clone();
+        self.readers.run(move |transaction| search::search(transaction, &query)).await
+    }
+
+    async fn index_backlog(&self) -> Result<Backlog> {
+        self.writer.run(search::index_backlog).await
     }
 
     async fn create_group(&self, group: &Group) -> Result<()> {

@@ -11,8 +11,8 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 8] =
-    [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, ATTACHED, READERS, BLOCKS];
+const STEPS: [&str; 9] =
+    [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, ATTACHED, READERS, BLOCKS, SEARCH];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
 pub(super) const COLLECTIONS: [&str; 8] = [
@@ -190,6 +190,24 @@ CREATE TABLE blocks (
     PRIMARY KEY (user, other)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_blocks ON blocks (user, at DESC, other DESC);
+";
+
+/// The index holds keys, no texts, and nothing of their places in a message. Words are split and
+/// folded before they get here, so its own tokenizer takes what stands between two spaces. The
+/// trigger lets a message's keys go with it, whatever deletes it. Filling the index from messages
+/// that are there would hold up the start; it goes on in the background from `search_backlog`, which
+/// has a row until that is done.
+const SEARCH: &str = "
+CREATE VIRTUAL TABLE search USING fts5
+    (keys, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
+CREATE TABLE search_rows (row INTEGER PRIMARY KEY, message BLOB NOT NULL UNIQUE) STRICT;
+CREATE TRIGGER keys_of_deleted AFTER DELETE ON messages BEGIN
+    DELETE FROM search WHERE rowid = (SELECT row FROM search_rows WHERE message = old.id);
+    DELETE FROM search_rows WHERE message = old.id;
+END;
+
+CREATE TABLE search_backlog (after BLOB NOT NULL) STRICT;
+INSERT INTO search_backlog SELECT x'' WHERE EXISTS (SELECT 1 FROM messages);
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

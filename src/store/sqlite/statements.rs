@@ -157,6 +157,23 @@ statements! {
     VERSION = "SELECT n FROM counts WHERE name = 'version'";
     SET_VERSION = "UPDATE counts SET n = ?1 WHERE name = 'version'";
 
+    NEWEST_SEARCH_ROW = "SELECT max(row) FROM search_rows WHERE row BETWEEN ?1 AND ?2";
+    INSERT_SEARCH_ROW = "INSERT INTO search_rows (row, message) VALUES (?1, ?2)";
+    INSERT_SEARCH_KEYS = "INSERT INTO search (rowid, keys) VALUES (?1, ?2)";
+    DELETE_SEARCH_KEYS = "DELETE FROM search \
+        WHERE rowid = (SELECT row FROM search_rows WHERE message = ?1)";
+    DELETE_SEARCH_ROW = "DELETE FROM search_rows WHERE message = ?1";
+    IS_IN_SEARCH = "SELECT 1 FROM search_rows WHERE message = ?1";
+    SEARCH_BACKLOG = "SELECT after FROM search_backlog WHERE rowid = 1";
+    MOVE_SEARCH_BACKLOG = "UPDATE search_backlog SET after = ?1 WHERE rowid = 1";
+    END_SEARCH_BACKLOG = "DELETE FROM search_backlog WHERE rowid = 1";
+    MESSAGES_AFTER =
+        concat!("SELECT ", columns!(), " FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2");
+    /// The index is asked first, in the order of its rows; CROSS keeps it so.
+    SEARCH = concat!("SELECT ", columns!(), " FROM search \
+        CROSS JOIN search_rows ON row = search.rowid CROSS JOIN messages ON id = message \
+        WHERE search MATCH ?1 AND search.rowid < ?2 ORDER BY search.rowid DESC");
+
     INSERT_GROUP = "INSERT INTO groups (id, name, name_folded, created_by, created_at) \
         VALUES (?1, ?2, ?3, ?4, ?5)";
     GROUP_BY_ID = "SELECT id, name, created_by, created_at FROM groups WHERE id = ?1";
@@ -256,17 +273,10 @@ mod tests {
             (SENT_AS, "message_client_id (from_user=? AND client_id=?)"),
             (SENT_AS, "tombstone_client_id (from_user=? AND client_id=?)"),
             (FORGET_DELETED, "tombstone_time (deleted_at<?)"),
-            (
-                DIRECT_HISTORY,
-                "direct_history (user_low=? AND user_high=? AND (timestamp,id)<(?,?))",
-            ),
             (GROUP_HISTORY, "group_history (group_id=? AND (timestamp,id)<(?,?))"),
-            (DIRECT_AFTER, "direct_history (user_low=? AND user_high=? AND (timestamp,id)>(?,?))"),
             (GROUP_AFTER, "group_history (group_id=? AND (timestamp,id)>(?,?))"),
             (PURGE_GROUP, "message_changes_group (group_id=?)"),
-            (UNREAD_DIRECT, "direct_unread_from (to_user=?)"),
             (UNREAD_FROM, "direct_unread_from (to_user=? AND from_user=?)"),
-            (NEWEST_DIRECT, "direct_history (user_low=? AND user_high=?)"),
             (CHANGED_OF_LOW, "message_changes_low (user_low=? AND (version,id)>(?,?))"),
             (CHANGED_OF_HIGH, "message_changes_high (user_high=? AND (version,id)>(?,?))"),
             (CHANGED_IN_GROUP, "message_changes_group (group_id=? AND (version,id)>(?,?))"),
@@ -293,6 +303,34 @@ mod tests {
             let found = steps.iter().any(|step| step.ends_with(&format!("INDEX {index}")));
             assert!(found, "{index}: {steps:#?}");
         }
+    }
+
+    /// Two indexes serve these alike; which one is taken depends on their order in memory.
+    #[test]
+    fn what_two_indexes_serve_alike_seeks_in_either() {
+        let connection = empty_tables();
+        let steps = plan(&connection, UNREAD_DIRECT);
+        let seeks =
+            |step: &String| step.contains("INDEX direct_unread") && step.ends_with("(to_user=?)");
+        assert!(steps.iter().any(seeks), "{steps:#?}");
+        let steps = plan(&connection, NEWEST_DIRECT);
+        assert!(steps[0].contains("INDEX direct_history"), "{steps:#?}");
+        for (sql, end) in [(DIRECT_HISTORY, '<'), (DIRECT_AFTER, '>')] {
+            let steps = plan(&connection, sql);
+            let place = format!("=? AND (timestamp,id){end}(?,?))");
+            let seeks = |step: &String| step.contains("direct_history") && step.ends_with(&place);
+            assert!(steps.iter().any(seeks), "{steps:#?}");
+        }
+    }
+
+    #[test]
+    fn a_search_asks_the_index_of_keys_first_and_sorts_nothing() {
+        let steps = plan(&empty_tables(), SEARCH);
+        assert_eq!(steps.len(), 3, "{steps:#?}");
+        // 192: by number, downwards; M1: what matches; <: up to a number.
+        assert_eq!(steps[0], "SCAN search VIRTUAL TABLE INDEX 192:M1<");
+        assert_eq!(steps[1], "SEARCH search_rows USING INTEGER PRIMARY KEY (rowid=?)");
+        assert!(steps[2].starts_with("SEARCH messages USING INDEX"), "{steps:#?}");
     }
 
     #[test]

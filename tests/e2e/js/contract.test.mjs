@@ -653,6 +653,23 @@ describe("GET /messages/{user_id}/{other_id}", () => {
   });
 });
 
+describe("GET /search", () => {
+  test("finds what was just said, for those who may see it, with an excerpt", async () => {
+    const [alice, bob] = await pair();
+    const sent = await alice.sendDirect(bob.id, "Crème <brûlée>");
+    const search = (user, q) => ok("GET", "/search", { query: { user_id: user.id, q } });
+    const { results, more } = await search(bob, "CREME bru");
+    assert.equal(more, false);
+    assert.equal(results.length, 1);
+    const parties = { from_user_id: alice.id, to_user_id: bob.id };
+    isMessage(results[0].message, { content: sent.content, ...parties });
+    assert.equal(results[0].message._id, sent._id);
+    assert.equal(results[0].excerpt, "<mark>Crème</mark> &lt;<mark>brû</mark>lée&gt;");
+    assert.deepEqual((await search({ id: fresh("eve") }, "creme")).results, []);
+    await unprocessable("GET", "/search", { query: { user_id: bob.id, q: "" } });
+  });
+});
+
 describe("DELETE /messages/{message_id}", () => {
   const done = { message: "Message deleted successfully" };
 

@@ -13,6 +13,7 @@ mod model;
 pub(crate) mod presence;
 pub(crate) mod random;
 pub(crate) mod readers;
+pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod tombstones;
 pub(crate) mod unread;

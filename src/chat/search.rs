@@ -1,0 +1,104 @@
+//! Searching in what a user may see.
+
+use std::time::Duration;
+
+use super::Chat;
+use crate::error::Error;
+use crate::model::{Conversation, Message, MessageRef, UserId};
+use crate::search::{self, Words};
+use crate::store::SearchQuery;
+
+/// How long a search waits until what was accepted before it is stored.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Of how many of the newest messages that fit the best are chosen.
+const RANKED: usize = 200;
+
+/// What is searched for, and where.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// What has to be in a message.
+    pub words: Words,
+    /// Only in this conversation, where given.
+    pub conversation: Option<Conversation>,
+    /// Only from this user, where given.
+    pub from: Option<UserId>,
+    /// Only messages before this one, where given.
+    pub before: Option<MessageRef>,
+    /// The best of the newest instead of the newest.
+    pub best_first: bool,
+    /// How many at the most.
+    pub limit: usize,
+}
+
+/// What a search has found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The messages, each with its excerpt (HTML).
+    pub messages: Vec<(Message, String)>,
+    /// Whether there are more behind them.
+    pub more: bool,
+}
+
+impl Chat {
+    /// Most messages that one search answers.
+    pub const MAX_FOUND: usize = 50;
+
+    /// The messages with these words that a user may see, newest first or best first; what was
+    /// accepted before is among them.
+    pub async fn search(&self, viewer: &UserId, search: Search) -> Result<Found, Error> {
+        if let Some(Conversation::Group(group)) = search.conversation
+            && !self.is_member(group, viewer).await?
+        {
+            return Err(Error::Forbidden("You are not a member of this group".into()));
+        }
+        let before = match &search.before {
+            None => None,
+            Some(id) => {
+                let message = self.find(id).await?;
+                self.check_party(&message, viewer).await?;
+                Some(message.position())
+            }
+        };
+        self.settled_for(viewer).await?;
+        let wanted = if search.best_first { RANKED } else { search.limit };
+        let query = SearchQuery {
+            viewer: viewer.clone(),
+            words: search.words,
+            conversation: search.conversation,
+            from: search.from,
+            before,
+            limit: wanted + 1,
+        };
+        let mut found = self.store.search(&query).await?;
+        found.truncate(if search.best_first { RANKED } else { wanted + 1 });
+        if search.best_first {
+            // The sort is stable: of those that fit alike the newest comes first.
+            found.sort_by_cached_key(|m| std::cmp::Reverse(query.words.score(&m.content)));
+        }
+        let more = found.len() > search.limit;
+        found.truncate(search.limit);
+        let excerpt = |message: Message| {
+            let excerpt = search::excerpt(&query.words, &message.content);
+            (message, excerpt)
+        };
+        Ok(Found { messages: found.into_iter().map(excerpt).collect(), more })
+    }
+
+    /// Waits until what concerns a user is stored. A search needs the store in any case, so laying
+    /// what is pending over its answer, as history does, would gain nothing while it is away.
+    async fn settled_for(&self, user: &UserId) -> Result<(), Error> {
+        let concerns = |conversation: &Conversation| match conversation {
+            Conversation::Direct(low, high) => low == user || high == user,
+            Conversation::Group(group) => {
+                self.gate.enter(|inside| inside.is_member(*group, user)) != Some(false)
+            }
+        };
+        let limit = if self.buffer.store_answers() { SETTLE_LIMIT } else { Duration::ZERO };
+        if self.buffer.stored(concerns, limit).await {
+            Ok(())
+        } else {
+            Err(Error::Unavailable(None))
+        }
+    }
+}
