@@ -1,8 +1,8 @@
 //! The buffer as a whole, with its real thread and task, over a store that behaves as it is told.
 //!
 //! Waits have a limit only so that a broken buffer fails a test rather than hang it. Where time is
-//! paused, everything accepted is committed first: the committer is a real thread, which paused
-//! time does not wait for.
+//! paused, everything accepted is committed by [`Bed::commit`] first: the committer is a real
+//! thread, which paused time does not wait for.
 
 mod attached;
 mod disk;
@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::journal::sim::SimFs;
@@ -82,10 +84,14 @@ impl Bed {
         self.buffer.accept(op.clone(), None).expect("accepted")
     }
 
-    /// Accepts ops and waits until the last one, and with it all, is committed.
+    /// Accepts ops and waits until the last one, and with it all, is committed. A paused clock stands
+    /// meanwhile, as a blocking task is at work: else it would jump from one timer of the flusher to
+    /// the next until the committer's thread gets its turn.
     async fn commit(&self, ops: &[Op]) {
         let mut receipts: Vec<_> = ops.iter().map(|op| self.accept(op)).collect();
-        receipts.pop().expect("an op").durable().await.expect("durable");
+        let (last, runtime) = (receipts.pop().expect("an op"), Handle::current());
+        let committed = spawn_blocking(move || runtime.block_on(last.durable()));
+        committed.await.expect("no panic").expect("durable");
     }
 
     async fn flush(&self) {
