@@ -107,7 +107,7 @@ async fn measure(name: &str, store: Arc<dyn Store>, count: usize) {
             for run in 0..RUNS {
                 let query = data.query(viewer, case, run);
                 let began = Instant::now();
-                found += store.search(&query).await.unwrap().len();
+                found += store.search(&query).await.unwrap().messages.len();
                 times.push(began.elapsed());
             }
             println!(

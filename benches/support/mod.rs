@@ -13,8 +13,8 @@ use banter::model::{
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
-    SearchQuery, Store, StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
+    Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -110,8 +110,8 @@ impl Store for NullStore {
         Ok(())
     }
 
-    async fn search(&self, _: &SearchQuery) -> Result<Vec<Message>> {
-        Ok(Vec::new())
+    async fn search(&self, _: &SearchQuery) -> Result<Hits> {
+        Ok(Hits::default())
     }
 
     async fn index_backlog(&self) -> Result<Backlog> {

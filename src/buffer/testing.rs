@@ -15,8 +15,8 @@ use crate::model::{
     UserId,
 };
 use crate::store::{
-    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Range,
-    Result, SearchQuery, Store, StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
+    Range, Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -455,8 +455,8 @@ impl Store for FakeStore {
         }
     }
 
-    async fn search(&self, _: &SearchQuery) -> Result<Vec<Message>> {
-        Ok(Vec::new())
+    async fn search(&self, _: &SearchQuery) -> Result<Hits> {
+        Ok(Hits::default())
     }
 
     async fn index_backlog(&self) -> Result<Backlog> {

@@ -116,10 +116,15 @@ impl Chat {
             let is_here = message.conversation() == *conversation;
             return is_here.then(|| Place::At(message.position())).ok_or_else(not_found);
         }
-        let own = own.ok_or_else(not_found)?;
-        Ok(match self.store.sent_at(own).await? {
-            Some(at) => Place::At((at, own)),
-            None => Place::Within(Timestamp(own.0.timestamp().timestamp_millis())),
+        self.place_of_absent(id).await
+    }
+
+    /// Where a message was that is not there any more; by an id of ours at least the second is known.
+    pub(super) async fn place_of_absent(&self, id: &MessageRef) -> Result<Place, Error> {
+        let id = id.as_id().ok_or_else(not_found)?;
+        Ok(match self.store.sent_at(id).await? {
+            Some(at) => Place::At((at, id)),
+            None => Place::Within(Timestamp(id.0.timestamp().timestamp_millis())),
         })
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Chat;
 use crate::error::Error;
-use crate::model::{Conversation, Message, MessageRef, UserId};
+use crate::model::{Conversation, Message, MessageId, MessageRef, Position, UserId};
 use crate::search::{self, Words};
-use crate::store::SearchQuery;
+use crate::store::{Hits, SearchQuery};
 
 /// How long a search waits until what was accepted before it is stored.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
@@ -36,8 +36,10 @@ pub struct Search {
 pub struct Found {
     /// The messages, each with its excerpt (HTML).
     pub messages: Vec<(Message, String)>,
-    /// Whether there are more behind them.
+    /// Whether there may be more.
     pub more: bool,
+    /// Where to go on: with the messages before this one. None where the best were asked for.
+    pub next: Option<MessageId>,
 }
 
 impl Chat {
@@ -53,12 +55,8 @@ impl Chat {
             return Err(Error::Forbidden("You are not a member of this group".into()));
         }
         let before = match &search.before {
+            Some(id) => Some(self.end_of_search(viewer, id).await?),
             None => None,
-            Some(id) => {
-                let message = self.find(id).await?;
-                self.check_party(&message, viewer).await?;
-                Some(message.position())
-            }
         };
         self.settled_for(viewer).await?;
         let wanted = if search.best_first { RANKED } else { search.limit };
@@ -70,19 +68,36 @@ impl Chat {
             before,
             limit: wanted + 1,
         };
-        let mut found = self.store.search(&query).await?;
-        found.truncate(if search.best_first { RANKED } else { wanted + 1 });
+        let Hits { messages: mut found, stopped_at } = self.store.search(&query).await?;
         if search.best_first {
+            found.truncate(RANKED);
             // The sort is stable: of those that fit alike the newest comes first.
             found.sort_by_cached_key(|m| std::cmp::Reverse(query.words.score(&m.content)));
         }
-        let more = found.len() > search.limit;
+        let is_full = found.len() > search.limit;
         found.truncate(search.limit);
+        let next =
+            if is_full { found.last().map(|last| last.id) } else { stopped_at.map(|at| at.1) };
         let excerpt = |message: Message| {
             let excerpt = search::excerpt(&query.words, &message.content);
             (message, excerpt)
         };
-        Ok(Found { messages: found.into_iter().map(excerpt).collect(), more })
+        Ok(Found {
+            messages: found.into_iter().map(excerpt).collect(),
+            more: next.is_some(),
+            next: next.filter(|_| !search.best_first),
+        })
+    }
+
+    /// The place before which to look, also when the message there is deleted by now.
+    async fn end_of_search(&self, viewer: &UserId, id: &MessageRef) -> Result<Position, Error> {
+        match self.buffer.message(id).await? {
+            Some(message) => {
+                self.check_party(&message, viewer).await?;
+                Ok(message.position())
+            }
+            None => Ok(self.place_of_absent(id).await?.end()),
+        }
     }
 
     /// Waits until what concerns a user is stored. A search needs the store in any case, so laying

@@ -41,7 +41,8 @@ pub(super) async fn search(
         limit: params.limit(DEFAULT_LIMIT, Chat::MAX_FOUND)?,
     };
     let found = chat.search(&viewer, search).await?;
-    Ok(Json(SearchResults(&found.messages, found.more)).into_response())
+    Ok(Json(SearchResults { rows: &found.messages, more: found.more, next: found.next })
+        .into_response())
 }
 
 fn read<T, E: std::fmt::Display>(name: &str, parsed: Result<T, E>) -> Result<T, HttpError> {

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
-    SearchQuery, Store, StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
+    Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
@@ -162,7 +162,7 @@ impl Store for Guard {
         self.ask(self.store.readers(group, from, limit)).await
     }
 
-    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+    async fn search(&self, query: &SearchQuery) -> Result<Hits> {
         self.ask(self.store.search(query)).await
     }
 

@@ -28,7 +28,7 @@ pub use guard::Guard;
 pub use indexer::Indexer;
 pub use metrics::PoolCollector;
 pub use open::open;
-pub use search::{Backlog, SearchQuery};
+pub use search::{Backlog, Hits, SearchQuery};
 
 /// How long a store remembers that a message was deleted: far longer than the message's own insert
 /// may be on its way, in the journal or buffer of a server that was down or cut off.
@@ -245,8 +245,9 @@ pub trait Store: Send + Sync + 'static {
     /// then the rest is in the index.
     async fn index(&self, batches: &[Arc<Batch>]) -> Result<()>;
 
-    /// The newest messages that a search wants, newest first, of what is in the index.
-    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>>;
+    /// The newest messages that a search wants, of what is in the index. A search that would take long
+    /// stops before it has enough of them, and says where.
+    async fn search(&self, query: &SearchQuery) -> Result<Hits>;
 
     /// Brings some hundreds of stored messages into the search index that are not in it: they are
     /// older than the index, or another kind of server has written them. Repeated until there are

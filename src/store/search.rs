@@ -64,6 +64,16 @@ impl SearchQuery {
     }
 }
 
+/// What a search has found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Hits {
+    /// The newest messages that are searched for, newest first.
+    pub messages: Vec<Message>,
+    /// Where the store has stopped looking before it had enough: of all from this place on nothing
+    /// is left out.
+    pub stopped_at: Option<Position>,
+}
+
 /// What one step of [`super::Store::index_backlog`] has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {

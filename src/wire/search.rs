@@ -4,11 +4,18 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::message::MessageRow;
-use crate::model::Message;
+use crate::model::{Message, MessageId};
 
-/// The messages that were found, each with its excerpt, and whether there are more.
+/// What a search has found.
 #[derive(Debug, Clone, Copy)]
-pub struct SearchResults<'a>(pub &'a [(Message, String)], pub bool);
+pub struct SearchResults<'a> {
+    /// The messages, each with its excerpt.
+    pub rows: &'a [(Message, String)],
+    /// Whether there may be more.
+    pub more: bool,
+    /// What to give as `before` for these.
+    pub next: Option<MessageId>,
+}
 
 impl Serialize for SearchResults<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -17,12 +24,13 @@ impl Serialize for SearchResults<'_> {
             message: MessageRow<'a>,
             excerpt: &'a str,
         }
-        let rows = self.0.iter();
+        let rows = self.rows.iter();
         let rows: Vec<_> =
             rows.map(|(message, excerpt)| Row { message: MessageRow(message), excerpt }).collect();
-        let mut answer = to.serialize_map(Some(2))?;
+        let mut answer = to.serialize_map(Some(3))?;
         answer.serialize_entry("results", &rows)?;
-        answer.serialize_entry("more", &self.1)?;
+        answer.serialize_entry("more", &self.more)?;
+        answer.serialize_entry("next", &self.next.map(|id| id.to_string()))?;
         answer.end()
     }
 }

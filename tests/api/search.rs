@@ -10,6 +10,8 @@ crate::on_both_stores![
     a_search_is_for_those_who_may_see_the_message,
     edits_deletions_and_hiding_hold_at_once,
     a_search_is_narrowed_and_paged,
+    a_search_goes_on_from_a_message_that_is_deleted_meanwhile,
+    what_a_blocked_user_writes_is_not_found,
     the_best_come_first_where_asked_for,
     a_search_of_the_wrong_form_is_422,
 ];
@@ -91,14 +93,39 @@ async fn a_search_is_narrowed_and_paged(app: TestApp) {
     all.reverse();
     let (status, first) = app.get("/search?user_id=bob&q=hel&limit=4").await;
     assert_eq!((status, &first["more"]), (StatusCode::OK, &json!(true)));
+    assert_eq!(first["next"], json!(all[3]));
     assert_eq!(ids(&app, "user_id=bob&q=hel&limit=4").await, all[..4]);
     let (_, rest) = app.get(&format!("/search?user_id=bob&q=hel&before={}", all[3])).await;
-    assert_eq!(rest["more"], json!(false));
+    assert_eq!((&rest["more"], &rest["next"]), (&json!(false), &json!(null)));
     assert_eq!(ids(&app, &format!("user_id=bob&q=hel&before={}", all[3])).await, all[4..]);
     let of_cem: Vec<_> = all.iter().step_by(3).cloned().collect();
     assert_eq!(ids(&app, "user_id=bob&q=hel&in=cem").await, of_cem);
     assert_eq!(ids(&app, "user_id=bob&q=hel&from=ann").await.len(), 3);
     assert_eq!(ids(&app, "user_id=bob&q=hel&from=ann&in=cem").await.len(), 0);
+}
+
+async fn a_search_goes_on_from_a_message_that_is_deleted_meanwhile(app: TestApp) {
+    let mut ann = app.user("ann").await;
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(sent(&mut ann, to_user("bob", "hello")).await);
+    }
+    let (_, first) = app.get("/search?user_id=bob&q=hello&limit=2").await;
+    assert_eq!(first["next"], json!(all[2]));
+    let deletion = format!("/messages/{}?user_id=ann&delete_for=everyone", all[2]);
+    assert_eq!(app.delete(&deletion).await.0, StatusCode::OK);
+    let rest = format!("user_id=bob&q=hello&before={}", all[2]);
+    assert_eq!(ids(&app, &rest).await, [all[1].clone(), all[0].clone()]);
+}
+
+async fn what_a_blocked_user_writes_is_not_found(app: TestApp) {
+    let mut ann = app.user("ann").await;
+    let before = sent(&mut ann, to_user("bob", "hello")).await;
+    let (status, _) = app.post("/users/bob/block/ann", json!(null)).await;
+    assert_eq!(status, StatusCode::OK);
+    let while_blocked = sent(&mut ann, to_user("bob", "hello")).await;
+    assert_eq!(ids(&app, "user_id=bob&q=hello").await, std::slice::from_ref(&before));
+    assert_eq!(ids(&app, "user_id=ann&q=hello").await, [while_blocked, before]);
 }
 
 async fn the_best_come_first_where_asked_for(app: TestApp) {

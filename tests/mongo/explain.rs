@@ -100,7 +100,7 @@ impl Filled {
         self.explain(doc! {"delete": from, "deletes": [{"q": filter, "limit": 0}]}).await
     }
 
-    async fn count(&self, query: &Count) -> Vec<String> {
+    pub(crate) async fn count(&self, query: &Count) -> Vec<String> {
         self.explain(query.command()).await
     }
 }

@@ -2,7 +2,7 @@
 
 use banter::model::{Conversation, GroupId};
 use banter::search::Words;
-use banter::store::mongo::search::queries;
+use banter::store::mongo::search::queries::{self, Slice};
 use banter::store::{Backlog, SearchQuery, Store};
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
@@ -52,7 +52,8 @@ async fn what_the_old_server_wrote_is_indexed_in_steps_and_once() {
     assert_eq!(step(&second).await, Backlog { indexed: 500, more: true }, "it goes on");
     assert_eq!(step(&second).await, Backlog { indexed: 200, more: false });
     for n in [0, 499, 500, 1_199] {
-        let found = second.search(&query(&format!("creme n{n}x"))).await.expect("an answer");
+        let found =
+            second.search(&query(&format!("creme n{n}x"))).await.expect("an answer").messages;
         assert_eq!(found.iter().map(|m| m.id.0).collect::<Vec<_>>(), [old(n)]);
     }
     assert_eq!(step(&second).await, Backlog::default());
@@ -62,7 +63,7 @@ async fn what_the_old_server_wrote_is_indexed_in_steps_and_once() {
     for expected in [1, 0] {
         assert_eq!(step(&second).await, Backlog { indexed: expected, more: false });
     }
-    assert_eq!(second.search(&query("late")).await.expect("an answer")[0].id.0, late);
+    assert_eq!(second.search(&query("late")).await.expect("an answer").messages[0].id.0, late);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,7 +98,7 @@ async fn a_deletion_leaves_nothing_in_the_index() {
 async fn searches_are_served_by_their_indexes() {
     let filled = filled().await;
     let groups: Vec<GroupId> = (0..20).map(|_| GroupId::mint()).collect();
-    let before = Some(direct("a", "b", 300).position());
+    let [before, from] = [300, 200].map(|at| Some(direct("a", "b", at).position()));
     let talk = Some(between("user1", "user2"));
     let team = Some(Conversation::Group(groups[3]));
     for query in [
@@ -108,10 +109,16 @@ async fn searches_are_served_by_their_indexes() {
         SearchQuery { conversation: team, from: Some(user("user1")), ..query("user1") },
     ] {
         let parties = query.parties(&groups);
-        let plan = filled.find(&queries::candidates(&query, &parties, 9)).await;
-        assert_index(&plan, "search_keys");
-        assert!(!plan.iter().any(|stage| stage == "SORT"), "{plan:?}");
-        let plan = filled.find(&queries::newest_candidates(&query, &parties, before, 9)).await;
+        for word in 0..query.words.keys(&parties[0]).len() {
+            let plan = filled.count(&queries::candidates(&query, &parties, before, word, 9)).await;
+            assert_index(&plan, "search_keys");
+            assert!(!plan.iter().any(|stage| stage == "SORT"), "{plan:?}");
+        }
+        for slice in [Slice::default(), Slice { before, from }] {
+            let plan = filled.find(&queries::candidates_in(&query, &parties, slice)).await;
+            assert_ordered_by_index(&plan, "search_order");
+        }
+        let plan = filled.count(&queries::nth_newest(&query, &parties, before, 9)).await;
         assert_ordered_by_index(&plan, "search_order");
     }
     let after = ObjectId::from_bytes([0; 12]);

@@ -129,6 +129,7 @@ macro_rules! conformance {
                 an_edited_message_is_found_by_what_it_says_now
                 results_are_newest_first_and_pages_follow_each_other
                 a_word_of_thousands_of_messages_answers_the_newest
+                a_search_that_takes_long_stops_and_goes_on_from_there
                 no_sign_of_a_query_or_a_message_means_anything
                 an_object_is_searched_in_its_text_and_caption
                 a_user_of_many_groups_finds_what_is_in_each

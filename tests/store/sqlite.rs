@@ -114,12 +114,12 @@ async fn a_file_of_the_first_layout_is_brought_up_to_date_and_keeps_what_is_in_i
         before: None,
         limit: 9,
     };
-    let found = store.search(&query).await.expect("the store answers");
+    let found = store.search(&query).await.expect("the store answers").messages;
     assert_eq!(found.len(), 2, "what was there before the index is searched: {found:?}");
     delete(&store, &[&talk[0]]).await;
     insert(&store, [&talk[0]]).await;
     assert_eq!(stored(&store, talk[0].id).await, None);
-    assert_eq!(store.search(&query).await.expect("the store answers").len(), 1);
+    assert_eq!(store.search(&query).await.expect("the store answers").messages.len(), 1);
     assert_eq!(store.health().await.expect("the store answers").messages_count, 2);
 }
 

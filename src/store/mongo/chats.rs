@@ -141,7 +141,7 @@ impl MongoStore {
         Ok(places.map(|(group, place)| (Conversation::Group(group), place)).collect())
     }
 
-    async fn aggregate(&self, query: Count) -> Result<Vec<RawDocumentBuf>> {
+    pub(super) async fn aggregate(&self, query: Count) -> Result<Vec<RawDocumentBuf>> {
         let limit = super::READ_LIMIT;
         match self.aggregate_by(&query, Some(query.hint.clone()), limit).await? {
             // The index is not there (yet): once more, without it.
@@ -158,7 +158,8 @@ impl MongoStore {
         hint: Option<Document>,
         limit: Duration,
     ) -> Result<mongodb::error::Result<Vec<RawDocumentBuf>>> {
-        let collection = self.place().await?.database.collection::<RawDocumentBuf>(MESSAGES);
+        let database = &self.place().await?.database;
+        let collection = database.collection::<RawDocumentBuf>(query.collection);
         let options =
             AggregateOptions::builder().hint(hint.map(Hint::Keys)).max_time(limit).build();
         let rows = collection.aggregate(query.pipeline.clone()).with_options(options);

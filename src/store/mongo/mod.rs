@@ -60,8 +60,8 @@ pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
 use self::pool::PoolWatch;
 use super::{
-    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
-    SearchQuery, Store, StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
+    Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
@@ -282,7 +282,7 @@ impl Store for MongoStore {
         self.file_batches(batches).await
     }
 
-    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+    async fn search(&self, query: &SearchQuery) -> Result<Hits> {
         self.find_fitting(query).await
     }
 

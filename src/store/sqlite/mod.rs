@@ -29,8 +29,8 @@ use async_trait::async_trait;
 
 use self::connections::{Access, Connections};
 use super::{
-    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, MembershipChange, PoolGauges, Result,
-    SearchQuery, Store, StoreError, StoreHealth,
+    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
+    Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
@@ -166,7 +166,7 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn search(&self, query: &SearchQuery) -> Result<Vec<Message>> {
+    async fn search(&self, query: &SearchQuery) -> Result<Hits> {
         let query = query.clone();
         self.readers.run(move |transaction| search::search(transaction, &query)).await
     }

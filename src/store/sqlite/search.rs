@@ -6,10 +6,10 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{rows, statements};
-use crate::model::{GroupId, Message, Timestamp};
+use crate::model::{GroupId, Message, Position, Timestamp};
 use crate::search;
 use crate::store::search::MAX_GROUPS;
-use crate::store::{Backlog, SearchQuery};
+use crate::store::{Backlog, Hits, SearchQuery};
 
 /// Bits of a row's number below the milliseconds.
 const TIE_BITS: u32 = 21;
@@ -17,6 +17,8 @@ const TIE_BITS: u32 = 21;
 const MAX_MILLIS: i64 = (1 << (62 - TIE_BITS)) - 1;
 /// Messages of one step of catching up: some hundredths of a second, for which a batch waits.
 const STEP: i64 = 500;
+/// Candidates that one search looks at. Nearly all of them fit; but a user may have hidden any number.
+const LONGEST_LOOK: usize = 10_000;
 
 /// The first number of a row for this time.
 fn first_row(at: Timestamp) -> i64 {
@@ -79,36 +81,40 @@ pub(super) fn index_backlog(transaction: &Transaction<'_>) -> rusqlite::Result<B
     Ok(Backlog { indexed, more: false })
 }
 
-/// The newest messages that a query wants, newest first.
-pub(super) fn search(
-    transaction: &Transaction<'_>,
-    query: &SearchQuery,
-) -> rusqlite::Result<Vec<Message>> {
+/// The newest messages that a query wants.
+pub(super) fn search(transaction: &Transaction<'_>, query: &SearchQuery) -> rusqlite::Result<Hits> {
     let groups = groups_of(transaction, query)?;
     let parties = query.parties(&groups);
+    let mut hits = Hits::default();
     if parties.is_empty() || query.limit == 0 {
-        return Ok(Vec::new());
+        return Ok(hits);
     }
     // One past the last number of that millisecond; what is later in it is not admitted.
     let end = query.before.map_or(i64::MAX, |(at, _)| first_row(at) + (1 << TIE_BITS));
     let mut statement = transaction.prepare_cached(statements::SEARCH)?;
-    let mut found = statement.query(params![expression(query, &parties), end])?;
-    let (mut messages, mut last_row) = (Vec::<Message>::new(), i64::MAX);
-    while let Some(row) = found.next()? {
-        let message = rows::message(row)?;
-        let at = first_row(message.timestamp);
+    let mut rows = statement.query(params![expression(query, &parties), end])?;
+    let (mut looked_at, mut oldest) = (0, None::<Position>);
+    while let Some(row) = rows.next()? {
+        let message = super::rows::message(row)?;
         // Within a millisecond, rows are in the order in which they came.
-        if messages.len() >= query.limit && at != last_row {
-            break;
+        if oldest.is_some_and(|(at, _)| first_row(at) != first_row(message.timestamp)) {
+            if hits.messages.len() >= query.limit {
+                break;
+            }
+            if looked_at >= LONGEST_LOOK {
+                hits.stopped_at = oldest;
+                break;
+            }
         }
+        looked_at += 1;
+        oldest = Some(oldest.map_or(message.position(), |o| o.min(message.position())));
         if query.admits(&groups, &message) {
-            last_row = at;
-            messages.push(message);
+            hits.messages.push(message);
         }
     }
-    messages.sort_by_key(|message| std::cmp::Reverse(message.position()));
-    messages.truncate(query.limit);
-    Ok(messages)
+    hits.messages.sort_by_key(|message| std::cmp::Reverse(message.position()));
+    hits.messages.truncate(query.limit);
+    Ok(hits)
 }
 
 fn groups_of(transaction: &Transaction<'_>, query: &SearchQuery) -> rusqlite::Result<Vec<GroupId>> {

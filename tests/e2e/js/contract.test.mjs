@@ -666,6 +666,14 @@ describe("GET /search", () => {
     assert.equal(results[0].message._id, sent._id);
     assert.equal(results[0].excerpt, "<mark>Crème</mark> &lt;<mark>brû</mark>lée&gt;");
     assert.deepEqual((await search({ id: fresh("eve") }, "creme")).results, []);
+    const again = await alice.sendDirect(bob.id, "crème");
+    const page = (before) =>
+      ok("GET", "/search", { query: { user_id: bob.id, q: "creme", limit: 1, ...before } });
+    const first = await page({});
+    assert.deepEqual([first.more, first.next], [true, again._id]);
+    const second = await page({ before: first.next });
+    assert.equal(second.results[0].message._id, sent._id);
+    assert.deepEqual([second.more, second.next], [false, null]);
     await unprocessable("GET", "/search", { query: { user_id: bob.id, q: "" } });
   });
 });

@@ -27,7 +27,7 @@ fn asks(viewer: &str, words: &str) -> SearchQuery {
 }
 
 async fn found(store: &dyn Store, query: &SearchQuery) -> Vec<Message> {
-    store.search(query).await.expect("the store answers")
+    store.search(query).await.expect("the store answers").messages
 }
 
 /// The times of what is found, by which these tests know their messages.
@@ -211,6 +211,31 @@ pub(crate) async fn a_word_of_thousands_of_messages_answers_the_newest(store: Ar
     assert_eq!(times(&*store, &talk).await, [2_499, 2_498, 2_497]);
     let from = SearchQuery { from: Some(user("bob")), ..page("hello") };
     assert_eq!(times(&*store, &from).await, [0; 0]);
+}
+
+pub(crate) async fn a_search_that_takes_long_stops_and_goes_on_from_there(store: Arc<dyn Store>) {
+    let visible = [0, 1, 2_000, 5_000, 10_100];
+    let all: Vec<Message> = (0..10_200)
+        .map(|n| {
+            let is_hidden = !visible.contains(&n);
+            let deleted_for = is_hidden.then(|| user("bob")).into_iter().collect();
+            Message { deleted_for, ..saying("hello world", direct("ann", "bob", n)) }
+        })
+        .collect();
+    for part in all.chunks(1_000) {
+        insert(&*store, part).await;
+    }
+    let (mut found, mut stops, mut query) = (Vec::new(), 0, asks("bob", "hello wor"));
+    loop {
+        let hits = store.search(&query).await.expect("the store answers");
+        found.extend(hits.messages.iter().map(|message| message.timestamp.as_millis()));
+        let Some(place) = hits.stopped_at else { break };
+        assert!(query.before.is_none_or(|before| place < before), "it gets further");
+        query.before = Some(place);
+        stops += 1;
+    }
+    assert_eq!(found, [10_100, 5_000, 2_000, 1, 0]);
+    assert!(stops > 0, "so many are not looked at in one go");
 }
 
 pub(crate) async fn no_sign_of_a_query_or_a_message_means_anything(store: Arc<dyn Store>) {

@@ -5,6 +5,7 @@
 //! A document here without its message, or with keys of what it said before, finds nothing wrong:
 //! each candidate's message is read and looked at.
 
+mod find;
 pub mod queries;
 
 use std::collections::HashSet;
@@ -15,24 +16,12 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 
 use super::errors::{self, DUPLICATE_KEY};
-use super::queries::group_ids_of;
 use super::reads::readable;
 use super::{MongoStore, SEARCH, SEARCH_STATE, documents};
-use crate::model::{Batch, GroupId, Message, MessageId, Position, Target};
+use crate::model::{Batch, GroupId, Message, Target};
 use crate::search;
-use crate::store::search::MAX_GROUPS;
-use crate::store::{Backlog, Result, SearchQuery, StoreError};
+use crate::store::{Backlog, Result, StoreError};
 
-/// Candidates that are all taken, to be put in order here; more than these are walked through in
-/// order. To take one costs about as much as to pass one by.
-const FEW: usize = 1_000;
-/// Candidates of the first look beyond what is wanted: some may be hidden. Each further look of the
-/// same search takes four times as many.
-const SPARE: usize = 4;
-/// Candidates of one look at the most.
-const LONGEST_LOOK: usize = 1_024;
-/// Parties of one query to the server; who is in more groups is asked for several times.
-const PARTIES_AT_ONCE: usize = 50;
 /// Messages of one command: its answer comes in time also where each key is read from a slow disk.
 const AT_ONCE: usize = 500;
 /// Messages of one step of catching up.
@@ -42,83 +31,6 @@ const STEP: i64 = 500;
 const LOOK_BACK_SECONDS: u32 = 120;
 
 impl MongoStore {
-    pub(super) async fn find_fitting(&self, query: &SearchQuery) -> Result<Vec<Message>> {
-        let groups = self.find_group_ids(&group_ids_of(&query.viewer, MAX_GROUPS)).await?;
-        let parties = query.parties(&groups);
-        let few = self.all_candidates(query, &parties).await?;
-        let mut found = Vec::new();
-        let (mut before, mut look, mut at) = (query.before, query.limit + SPARE, 0);
-        while found.len() < query.limit && !parties.is_empty() {
-            let places = match &few {
-                Some(few) => few[at..].iter().take(look).copied().collect(),
-                None => self.newest_candidates(query, &parties, before, look).await?,
-            };
-            let is_last = places.len() < look;
-            before = places.last().copied();
-            at += places.len();
-            let mut messages = self.messages(&places).await?;
-            messages.retain(|message| query.admits(&groups, message));
-            found.append(&mut messages);
-            if is_last {
-                break;
-            }
-            look = (look * 4).min(LONGEST_LOOK);
-        }
-        found.truncate(query.limit);
-        Ok(found)
-    }
-
-    /// The places of all candidates, newest first, found by their keys; none where they are many.
-    async fn all_candidates(
-        &self,
-        query: &SearchQuery,
-        parties: &[String],
-    ) -> Result<Option<Vec<Position>>> {
-        let mut places = Vec::new();
-        for parties in parties.chunks(PARTIES_AT_ONCE) {
-            let rows = self.find(&queries::candidates(query, parties, FEW + 1)).await?;
-            places.extend(rows.iter().filter_map(to_place));
-            if places.len() > FEW {
-                return Ok(None);
-            }
-        }
-        places.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Some(places))
-    }
-
-    /// The places of the newest candidates, newest first, found by walking through what the parties
-    /// have: of many, some are near.
-    async fn newest_candidates(
-        &self,
-        query: &SearchQuery,
-        parties: &[String],
-        before: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<Position>> {
-        let mut places = Vec::new();
-        for parties in parties.chunks(PARTIES_AT_ONCE) {
-            let newest = queries::newest_candidates(query, parties, before, limit);
-            let rows = self.find(&newest).await?;
-            places.extend(rows.iter().filter_map(to_place));
-        }
-        places.sort_unstable_by(|a, b| b.cmp(a));
-        places.truncate(limit);
-        Ok(places)
-    }
-
-    /// Messages in the order of their places, without those that are gone.
-    async fn messages(&self, places: &[Position]) -> Result<Vec<Message>> {
-        if places.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids = places.iter().map(|(_, id)| id.0.into()).collect();
-        let mut rows = self.find(&queries::messages_by_id(ids)).await?;
-        rows.retain(|row| !documents::is_stub(row));
-        let mut messages = readable(&rows, documents::to_message);
-        messages.sort_by_key(|message| std::cmp::Reverse(message.position()));
-        Ok(messages)
-    }
-
     /// Files what batches have changed that are stored. Whatever is refused for good keeps nothing
     /// else back.
     pub(super) async fn file_batches(&self, batches: &[Arc<Batch>]) -> Result<()> {
@@ -287,11 +199,6 @@ fn refiling(message: &Message) -> Document {
     let at = message.edited_at.map(documents::date);
     let filed = doc! {"$cond": [{"$gt": ["$edited_at", at]}, "$$ROOT", row]};
     doc! {"q": {"_id": message.id.0}, "u": [{"$replaceWith": filed}], "upsert": true}
-}
-
-fn to_place(row: &RawDocumentBuf) -> Option<Position> {
-    let at = documents::timestamp(row.get_datetime("timestamp").ok()?);
-    Some((at, MessageId(documents::to_id(row)?)))
 }
 
 fn raw(document: &Document) -> Result<RawDocumentBuf> {
