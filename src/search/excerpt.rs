@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Words, find, texts, words};
+use super::fold::placed_words;
+use super::{Words, find, texts};
 use crate::model::Content;
 
 /// Characters of an excerpt, about: what is cut is cut between words.
@@ -24,7 +25,7 @@ pub fn excerpt(wanted: &Words, content: &Content) -> String {
 /// What is marked, in bytes of the text, in order and apart from each other.
 fn hits(wanted: &Words, text: &str) -> Vec<Range<usize>> {
     let mut hits: Vec<Range<usize>> = Vec::new();
-    for word in words(text) {
+    for word in placed_words(text) {
         for wanted in &wanted.0 {
             let Some(first) = find(wanted, &word) else { continue };
             let last = first + wanted.folded.chars().count() - 1;

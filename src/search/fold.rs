@@ -10,8 +10,8 @@ pub(super) struct Word {
     pub(super) folded: String,
     /// Whether it is a run of a script that puts no spaces between its words.
     pub(super) is_unspaced: bool,
-    /// For each folded character, where the character of the text stands that it comes from: start
-    /// and end, in bytes.
+    /// Where it was asked for: for each folded character, where the character of the text stands that
+    /// it comes from, start and end, in bytes.
     pub(super) places: Vec<(usize, usize)>,
 }
 
@@ -21,38 +21,54 @@ impl Word {
     }
 }
 
-/// The words of a text in their order. Whatever is no letter and no digit stands between words;
-/// combining marks and characters without a width stand in none and separate none.
+/// The words of a text in their order, without their places. Whatever is no letter and no digit
+/// stands between words; combining marks and characters without a width stand in none and separate
+/// none.
 pub(super) fn words(text: &str) -> Vec<Word> {
-    let mut words = Vec::new();
-    let mut open = Word::default();
-    for (start, original) in text.char_indices() {
-        let place = (start, start + original.len_utf8());
+    split(text, false)
+}
+
+/// The same, with the places of their characters.
+pub(super) fn placed_words(text: &str) -> Vec<Word> {
+    split(text, true)
+}
+
+fn split(text: &str, placed: bool) -> Vec<Word> {
+    let (mut words, mut open) = (Vec::new(), Word::default());
+    let mut at = 0;
+    while let Some(original) = text[at..].chars().next() {
+        let start = at;
+        at += original.len_utf8();
         // Most texts are mostly ASCII, for which the tables need not be asked.
-        if original.is_ascii() {
-            add(original.to_ascii_lowercase(), place, &mut open, &mut words);
-            continue;
-        }
-        for c in folded(original) {
-            if !is_skipped(c) {
-                add(c, place, &mut open, &mut words);
+        if original.is_ascii_alphanumeric() {
+            let rest = text.as_bytes()[at..].iter();
+            at += rest.take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            if !open.takes(original) {
+                close(&mut open, &mut words);
+            }
+            let first = open.folded.len();
+            open.folded.push_str(&text[start..at]);
+            open.folded[first..].make_ascii_lowercase();
+            if placed {
+                open.places.extend((start..at).map(|at| (at, at + 1)));
+            }
+        } else if original.is_ascii() {
+            close(&mut open, &mut words);
+        } else {
+            for c in folded(original).filter(|c| !is_skipped(*c)) {
+                if !c.is_alphanumeric() || !open.takes(c) {
+                    close(&mut open, &mut words);
+                }
+                if c.is_alphanumeric() {
+                    open.is_unspaced = is_unspaced(c);
+                    open.folded.push(c);
+                    open.places.extend(placed.then_some((start, at)));
+                }
             }
         }
     }
     close(&mut open, &mut words);
     words
-}
-
-fn add(c: char, place: (usize, usize), open: &mut Word, words: &mut Vec<Word>) {
-    let belongs = c.is_alphanumeric();
-    if !belongs || !open.takes(c) {
-        close(open, words);
-    }
-    if belongs {
-        open.is_unspaced = is_unspaced(c);
-        open.folded.push(c);
-        open.places.push(place);
-    }
 }
 
 fn close(open: &mut Word, words: &mut Vec<Word>) {
@@ -136,8 +152,9 @@ mod tests {
 
     #[test]
     fn each_folded_character_knows_its_place() {
-        let word = &words("aßÉ")[0];
+        let word = &placed_words("aßÉ")[0];
         assert_eq!(word.folded, "asse");
         assert_eq!(word.places, [(0, 1), (1, 3), (1, 3), (3, 5)]);
+        assert_eq!(placed_words("é ab")[1].places, [(3, 4), (4, 5)]);
     }
 }
