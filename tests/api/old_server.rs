@@ -104,15 +104,45 @@ async fn an_old_message_is_read_edited_and_deleted_by_either_id() {
 async fn an_old_message_is_found_once_the_search_index_has_caught_up() {
     let database = TestDatabase::new();
     let ids = filled(&database, 3).await;
+    let app = caught_up(&database, 3).await;
+    let (_, found) = app.get("/search?user_id=bob&q=M1").await;
+    assert_eq!(found["results"][0]["message"]["_id"], json!(ids[1].0), "{found}");
+    assert_eq!(app.metric("banter_search_backlog").await, 0.0);
+}
+
+/// A server on what the old one has left, once all of it can be searched for.
+async fn caught_up(database: &TestDatabase, count: usize) -> TestApp {
     let settings = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
     let app = TestApp::with(&settings).await;
     let caught_up = async {
-        while app.metric("banter_search_caught_up_total").await < 3.0 {
+        while app.metric("banter_search_caught_up_total").await < count as f64 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), caught_up).await.expect("it catches up");
-    let (_, found) = app.get("/search?user_id=bob&q=M1").await;
-    assert_eq!(found["results"][0]["message"]["_id"], json!(ids[1].0), "{found}");
-    assert_eq!(app.metric("banter_search_backlog").await, 0.0);
+    app
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_behind_thousands_of_hidden_messages_goes_on_where_it_is_told_to() {
+    let database = TestDatabase::new();
+    let ids = filled(&database, 7_500).await;
+    let messages = database.raw().await.collection::<Document>("messages");
+    let hidden = doc! {"content": {"$nin": ["m2", "m7"]}};
+    let hide = doc! {"$set": {"deleted_for": ["bob"]}};
+    messages.update_many(hidden, hide).await.expect("an update");
+    let app = caught_up(&database, 7_500).await;
+    let (mut found, mut next, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let (status, page) = app.get(&format!("/search?user_id=bob&q=m{next}")).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        pages += 1;
+        let rows = page["results"].as_array().expect("results");
+        found.extend(rows.iter().map(|row| row["message"]["_id"].clone()));
+        assert_eq!(page["more"], json!(!page["next"].is_null()));
+        let Some(id) = page["next"].as_str() else { break };
+        next = format!("&before={id}");
+    }
+    assert_eq!(found, [&ids[7].0, &ids[2].0].map(|id| json!(id)));
+    assert!(pages > 1, "so many are not looked at in one go");
 }
