@@ -36,7 +36,7 @@ audit: ## Check the dependencies against published advisories (needs their datab
 	@tests/real/fetch deny
 	$(DENY) check
 
-bench: ## Measure the write buffer, its journal and the wire's encoding (two minutes, after its build).
+bench: ## Measure the write buffer, its journal, the wire's encoding and large groups (three minutes, after its build).
 	$(CARGO) bench --locked
 
 soak: ## Play more seeds of the write buffer's simulation: make soak SEEDS=100000 [FROM=0].
