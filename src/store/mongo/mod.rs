@@ -59,8 +59,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
-    Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
+    MessageRef, Position, Timestamp, Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -274,6 +274,14 @@ impl Store for MongoStore {
 
     async fn group(&self, id: GroupId) -> Result<Option<Group>> {
         Ok(self.find_groups(&queries::group_by_id(id)).await?.pop())
+    }
+
+    async fn group_head(&self, id: GroupId) -> Result<Option<Group>> {
+        Ok(self.find_groups(&queries::group_head(id)).await?.pop())
+    }
+
+    async fn group_summary(&self, id: GroupId, members: usize) -> Result<Option<GroupSummary>> {
+        Ok(self.find_summaries(&[id], members).await?.pop())
     }
 
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {

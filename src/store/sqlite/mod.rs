@@ -32,8 +32,8 @@ use super::{
     StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
-    Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
+    MessageRef, Position, Timestamp, Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -167,6 +167,14 @@ impl Store for SqliteStore {
 
     async fn group(&self, id: GroupId) -> Result<Option<Group>> {
         self.readers.run(move |transaction| groups::find(transaction, id)).await
+    }
+
+    async fn group_head(&self, id: GroupId) -> Result<Option<Group>> {
+        self.readers.run(move |transaction| groups::find_without_members(transaction, id)).await
+    }
+
+    async fn group_summary(&self, id: GroupId, members: usize) -> Result<Option<GroupSummary>> {
+        self.readers.run(move |transaction| groups::summary(transaction, id, members)).await
     }
 
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {
