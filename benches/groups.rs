@@ -218,6 +218,8 @@ impl Scene<'_> {
         while samples.len() < self.rounds {
             let sent = self.chat().send(&self.members[0], draft(self.target())).await.unwrap();
             let message = MessageRef::from(sent.durable().await.unwrap().id);
+            // In groups of each size the message has left the buffer.
+            self.server.stored().await;
             let readers = &self.members[1..];
             let (first, last) = readers.split_at(readers.len().saturating_sub(self.rounds));
             for reader in first {
@@ -231,17 +233,19 @@ impl Scene<'_> {
         ("mark_read, the last to do so", samples)
     }
 
-    /// A page of history as the route asks for it, with how many have read what.
+    /// A page of history as the route asks for it, with how many have read what, by one who has seen it
+    /// before.
     async fn page(&self) -> Samples {
         let mut samples = Vec::new();
         let conversation = Conversation::Group(self.group);
         for viewer in self.others() {
-            let read = async {
+            let read = async || {
                 let page = self.chat().history(viewer, conversation.clone(), &Page::Newest, PAGE);
                 let rows = page.await.unwrap();
                 self.chat().read_counts(&conversation, &rows).await
             };
-            timed(&mut samples, read).await;
+            read().await;
+            timed(&mut samples, read()).await;
         }
         ("a page of history", samples)
     }
