@@ -176,7 +176,57 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{MessageId, Timestamp};
+    use crate::model::{Content, ContentType, MessageId, Status, Target, Timestamp};
+
+    /// A message of Ann's, read by these users.
+    fn message(group: GroupId, at: i64, read_by: &[&str]) -> Message {
+        Message {
+            id: place(at).1,
+            old_id: None,
+            client_id: None,
+            target: Target::Group(group),
+            from: UserId::from_stored("ann"),
+            content: Content::Text(String::new()),
+            content_type: ContentType::Text,
+            media_url: None,
+            media_metadata: None,
+            timestamp: Timestamp(at),
+            status: Status::Sent,
+            read_by: read_by.iter().map(|name| UserId::from_stored(name)).collect(),
+            deleted_for: Vec::new(),
+            edited_at: None,
+            reply_to: None,
+            mentions: Vec::new(),
+            reactions: Vec::new(),
+            pin: None,
+            revisions: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_whom_a_message_names_count_where_places_know_fewer() {
+        let (readers, group) = (Readers::default(), GroupId::mint());
+        let old = message(group, 5, &["ann", "bob", "cem"]);
+        assert_eq!(readers.count(group, &old), 2, "rows of the old server have no places");
+        readers.keep(group, place(0), vec![(UserId::from_stored("dan"), place(6))]);
+        assert_eq!(readers.count(group, &old), 2);
+        for name in ["ann", "bob", "eve"] {
+            readers.read(group, &UserId::from_stored(name), place(5));
+        }
+        assert_eq!(readers.count(group, &old), 3, "the sender left out");
+        assert_eq!(readers.count(group, &message(group, 6, &["ann"])), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_known_from_where_they_were_asked_for_and_for_a_moment() {
+        let (readers, group) = (Readers::default(), GroupId::mint());
+        assert!(!readers.knows(group, place(3)));
+        readers.keep(group, place(3), Vec::new());
+        assert!(readers.knows(group, place(3)) && readers.knows(group, place(4)));
+        assert!(!readers.knows(group, place(2)) && !readers.knows(GroupId::mint(), place(3)));
+        tokio::time::advance(LIFE).await;
+        assert!(!readers.knows(group, place(3)));
+    }
 
     fn place(at: i64) -> Position {
         let bytes = [0; 12];
