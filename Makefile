@@ -36,7 +36,7 @@ audit: ## Check the dependencies against published advisories (needs their datab
 	@tests/real/fetch deny
 	$(DENY) check
 
-bench: ## Measure the buffer, the journal, the wire and searching (ten minutes, after its build).
+bench: ## Measure the buffer, the journal, the wire, large groups and searching (ten minutes and a build).
 	$(CARGO) bench --locked
 
 soak: ## Play more seeds of the write buffer's simulation: make soak SEEDS=100000 [FROM=0].

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Group, GroupId, Message,
-    MessageId, MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Group, GroupId, GroupSummary,
+    Message, MessageId, MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
@@ -123,6 +123,14 @@ impl Store for NullStore {
     }
 
     async fn group(&self, _: GroupId) -> Result<Option<Group>> {
+        Ok(None)
+    }
+
+    async fn group_head(&self, _: GroupId) -> Result<Option<Group>> {
+        Ok(None)
+    }
+
+    async fn group_summary(&self, _: GroupId, _: usize) -> Result<Option<GroupSummary>> {
         Ok(None)
     }
 

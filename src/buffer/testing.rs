@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::model::{
     Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId,
-    Message, MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target, Timestamp, Unread,
-    UserId,
+    GroupSummary, Message, MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target,
+    Timestamp, Unread, UserId,
 };
 use crate::store::{
     Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
@@ -468,6 +468,14 @@ impl Store for FakeStore {
     }
 
     async fn group(&self, _: GroupId) -> Result<Option<Group>> {
+        Ok(None)
+    }
+
+    async fn group_head(&self, _: GroupId) -> Result<Option<Group>> {
+        Ok(None)
+    }
+
+    async fn group_summary(&self, _: GroupId, _: usize) -> Result<Option<GroupSummary>> {
         Ok(None)
     }
 

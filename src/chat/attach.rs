@@ -59,10 +59,7 @@ impl Chat {
             let text = format!("A conversation may have {MAX_PINS} pinned messages");
             return Err(Error::TooLarge(text.into()));
         }
-        // Stores keep the later of two words on it, also when the clock has stepped back.
-        let after =
-            message.pin.as_ref().map(|last| Timestamp(last.at.as_millis().saturating_add(1)));
-        let at = after.map_or(self.now(), |after| after.max(self.now()));
+        let at = pin_time(message.pin.as_ref(), self.now());
         let (pin, to) = (Pin { pinned, by: user.clone(), at }, parties(&message));
         let event = Event::Pinned { message: message.id, pin: pin.clone() };
         self.change(Op::Pin { conversation, message: message.id, pin }, to, event)
@@ -128,5 +125,25 @@ impl Chat {
     fn unchanged(&self, message: &Message) -> Accepted<()> {
         let receipt = self.buffer.follow(message.id);
         Accepted { value: (), receipt, earlier: Vec::new() }
+    }
+}
+
+/// When a word on a pin counts as said. Stores keep the later of two, so it must be later than the
+/// last, also when the clock has stepped back.
+fn pin_time(last: Option<&Pin>, now: Timestamp) -> Timestamp {
+    last.map_or(now, |last| now.max(Timestamp(last.at.as_millis().saturating_add(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_on_a_pin_comes_after_the_last_whatever_the_clock_says() {
+        let last = Pin { pinned: true, by: UserId::from_stored("ann"), at: Timestamp(7) };
+        for (now, at) in [(5, 8), (7, 8), (8, 8), (9, 9)] {
+            assert_eq!(pin_time(Some(&last), Timestamp(now)), Timestamp(at));
+        }
+        assert_eq!(pin_time(None, Timestamp(5)), Timestamp(5));
     }
 }

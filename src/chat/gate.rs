@@ -60,7 +60,25 @@ impl Inside<'_> {
         self.0.groups.get(&group).map(|members| members.contains(user))
     }
 
-    /// Forgets a group whose members are about to change, or have changed.
+    /// A user has become a member, or is one no longer. Who is in the group now, where that is in
+    /// memory: a group of thousands is not read again for one of them.
+    pub(super) fn set_member(
+        &mut self,
+        group: GroupId,
+        user: &UserId,
+        is_member: bool,
+    ) -> Option<Arc<Members>> {
+        let mut members = self.0.groups.get_mut(&group)?;
+        let set = Arc::make_mut(&mut members);
+        if is_member {
+            set.insert(user.clone());
+        } else {
+            set.remove(user);
+        }
+        Some(Arc::clone(&members))
+    }
+
+    /// Forgets a group that is about to end, or of which nobody knows what became of a change.
     pub(super) fn forget(&mut self, group: GroupId) {
         self.0.groups.remove(&group);
     }
@@ -80,8 +98,8 @@ impl Gate {
     }
 
     /// Keeps other changes and loads of a group waiting. A change holds this from before it
-    /// writes to the store until it has called [`Inside::forget`], so that no load can put back
-    /// what it read before the change.
+    /// writes to the store until it has called [`Inside::set_member`] or [`Inside::forget`], so that
+    /// no load can put back what it read before the change.
     pub(super) async fn change(&self, group: GroupId) -> AsyncMutexGuard<'_, ()> {
         let [.., low] = group.0.bytes();
         self.stripes[usize::from(low) % STRIPES].lock().await
@@ -97,6 +115,15 @@ impl Gate {
             return Ok(members);
         }
         let _changes_wait = self.change(group).await;
+        self.load_alone(store, group).await
+    }
+
+    /// The same for whoever holds [`Gate::change`].
+    pub(super) async fn load_alone(
+        &self,
+        store: &dyn Store,
+        group: GroupId,
+    ) -> Result<Arc<Members>, Error> {
         if let Some(members) = self.cached(group) {
             return Ok(members);
         }
@@ -145,6 +172,26 @@ mod tests {
         assert_eq!(is_member(), None);
         gate.load(&store, group).await.unwrap();
         assert_eq!(is_member(), Some(false));
+    }
+
+    #[tokio::test]
+    async fn a_member_who_comes_or_goes_is_known_without_the_store() {
+        let (group, [ann, bob]) =
+            (GroupId::mint(), ["ann", "bob"].map(|name| UserId::parse(name).unwrap()));
+        let (_folder, store) = store(group, &ann).await;
+        let gate = Gate::new(Timestamp(0));
+        let set = |user: &UserId, is_member| {
+            gate.enter(|inside| inside.set_member(group, user, is_member)).map(|now| now.len())
+        };
+        let is_member = |user: &UserId| gate.enter(|inside| inside.is_member(group, user));
+        assert_eq!(set(&bob, true), None, "of a group that is not in memory nothing is known");
+        assert_eq!(is_member(&bob), None);
+        let before = gate.load(&store, group).await.unwrap();
+        assert_eq!(set(&bob, true), Some(2));
+        assert_eq!(is_member(&bob), Some(true));
+        assert_eq!(before.len(), 1, "who has looked before sees what was then");
+        assert_eq!(set(&ann, false), Some(1));
+        assert_eq!(is_member(&ann), Some(false));
     }
 
     #[tokio::test]

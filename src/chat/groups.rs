@@ -1,9 +1,12 @@
 //! Groups and who is in them. Groups are written to the store directly, so they need it to answer.
 
+use std::sync::Arc;
+
 use super::Chat;
+use super::gate::Members;
 use crate::error::Error;
 use crate::model::{Audience, Dispatch, Event, Group, GroupId, Op, Target, Timestamp, UserId};
-use crate::store::MembershipChange;
+use crate::store::{self, MembershipChange};
 
 /// Longest name of a group, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -35,7 +38,8 @@ impl Chat {
         self.store.create_group(&group).await?;
         self.watch.regroup(group.id, &[], &group.members);
         let text = format!("You have been added to group: {}", group.name);
-        self.notice(group.members.clone(), group.id, text, group.created_at).await;
+        let here = self.watch.here_of(&group.members.iter().cloned().collect());
+        self.notice(here, group.id, text, group.created_at).await;
         Ok(group)
     }
 
@@ -64,19 +68,25 @@ impl Chat {
     /// Makes a user a member and tells that user. One who is a member already stays one.
     pub async fn add_member(&self, group: GroupId, user: &UserId) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
-        let found = self.stored_group(group).await?;
+        let found = self.group_head(group).await?;
+        let members = self.gate.load_alone(&*self.store, group).await?;
         let limit = self.config.max_group_members as usize;
-        if found.members.len() >= limit && !found.has(user) {
+        if members.len() >= limit && !members.contains(user) {
             return Err(too_many_members(limit));
         }
+        let before = self.watch.if_small(&members);
+        // What the gate alone holds, it changes in place.
+        drop(members);
         let change = self.store.add_member(group, user).await;
-        self.gate.enter(|inside| inside.forget(group));
+        self.note_member(group, user, &change, true);
         match change? {
             MembershipChange::NoGroup => Err(no_group()),
             MembershipChange::Unchanged => Ok(()),
             MembershipChange::Changed => {
-                let members: Vec<_> = found.members.iter().chain([user]).cloned().collect();
-                self.watch.regroup(group, &found.members, &members);
+                if let Some(before) = before {
+                    let after: Vec<_> = before.iter().chain([user]).cloned().collect();
+                    self.watch.regroup(group, &before, &after);
+                }
                 let text = format!("You have been added to group: {}", found.name);
                 self.notice(vec![user.clone()], group, text, self.now()).await;
                 Ok(())
@@ -93,36 +103,63 @@ impl Chat {
         by: &UserId,
     ) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
-        let found = self.stored_group(group).await?;
+        let found = self.group_head(group).await?;
         if *by != found.created_by && by != user {
             return Err(Error::Forbidden("Only the group's creator can remove members".into()));
         }
         if *user == found.created_by {
             return Err(Error::Invalid("The group's creator can't leave the group".into()));
         }
+        let before = self.watch.if_small(&*self.gate.load_alone(&*self.store, group).await?);
         let change = self.store.remove_member(group, user).await;
-        self.gate.enter(|inside| inside.forget(group));
+        let stay = self.note_member(group, user, &change, false);
         if change? != MembershipChange::Changed {
             return Err(Error::NotFound("The user is not a member of this group".into()));
         }
         self.stop_typing(user, &Target::Group(group));
-        self.tell_removed(found, user, by).await;
+        self.tell_removed(&found, user, by).await;
+        if let Some(before) = before {
+            let after: Vec<_> = before.iter().filter(|member| *member != user).cloned().collect();
+            self.watch.regroup(group, &before, &after);
+        }
+        // It may have fallen out of memory meanwhile.
+        let stay = match stay {
+            Some(stay) => Ok(stay),
+            None => self.gate.load_alone(&*self.store, group).await,
+        };
+        if let Ok(stay) = stay {
+            let text = if user == by { "left" } else { "been removed from" };
+            let text = format!("{user} has {text} the group");
+            self.notice(self.watch.here_of(&stay), group, text, self.now()).await;
+        }
         Ok(())
     }
 
-    async fn tell_removed(&self, group: Group, user: &UserId, by: &UserId) {
-        let now = self.now();
+    async fn tell_removed(&self, group: &Group, user: &UserId, by: &UserId) {
         self.notify(Audience::Users(vec![user.clone()]), Event::Left { group: group.id }).await;
-        let (to_them, to_others) = if user == by {
-            (format!("You have left group: {}", group.name), format!("{user} has left the group"))
-        } else {
-            let removed = format!("{user} has been removed from the group");
-            (format!("You have been removed from group: {}", group.name), removed)
-        };
-        self.notice(vec![user.clone()], group.id, to_them, now).await;
-        let stay: Vec<_> = group.members.iter().filter(|member| *member != user).cloned().collect();
-        self.watch.regroup(group.id, &group.members, &stay);
-        self.notice(stay, group.id, to_others, now).await;
+        let text = if user == by { "left group" } else { "been removed from group" };
+        let text = format!("You have {text}: {}", group.name);
+        self.notice(vec![user.clone()], group.id, text, self.now()).await;
+    }
+
+    /// Notes at the gate what has become of a change of members: from here on it counts. Who is in the
+    /// group now, where that is in memory.
+    fn note_member(
+        &self,
+        group: GroupId,
+        user: &UserId,
+        change: &store::Result<MembershipChange>,
+        is_member: bool,
+    ) -> Option<Arc<Members>> {
+        self.gate.enter(|inside| match change {
+            Ok(MembershipChange::Changed | MembershipChange::Unchanged) => {
+                inside.set_member(group, user, is_member)
+            }
+            Ok(MembershipChange::NoGroup) | Err(_) => {
+                inside.forget(group);
+                None
+            }
+        })
     }
 
     /// Deletes a group and all its messages; its room is left empty.
@@ -144,6 +181,10 @@ impl Chat {
 
     async fn stored_group(&self, group: GroupId) -> Result<Group, Error> {
         self.store.group(group).await?.ok_or_else(no_group)
+    }
+
+    async fn group_head(&self, group: GroupId) -> Result<Group, Error> {
+        self.store.group_head(group).await?.ok_or_else(no_group)
     }
 
     async fn notice(&self, to: Vec<UserId>, group: GroupId, text: String, at: Timestamp) {

@@ -161,6 +161,11 @@ impl People {
         self.online
     }
 
+    /// Whether a user has a socket.
+    pub(super) fn is_here(&self, user: &UserId) -> bool {
+        self.people.get(user).is_some_and(|person| person.sockets > 0)
+    }
+
     /// Everybody who has a socket.
     pub(super) fn here(&self) -> impl Iterator<Item = &UserId> {
         self.people.iter().filter(|(_, person)| person.sockets > 0).map(|(user, _)| user)

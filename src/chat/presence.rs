@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Chat;
 use super::circles::{Circles, MAX_GROUPS, MAX_PEERS};
+use super::gate::Members;
 use super::last_seen::Unsaved;
 use super::people::{People, Status};
 use crate::model::{Audience, Event, GroupId, Presence, Timestamp, UserId};
@@ -73,6 +74,25 @@ impl Watch {
     /// One user has written to another.
     pub(super) fn wrote(&self, from: &UserId, to: &UserId) {
         self.lock().circles.wrote(from, to);
+    }
+
+    /// Those of a group's members who have a socket; whoever comes later finds all of now in the
+    /// store. Looks through the members or through who is here, whichever are fewer.
+    pub(super) fn here_of(&self, members: &Members) -> Vec<UserId> {
+        let company = self.lock();
+        let people = &company.people;
+        if people.online() < members.len() {
+            people.here().filter(|user| members.contains(*user)).cloned().collect()
+        } else {
+            members.iter().filter(|user| people.is_here(user)).cloned().collect()
+        }
+    }
+
+    /// The members of a group, unless it is so large that it counts for nobody's circle, whoever
+    /// comes or goes.
+    pub(super) fn if_small(&self, members: &Members) -> Option<Vec<UserId>> {
+        let limit = self.lock().circles.group_limit();
+        (members.len() <= limit + 1).then(|| members.iter().cloned().collect())
     }
 
     /// A group's members have changed from these to those; it is new or gone where one is empty.

@@ -5,7 +5,7 @@
 //! for a moment, and moved by what is marked meanwhile.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -31,6 +31,40 @@ struct Places {
     from: Position,
     asked: Instant,
     by_user: HashMap<UserId, Position>,
+    /// How many have read up to each place: nearly all to one of a few.
+    counts: BTreeMap<Position, usize>,
+}
+
+impl Places {
+    fn new(from: Position) -> Self {
+        let (by_user, counts) = (HashMap::new(), BTreeMap::new());
+        Self { from, asked: Instant::now(), by_user, counts }
+    }
+
+    /// A member has read up to a place.
+    fn read(&mut self, reader: UserId, up_to: Position) {
+        let before = self.by_user.get(&reader).copied();
+        if before.is_some_and(|before| before >= up_to) {
+            return;
+        }
+        self.by_user.insert(reader, up_to);
+        *self.counts.entry(up_to).or_default() += 1;
+        if let Some(before) = before
+            && let Some(count) = self.counts.get_mut(&before)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&before);
+            }
+        }
+    }
+
+    /// How many have read up to a place or further, a user left out.
+    fn past(&self, place: Position, except: &UserId) -> usize {
+        let all: usize = self.counts.range(place..).map(|(_, count)| count).sum();
+        let is_one_of_them = self.by_user.get(except).is_some_and(|read| *read >= place);
+        all - usize::from(is_one_of_them)
+    }
 }
 
 /// See the module.
@@ -48,13 +82,15 @@ impl Readers {
         if let Some(mut places) = self.0.lock().get_mut(&group)
             && places.by_user.len() <= EXACT_TO
         {
-            let place = places.by_user.entry(reader.clone()).or_insert(up_to);
-            *place = up_to.max(*place);
+            places.read(reader.clone(), up_to);
         }
     }
 
     fn keep(&self, group: GroupId, from: Position, found: Vec<(UserId, Position)>) {
-        let places = Places { from, asked: Instant::now(), by_user: found.into_iter().collect() };
+        let mut places = Places::new(from);
+        for (reader, up_to) in found {
+            places.read(reader, up_to);
+        }
         self.0.lock().insert(group, places);
     }
 
@@ -68,12 +104,8 @@ impl Readers {
     fn count(&self, group: GroupId, message: &Message) -> u64 {
         let others = message.read_by.iter().filter(|reader| **reader != message.from).count();
         let known = self.0.lock();
-        let past = known.get(&group).map_or(0, |places| {
-            let has_read = |(user, place): &(&UserId, &Position)| {
-                **place >= message.position() && **user != message.from
-            };
-            places.by_user.iter().filter(has_read).count()
-        });
+        let past = |places: &Places| places.past(message.position(), &message.from);
+        let past = known.get(&group).map_or(0, past);
         past.max(others).min(EXACT_TO) as u64
     }
 }
@@ -135,6 +167,91 @@ impl Chat {
         // That the store is away is logged where it is written to.
         if let Ok(Ok(found)) = asked {
             self.readers.keep(group, from, found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Content, ContentType, MessageId, Status, Target, Timestamp};
+
+    /// A message of Ann's, read by these users.
+    fn message(group: GroupId, at: i64, read_by: &[&str]) -> Message {
+        Message {
+            id: place(at).1,
+            old_id: None,
+            client_id: None,
+            target: Target::Group(group),
+            from: UserId::from_stored("ann"),
+            content: Content::Text(String::new()),
+            content_type: ContentType::Text,
+            media_url: None,
+            media_metadata: None,
+            timestamp: Timestamp(at),
+            status: Status::Sent,
+            read_by: read_by.iter().map(|name| UserId::from_stored(name)).collect(),
+            deleted_for: Vec::new(),
+            edited_at: None,
+            reply_to: None,
+            mentions: Vec::new(),
+            reactions: Vec::new(),
+            pin: None,
+            revisions: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_whom_a_message_names_count_where_places_know_fewer() {
+        let (readers, group) = (Readers::default(), GroupId::mint());
+        let old = message(group, 5, &["ann", "bob", "cem"]);
+        assert_eq!(readers.count(group, &old), 2, "rows of the old server have no places");
+        readers.keep(group, place(0), vec![(UserId::from_stored("dan"), place(6))]);
+        assert_eq!(readers.count(group, &old), 2);
+        for name in ["ann", "bob", "eve"] {
+            readers.read(group, &UserId::from_stored(name), place(5));
+        }
+        assert_eq!(readers.count(group, &old), 3, "the sender left out");
+        assert_eq!(readers.count(group, &message(group, 6, &["ann"])), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_known_from_where_they_were_asked_for_and_for_a_moment() {
+        let (readers, group) = (Readers::default(), GroupId::mint());
+        assert!(!readers.knows(group, place(3)));
+        readers.keep(group, place(3), Vec::new());
+        assert!(readers.knows(group, place(3)) && readers.knows(group, place(4)));
+        assert!(!readers.knows(group, place(2)) && !readers.knows(GroupId::mint(), place(3)));
+        tokio::time::advance(LIFE).await;
+        assert!(!readers.knows(group, place(3)));
+    }
+
+    fn place(at: i64) -> Position {
+        let bytes = [0; 12];
+        (Timestamp(at), MessageId(bson::oid::ObjectId::from_bytes(bytes)))
+    }
+
+    proptest! {
+        /// Whatever is read in whatever order: the count is that of who has read so far.
+        #[test]
+        fn who_has_read_is_counted_as_if_each_were_asked(
+            marks in prop::collection::vec((0_u8..5, 0_i64..8), 0..40),
+            (at, except) in (0_i64..9, 0_u8..6),
+        ) {
+            let user = |n: u8| UserId::from_stored(&n.to_string());
+            let (mut places, mut furthest) = (Places::new(place(0)), HashMap::new());
+            for (reader, up_to) in marks {
+                places.read(user(reader), place(up_to));
+                let known = furthest.entry(reader).or_insert(up_to);
+                *known = up_to.max(*known);
+            }
+            let has_read = |(reader, up_to): &(&u8, &i64)| **up_to >= at && **reader != except;
+            let count = furthest.iter().filter(has_read).count();
+            prop_assert_eq!(places.past(place(at), &user(except)), count);
+            let total: usize = places.counts.values().sum();
+            prop_assert!(total == furthest.len() && places.counts.values().all(|n| *n > 0));
         }
     }
 }

@@ -12,7 +12,8 @@ use super::Chat;
 use super::receipts::FLUSH_WAIT;
 use crate::error::Error;
 use crate::model::{
-    Conversation, GroupId, News, Next, Place, Position, SyncCursor, SyncPage, Timestamp, UserId,
+    Conversation, GroupId, GroupSummary, News, Next, Place, Position, SyncCursor, SyncPage,
+    Timestamp, UserId,
 };
 use crate::store::{Change, Changes, ChangesQuery};
 
@@ -152,6 +153,12 @@ impl Chat {
         let mut news = Vec::with_capacity(changes.rows.len());
         let entered_or_left: HashSet<GroupId> =
             changes.rows.iter().filter_map(|(_, change)| change.as_membership()).collect();
+        let has_groups = changes.rows.iter().any(|(_, change)| change.is_of_group());
+        // After the changes were read: who has entered meanwhile is told of it.
+        let own: HashSet<GroupId> = match has_groups {
+            true => self.store.group_ids_of(user, MAX_GROUPS).await?.into_iter().collect(),
+            false => HashSet::new(),
+        };
         let mut told = HashSet::new();
         for (_, change) in changes.rows {
             news.push(match change {
@@ -169,18 +176,30 @@ impl Chat {
                 Change::Read { group, up_to: (_, message) } => News::Read { group, up_to: message },
                 Change::Group(group) if entered_or_left.contains(&group) => continue,
                 Change::Group(group) | Change::Membership(group) if !told.insert(group) => continue,
-                Change::Group(group) => match self.store.group(group).await? {
-                    Some(found) if found.has(user) => News::Group(Box::new(found)),
+                Change::Group(group) => match self.summary(group, &own).await? {
+                    Some(found) => News::Group(Box::new(found)),
                     // That the user has left is told by itself.
-                    _ => continue,
+                    None => continue,
                 },
-                Change::Membership(group) => match self.store.group(group).await? {
-                    Some(found) if found.has(user) => News::Joined(Box::new(found)),
-                    _ => News::Left(group),
+                Change::Membership(group) => match self.summary(group, &own).await? {
+                    Some(found) => News::Joined(Box::new(found)),
+                    None => News::Left(group),
                 },
             });
         }
         Ok(news)
+    }
+
+    /// A group, if it is one of a user's own.
+    async fn summary(
+        &self,
+        group: GroupId,
+        own: &HashSet<GroupId>,
+    ) -> Result<Option<GroupSummary>, Error> {
+        if !own.contains(&group) {
+            return Ok(None);
+        }
+        Ok(self.store.group_summary(group, GroupSummary::MEMBERS_SHOWN).await?)
     }
 }
 

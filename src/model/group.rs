@@ -24,6 +24,21 @@ impl Group {
     }
 }
 
+/// A group without all its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSummary {
+    /// The group, with its first members.
+    pub group: Group,
+    /// How many members it has.
+    pub member_count: usize,
+}
+
+impl GroupSummary {
+    /// Members that a list of groups names: with all of those of large groups it would be megabytes
+    /// long.
+    pub const MEMBERS_SHOWN: usize = 256;
+}
+
 /// How many messages a user has not read, each number exact up to [`Unread::EXACT_TO`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unread {

@@ -22,7 +22,7 @@ pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
 pub use cursor::{InvalidCursor, Next, Place, SyncCursor};
 pub use draft::Draft;
 pub use event::{Audience, Dispatch, Event, Presence, Reading};
-pub use group::{Group, Unread};
+pub use group::{Group, GroupSummary, Unread};
 pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, UserId};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};
 pub use op::Op;

@@ -1,6 +1,8 @@
 //! What a client that was away is told.
 
-use super::{Conversation, Group, GroupId, Message, MessageId, Position, SyncCursor, Timestamp};
+use super::{
+    Conversation, GroupId, GroupSummary, Message, MessageId, Position, SyncCursor, Timestamp,
+};
 
 /// A conversation as a list of chats shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +16,7 @@ pub struct Chat {
     /// What the user has not read, exact up to [`super::Unread::EXACT_TO`].
     pub unread: u64,
     /// The group, for a group's conversation.
-    pub group: Option<Group>,
+    pub group: Option<GroupSummary>,
 }
 
 /// One thing that a user has missed.
@@ -35,9 +37,9 @@ pub enum News {
     Hidden(MessageId),
     /// The user has entered this group. While the user was not in it nothing of it was told, so what a
     /// device has of it counts no more.
-    Joined(Box<Group>),
+    Joined(Box<GroupSummary>),
     /// A group that the user is in is another; this is how it is now.
-    Group(Box<Group>),
+    Group(Box<GroupSummary>),
     /// The user is in this group no more, or it is gone.
     Left(GroupId),
     /// The user has read in a group, on this device or another one.

@@ -54,6 +54,11 @@ impl Change {
             _ => None,
         }
     }
+
+    /// Whether it is one of a group or of who is in it, not of what was said there.
+    pub fn is_of_group(&self) -> bool {
+        matches!(self, Self::Membership(_) | Self::Group(_))
+    }
 }
 
 /// Changes, in order.

@@ -19,8 +19,8 @@ use super::{
     Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
-    Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
+    MessageRef, Position, Timestamp, Unread, UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -176,6 +176,14 @@ impl Store for Guard {
 
     async fn group(&self, id: GroupId) -> Result<Option<Group>> {
         self.ask(self.store.group(id)).await
+    }
+
+    async fn group_head(&self, id: GroupId) -> Result<Option<Group>> {
+        self.ask(self.store.group_head(id)).await
+    }
+
+    async fn group_summary(&self, id: GroupId, members: usize) -> Result<Option<GroupSummary>> {
+        self.ask(self.store.group_summary(id, members)).await
     }
 
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {

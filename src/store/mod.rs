@@ -19,8 +19,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
-    Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
+    MessageRef, Position, Timestamp, Unread, UserId,
 };
 
 pub use changes::{Change, Changes, ChangesQuery};
@@ -259,6 +259,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// One group.
     async fn group(&self, id: GroupId) -> Result<Option<Group>>;
+
+    /// One group without its members.
+    async fn group_head(&self, id: GroupId) -> Result<Option<Group>>;
+
+    /// One group with its first members, up to so many, and how many it has.
+    async fn group_summary(&self, id: GroupId, members: usize) -> Result<Option<GroupSummary>>;
 
     /// The groups a user is in, newest first.
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>>;

@@ -5,7 +5,9 @@ use serde::{Serialize, Serializer};
 
 use super::Users;
 use super::message::{MessageRow, chat_type};
-use crate::model::{Chat, Conversation, Group, News, Next, Position, SyncCursor, SyncPage, UserId};
+use crate::model::{
+    Chat, Conversation, GroupSummary, News, Next, Position, SyncCursor, SyncPage, UserId,
+};
 
 /// What an acknowledgement of `sync` carries beside `ok`.
 pub(super) fn page<M: SerializeMap>(
@@ -47,27 +49,23 @@ impl Serialize for ChatRow<'_> {
         let last = self.chat.last.as_ref().map(|message| message.timestamp);
         row.serialize_entry("updated_at", &super::iso(last.unwrap_or(self.chat.place.0)))?;
         if let Some(group) = &self.chat.group {
-            row.serialize_entry("group", &GroupSummary(group))?;
+            row.serialize_entry("group", &SummaryRow(group))?;
         }
         row.end()
     }
 }
 
-/// Members of a group that a list names; a list of large groups would be megabytes long.
-const MEMBERS_SHOWN: usize = 256;
-
 /// A group with its first members, and how many it has.
-struct GroupSummary<'a>(&'a Group);
+struct SummaryRow<'a>(&'a GroupSummary);
 
-impl Serialize for GroupSummary<'_> {
+impl Serialize for SummaryRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let group = self.0;
-        let members = &group.members[..group.members.len().min(MEMBERS_SHOWN)];
+        let GroupSummary { group, member_count } = self.0;
         let mut row = to.serialize_map(Some(6))?;
         row.serialize_entry("_id", &group.id.to_string())?;
         row.serialize_entry("name", &group.name)?;
-        row.serialize_entry("member_ids", &Users(members))?;
-        row.serialize_entry("member_count", &group.members.len())?;
+        row.serialize_entry("member_ids", &Users(&group.members))?;
+        row.serialize_entry("member_count", member_count)?;
         row.serialize_entry("created_by", group.created_by.as_str())?;
         row.serialize_entry("created_at", &super::iso(group.created_at))?;
         row.end()
@@ -152,11 +150,11 @@ impl Serialize for NewsRow<'_> {
             }
             News::Joined(group) => {
                 row.serialize_entry("type", "group_joined")?;
-                row.serialize_entry("group", &GroupSummary(group))?;
+                row.serialize_entry("group", &SummaryRow(group))?;
             }
             News::Group(group) => {
                 row.serialize_entry("type", "group_changed")?;
-                row.serialize_entry("group", &GroupSummary(group))?;
+                row.serialize_entry("group", &SummaryRow(group))?;
             }
             News::Left(group) => {
                 row.serialize_entry("type", "group_left")?;

@@ -83,6 +83,14 @@ impl TestApp {
         Self { addr, folder, http, shutdown, server, database, settings }
     }
 
+    /// A plain view of the server's database, where that is MongoDB.
+    pub(crate) async fn mongodb(&self) -> Option<mongodb::Database> {
+        match &self.database {
+            Some(database) => Some(database.raw().await),
+            None => None,
+        }
+    }
+
     /// A connected socket of a user.
     pub(crate) async fn user(&self, name: &str) -> Client {
         Client::connect(self.addr, json!({"user_id": name})).await

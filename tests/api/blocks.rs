@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bson::doc;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, sent, to_group, to_user};
+use crate::mongod::Mongod;
 
 crate::on_both_stores![
     a_blocked_user_is_not_heard_and_not_told,
@@ -14,6 +16,7 @@ crate::on_both_stores![
     nothing_is_told_of_what_a_blocked_user_has_sent,
     typing_and_presence_stop_at_a_block,
     blocks_are_listed_and_taken_back,
+    the_blocks_of_a_user_have_a_limit,
 ];
 
 const QUIET: Duration = Duration::from_millis(150);
@@ -179,4 +182,81 @@ async fn blocks_are_listed_and_taken_back(app: TestApp) {
     assert_eq!(own.0, StatusCode::BAD_REQUEST);
     let bad = app.request(Method::POST, "/users/ann/block/a%0Ab").await;
     assert_eq!(bad.0, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+/// Puts into the store that a user has blocked `user0` and so on.
+async fn put_blocks(app: &TestApp, user: &str, count: i64) {
+    if let Some(database) = app.mongodb().await {
+        let rows = (0..count).map(|n| {
+            let other = format!("user{n}");
+            let at = bson::DateTime::from_millis(n);
+            doc! {"_id": {"user": user, "other": &other}, "user": user, "other": &other, "at": at}
+        });
+        database.collection("blocks").insert_many(rows).await.unwrap();
+    } else {
+        let file = app.folder.path().join("data/banter.db");
+        let put = "INSERT INTO blocks (user, other, at) WITH RECURSIVE n (at) AS \
+                   (SELECT 0 UNION ALL SELECT at + 1 FROM n WHERE at + 1 < ?2) \
+                   SELECT ?1, 'user' || at, at FROM n";
+        rusqlite::Connection::open(file).unwrap().execute(put, (user, count)).unwrap();
+    }
+}
+
+async fn the_blocks_of_a_user_have_a_limit(app: TestApp) {
+    put_blocks(&app, "ann", 9_999).await;
+    block(&app, "ann", "eve").await;
+    let (status, answer) = app.request(Method::POST, "/users/ann/block/zoe").await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{answer}");
+    assert_eq!(answer["detail"], "You can block 10000 users at the most");
+    // Who is blocked already may be blocked again, and all of them are.
+    block(&app, "ann", "user0").await;
+    assert_eq!(app.get("/users/ann/blocks").await.1.as_array().unwrap().len(), 10_000);
+    let (mut ann, mut user0, mut zoe) =
+        (app.user("ann").await, app.user("user0").await, app.user("zoe").await);
+    sent(&mut user0, to_user("ann", "listen!")).await;
+    sent(&mut zoe, to_user("ann", "hi")).await;
+    assert_eq!(ann.next_event("message").await["content"], "hi");
+    unblock(&app, "ann", "user7").await;
+    block(&app, "ann", "zoe").await;
+}
+
+/// What is known holds; who is not known has blocked nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_what_is_in_memory_holds() {
+    let mut mongod = Mongod::start().await;
+    let url = mongod.url();
+    let app = TestApp::with(&[("MONGO_URL", &url), ("BREAKER_OPEN", "0.5")]).await;
+    for user in ["ann", "zoe"] {
+        block(&app, user, "eve").await;
+    }
+    let app = app.restarted().await;
+    let (mut ann, mut eve) = (app.user("ann").await, app.user("eve").await);
+    // When this is answered, Ann's blocks are in memory; Zoe's are not.
+    sent(&mut eve, to_user("ann", "one")).await;
+    app.flushed().await;
+    mongod.kill();
+    sent(&mut eve, to_user("ann", "two")).await;
+    let to_ann = json!({"to": "ann", "type": "direct"});
+    assert_eq!(eve.emit_ack("typing_start", to_ann).await, json!({"ok": true}));
+    let mut zoe = app.user("zoe").await;
+    let heard = sent(&mut eve, to_user("zoe", "three")).await;
+    assert_eq!(zoe.next_event("message").await["id"], json!(heard));
+    for method in [Method::POST, Method::DELETE] {
+        let (status, _) = app.request(method, "/users/ann/block/bob").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(app.get("/users/ann/blocks").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    sent(&mut zoe, to_user("ann", "last")).await;
+    for client in [&mut ann, &mut zoe] {
+        assert_eq!(client.next_event("message").await["content"], "last");
+    }
+    assert_eq!(ann.events_so_far("typing").await, Vec::<Value>::new());
+
+    mongod.restart().await;
+    app.flushed().await;
+    assert_eq!(app.direct("ann", "eve").await, Vec::<Value>::new(), "what was hidden stays so");
+    assert_eq!(app.direct("zoe", "eve").await.len(), 1);
+    sent(&mut eve, to_user("zoe", "four")).await;
+    sent(&mut ann, to_user("zoe", "five")).await;
+    assert_eq!(zoe.next_event("message").await["content"], "five", "now it is known again");
 }

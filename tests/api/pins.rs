@@ -171,6 +171,17 @@ async fn a_conversation_has_a_hundred_pins_at_the_most(app: TestApp) {
     pin(&mut ann, &all[101]).await;
     let elsewhere = sent(&mut ann, to_user("cem", "hello")).await;
     pin(&mut ann, &elsewhere).await;
+    // Of two who want the last place at once, one gets it.
+    let mut bob = app.user("bob").await;
+    unpin(&mut ann, &all[1]).await;
+    for _ in 0..10 {
+        let wish = |id: &str| [json!({"message_id": id})];
+        let of_ann = ann.send_with_ack("pin_message", &wish(&all[0])).await;
+        let of_bob = bob.send_with_ack("pin_message", &wish(&all[1])).await;
+        let done = [ann.ack(of_ann).await, bob.ack(of_bob).await].map(|ack| ack["ok"] == true);
+        assert!(done == [true, false] || done == [false, true], "{done:?}");
+        unpin(&mut ann, &all[usize::from(done[1])]).await;
+    }
 }
 
 async fn pins_outlive_the_server(app: TestApp) {

@@ -14,6 +14,7 @@ crate::on_both_stores![
     a_peer_is_told_once_and_strangers_and_oneself_are_not,
     a_user_is_offline_with_the_last_device_and_a_reload_is_no_blink,
     members_of_a_group_are_told_while_it_is_small,
+    a_group_that_has_grown_too_large_counts_again_when_it_shrinks,
     after_a_restart_nobody_is_online_and_times_are_known,
     presence_is_asked_for_in_the_order_of_the_question,
 ];
@@ -123,6 +124,22 @@ async fn members_of_a_group_are_told_while_it_is_small(app: TestApp) {
     app.delete(&format!("/groups/{group}")).await;
     bob.disconnect().await;
     ann.no_event("presence", Duration::from_millis(3_500)).await;
+}
+
+async fn a_group_that_has_grown_too_large_counts_again_when_it_shrinks(app: TestApp) {
+    let many: Vec<_> = (0..254).map(|n| format!("m{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).chain(["ann", "dan"]).collect();
+    let group = app.group("ann", &many).await;
+    let mut ann = app.user("ann").await;
+    let dan = app.user("dan").await;
+    told(&mut ann, "dan", "online").await;
+    app.post(&format!("/group/{group}/zoe"), json!({})).await;
+    dan.disconnect().await;
+    ann.no_event("presence", Duration::from_millis(3_500)).await;
+    let path = format!("/groups/{group}/remove?user_id=zoe&admin_id=ann");
+    app.request(Method::POST, &path).await;
+    let _dan = app.user("dan").await;
+    told(&mut ann, "dan", "online").await;
 }
 
 async fn after_a_restart_nobody_is_online_and_times_are_known(app: TestApp) {

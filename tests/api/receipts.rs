@@ -21,6 +21,8 @@ crate::on_both_stores![
     receipts_of_one_reader_are_gathered,
     each_of_five_readers_is_heard,
     a_sender_without_a_conversation_hears_nothing,
+    a_message_that_is_named_twice_is_told_once,
+    up_to_a_hidden_message_that_one_is_left_out,
 ];
 
 /// A server that calls groups of more than three members large.
@@ -37,6 +39,16 @@ mod in_large_groups {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn only_the_sender_is_told_on_mongodb() {
         super::only_the_sender_is_told(TestApp::on_mongodb_with(&[LIMIT]).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn at_the_limit_all_are_told_on_sqlite() {
+        super::at_the_limit_all_are_told(TestApp::with(&[LIMIT]).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn at_the_limit_all_are_told_on_mongodb() {
+        super::at_the_limit_all_are_told(TestApp::on_mongodb_with(&[LIMIT]).await).await;
     }
 }
 
@@ -217,6 +229,36 @@ async fn a_mark_up_to_a_message_moves_the_place_in_a_group(app: TestApp) {
     let last = sent(&mut bob, to_group(&group, "mine")).await;
     bob.emit_ack("mark_read", json!({"up_to": last})).await;
     assert_eq!(unread(&app, "bob").await, [0]);
+    // Nothing is unread, and the place is further back all the same: other devices hear of it.
+    let page = bob.emit_ack("sync", json!({})).await;
+    let own = sent(&mut bob, to_group(&group, "mine, too")).await;
+    bob.emit_ack("mark_read", json!({"up_to": own})).await;
+    app.flushed().await;
+    let changes = crate::sync::sync(&mut bob, page["cursor"].as_str().unwrap(), 200).await.0;
+    let moved = json!({"type": "group_read", "group_id": group, "up_to": own});
+    assert!(changes.contains(&moved), "{changes:?}");
+}
+
+async fn a_message_that_is_named_twice_is_told_once(app: TestApp) {
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let ids = sent_many(&mut ann, 2, &to_user("bob", "hi")).await;
+    let thrice = json!({"message_ids": [ids[1], ids[0], ids[1]]});
+    for event in ["mark_delivered", "mark_read"] {
+        assert_eq!(bob.emit_ack(event, thrice.clone()).await, json!({"ok": true}));
+        assert_eq!(ann.next_event("message_update").await["message_ids"], json!(ids), "{event}");
+    }
+}
+
+async fn up_to_a_hidden_message_that_one_is_left_out(app: TestApp) {
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    let ids = sent_many(&mut ann, 2, &to_user("bob", "hi")).await;
+    let hide = json!({"message_id": ids[1], "delete_for": "me"});
+    bob.emit_ack("delete_message", hide).await;
+    assert_eq!(bob.emit_ack("mark_read", json!({"up_to": ids[1]})).await, json!({"ok": true}));
+    let receipt = json!({"type": "read_receipt", "message_id": ids[0], "read_by": ["bob"]});
+    assert_eq!(ann.next_event("message_update").await, receipt);
+    let statuses = app.direct("ann", "bob").await.into_iter().map(|row| row["status"].clone());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["sent", "read"]);
 }
 
 /// More than one op of marks, and more than one call looks at.
@@ -328,6 +370,21 @@ async fn a_sender_without_a_conversation_hears_nothing(app: TestApp) {
     assert_eq!(app.direct("ann", "ann").await[0]["status"], "sent");
 }
 
+async fn at_the_limit_all_are_told(app: TestApp) {
+    let group = app.group("ann", &["ann", "bob", "cem"]).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    for socket in [&mut ann, &mut bob] {
+        socket.emit_ack("join_group", json!(group)).await;
+    }
+    let id = sent(&mut ann, to_group(&group, "hi all")).await;
+    app.user("cem").await.emit_ack("mark_read", json!({"message_id": id})).await;
+    let receipt = json!({"type": "read_receipt", "message_id": id, "read_by": ["ann", "cem"]});
+    for socket in [&mut ann, &mut bob] {
+        assert_eq!(socket.next_event("message_update").await, receipt);
+    }
+    assert!(app.of_group("ann", &group).await[0].get("read_count").is_none());
+}
+
 async fn only_the_sender_is_told(app: TestApp) {
     let readers = ["bob", "cem", "dan", "eve", "fay"];
     let group = app.group("ann", &[&["ann"], &readers[..]].concat()).await;
@@ -359,6 +416,9 @@ async fn only_the_sender_is_told(app: TestApp) {
         assert!(rows.iter().all(|row| row["read_by"] == json!(["ann", "bob", "cem"])), "{rows:?}");
         app.flushed().await;
     }
+    // The sender's own mark is nobody's news and counts for nobody.
+    ann.emit_ack("mark_read", json!({"message_id": ids[1]})).await;
+    app.flushed().await;
     let rows = app.of_group("ann", &group).await;
     let counts: Vec<_> = rows.iter().map(|row| &row["read_count"]).collect();
     assert_eq!(counts, [4, 5], "{rows:?}");

@@ -15,6 +15,7 @@ crate::on_both_stores![
     what_was_missed_comes_as_it_is_now,
     pages_of_changes_go_on_where_the_last_one_ended,
     memberships_that_changed_are_told,
+    of_a_large_group_the_first_members_are_named,
     a_stranger_is_told_nothing,
     a_cursor_that_is_not_ours_is_refused,
     a_cursor_that_is_too_old_is_gone,
@@ -212,6 +213,22 @@ async fn memberships_that_changed_are_told(app: TestApp) {
         "{changes:?}"
     );
     assert!(of_type(&changes, "group_left").iter().any(|change| change["group_id"] == json!(kept)));
+}
+
+async fn of_a_large_group_the_first_members_are_named(app: TestApp) {
+    let mut ann = app.user("ann").await;
+    let cursor = cursor_now(&mut ann).await;
+    let members: Vec<String> = (0..299).map(|n| format!("user{n}")).chain(["ann".into()]).collect();
+    let names: Vec<&str> = members.iter().map(String::as_str).collect();
+    let large = app.group("ann", &names).await;
+    let check = |group: &Value| {
+        assert_eq!((&group["_id"], &group["member_count"]), (&json!(large), &json!(300)));
+        assert_eq!(group["member_ids"], json!(names[..256]));
+    };
+    let list = ann.emit_ack("sync", json!({})).await;
+    check(&list["conversations"][0]["group"]);
+    let (changes, _) = sync(&mut ann, &cursor, 10).await;
+    check(&of_type(&changes, "group_joined").first().expect("it is told")["group"]);
 }
 
 async fn a_stranger_is_told_nothing(app: TestApp) {

@@ -132,8 +132,11 @@ async fn a_reply_names_a_message_of_its_conversation_that_its_sender_sees(app: T
         }
         refused(&mut eve, "send_message", replying(to_user("bob", "x"), &direct), "not_found")
             .await;
-        let message = replying(to_group(&group, "x"), &in_group);
-        refused(&mut eve, "send_message", message, "forbidden").await;
+        // Who is no member does not learn what is there.
+        for id in [&*in_group, nothing] {
+            let message = replying(to_group(&group, "x"), id);
+            refused(&mut eve, "send_message", message, "forbidden").await;
+        }
         app.flushed().await;
     }
     let odd = json!({"to": "bob", "content": "x", "type": "direct", "reply_to": {"$ne": 1}});
@@ -169,6 +172,8 @@ async fn the_replies_to_a_deleted_message_stay(app: TestApp) {
             let (status, _) = app.get(&format!("/threads/{id}?user_id=bob")).await;
             assert_eq!(status, StatusCode::NOT_FOUND);
         }
+        let (status, _) = app.get(&format!("/threads/{reply}?user_id=eve")).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "a stranger does not learn what became of it");
         let rows = app.direct("bob", "ann").await;
         assert_eq!((rows.len(), &rows[0]["reply_to"]), (1, &json!(root)));
         app.flushed().await;

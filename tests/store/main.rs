@@ -77,6 +77,7 @@ macro_rules! conformance {
             }
             groups {
                 a_group_comes_back_as_it_was_stored
+                a_part_of_a_group_is_its_first_members_and_their_number
                 a_missing_group_is_none
                 members_keep_the_order_in_which_they_joined
                 joining_and_leaving_say_what_became_of_it

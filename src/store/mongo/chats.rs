@@ -14,7 +14,7 @@ use super::indexes::{DIRECT_ORDER, DIRECT_RECEIVED, GROUP_ORDER, Index};
 use super::queries::{self, Count};
 use super::reads::COUNTS_AT_ONCE;
 use super::{MESSAGES, MongoStore, changes, documents, errors};
-use crate::model::{Chat, Conversation, Group, GroupId, MessageId, Position, UserId};
+use crate::model::{Chat, Conversation, GroupId, GroupSummary, MessageId, Position, UserId};
 use crate::store::{HistoryQuery, Range, Result};
 
 /// The place of the newest message to each user that a user has written to: `{_id: peer, timestamp,
@@ -67,9 +67,9 @@ impl MongoStore {
         places.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
         places.truncate(limit);
         let ids: Vec<_> = places.iter().filter_map(|(_, chat)| to_group_id(chat)).collect();
-        let groups = self.find_groups(&queries::groups_by_id(&ids)).await?;
-        let groups: HashMap<GroupId, Group> =
-            groups.into_iter().map(|group| (group.id, group)).collect();
+        let groups = self.find_summaries(&ids, GroupSummary::MEMBERS_SHOWN).await?;
+        let groups: HashMap<GroupId, GroupSummary> =
+            groups.into_iter().map(|found| (found.group.id, found)).collect();
         let cursors = self.find(&queries::read_cursors(user, &ids)).await?;
         let cursors: HashMap<_, _> = cursors.iter().filter_map(changes::to_cursor).collect();
         let chats = places
@@ -83,7 +83,7 @@ impl MongoStore {
         user: &UserId,
         place: Position,
         conversation: Conversation,
-        groups: &HashMap<GroupId, Group>,
+        groups: &HashMap<GroupId, GroupSummary>,
         cursors: &HashMap<GroupId, Position>,
     ) -> Result<Chat> {
         let newest = HistoryQuery {

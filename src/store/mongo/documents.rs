@@ -8,8 +8,8 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
 use super::json;
 use crate::model::{
-    ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, Message, MessageId, Pin,
-    Reaction, Revision, Status, Target, Timestamp, UserId,
+    ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, GroupSummary, Message,
+    MessageId, Pin, Reaction, Revision, Status, Target, Timestamp, UserId,
 };
 
 /// A message as it is stored.
@@ -213,6 +213,16 @@ pub(super) fn to_group(row: &RawDocumentBuf) -> Option<Group> {
         created_by: row.get("created_by").and_then(user).unwrap_or_else(|| UserId::from_stored("")),
         created_at: time_of(&row, "created_at", id),
     })
+}
+
+/// A group that holds its first members, up to so many, and how many it has. The old server stored a
+/// member who was named twice as two; where all are here, each counts once.
+pub(super) fn to_summary(row: &RawDocumentBuf, members: usize) -> Option<GroupSummary> {
+    let group = to_group(row)?;
+    let stored = row.get_i32("member_count").ok().and_then(|count| usize::try_from(count).ok());
+    let stored = stored.unwrap_or_default();
+    let member_count = if stored <= members { group.members.len() } else { stored };
+    Some(GroupSummary { group, member_count })
 }
 
 /// The `_id` of a row, where it is an ObjectId.

@@ -4,7 +4,7 @@ use bson::{RawDocumentBuf, doc};
 
 use super::queries::{self, Find};
 use super::{MongoStore, Place, documents, errors};
-use crate::model::{Group, GroupId, UserId};
+use crate::model::{Group, GroupId, GroupSummary, UserId};
 use crate::store::{MembershipChange, Result, StoreError};
 
 /// Longest text that is searched for, in bytes; the server refuses patterns above 32 kB, and no
@@ -52,6 +52,16 @@ impl MongoStore {
         }
         let rows = self.find(query).await?;
         Ok(super::reads::readable(&rows, documents::to_group))
+    }
+
+    /// Groups with their first members, in no order.
+    pub(super) async fn find_summaries(
+        &self,
+        ids: &[GroupId],
+        members: usize,
+    ) -> Result<Vec<GroupSummary>> {
+        let rows = self.aggregate(queries::group_summaries(ids, members)).await?;
+        Ok(super::reads::readable(&rows, |row| documents::to_summary(row, members)))
     }
 
     pub(super) async fn find_named(&self, text: &str, limit: usize) -> Result<Vec<Group>> {

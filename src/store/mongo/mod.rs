@@ -64,8 +64,8 @@ use super::{
     Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
-    Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
+    MessageRef, Position, Timestamp, Unread, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -296,6 +296,14 @@ impl Store for MongoStore {
 
     async fn group(&self, id: GroupId) -> Result<Option<Group>> {
         Ok(self.find_groups(&queries::group_by_id(id)).await?.pop())
+    }
+
+    async fn group_head(&self, id: GroupId) -> Result<Option<Group>> {
+        Ok(self.find_groups(&queries::group_head(id)).await?.pop())
+    }
+
+    async fn group_summary(&self, id: GroupId, members: usize) -> Result<Option<GroupSummary>> {
+        Ok(self.find_summaries(&[id], members).await?.pop())
     }
 
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {

@@ -314,6 +314,11 @@ pub fn group_by_id(id: GroupId) -> Find {
     Find::by_id(GROUPS, id.0)
 }
 
+/// A group without its members.
+pub fn group_head(id: GroupId) -> Find {
+    Find { projection: Some(doc! {"member_ids": 0}), ..group_by_id(id) }
+}
+
 /// The groups a user is in, newest first.
 pub fn groups_of(user: &UserId, limit: usize) -> Find {
     let order = doc! {"created_at": -1, "_id": -1};
@@ -325,17 +330,22 @@ pub fn makings_of_groups_of(user: &UserId, limit: usize) -> Find {
     Find { projection: Some(doc! {"created_at": 1}), ..groups_of(user, limit) }
 }
 
-/// These groups, in no order.
-pub fn groups_by_id(ids: &[GroupId]) -> Find {
+/// These groups with their first members and `member_count`, in no order.
+pub fn group_summaries(ids: &[GroupId], members: usize) -> Count {
     let ids: Vec<Bson> = ids.iter().map(|id| id.0.into()).collect();
-    let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    Find {
+    let all = doc! {"$cond": [{"$isArray": "$member_ids"}, "$member_ids", []]};
+    let first: Bson = match i32::try_from(members).unwrap_or(i32::MAX) {
+        // A slice has to have a length.
+        0 => Bson::Array(Vec::new()),
+        members => doc! {"$slice": [all.clone(), members]}.into(),
+    };
+    Count {
         collection: GROUPS,
-        filter: doc! {"_id": {"$in": ids}},
-        sort: None,
-        hint: None,
-        projection: None,
-        limit,
+        pipeline: vec![
+            doc! {"$match": {"_id": {"$in": ids}}},
+            doc! {"$set": {"member_count": {"$size": all}, "member_ids": first}},
+        ],
+        hint: doc! {"_id": 1},
     }
 }
 

@@ -6,7 +6,9 @@
 use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 use super::{groups, messages, presence, rows, statements, unread};
-use crate::model::{Chat, Conversation, GroupId, MessageId, Position, Timestamp, UserId};
+use crate::model::{
+    Chat, Conversation, GroupId, GroupSummary, MessageId, Position, Timestamp, UserId,
+};
 use crate::store::{HistoryQuery, Range};
 
 /// The most groups of one user that are looked at.
@@ -48,7 +50,9 @@ fn read(
             (unread::from(transaction, user, peer)?, None)
         }
         Conversation::Group(id) => {
-            (unread::in_group(transaction, user, *id)?, groups::find(transaction, *id)?)
+            let shown = GroupSummary::MEMBERS_SHOWN;
+            let group = groups::summary(transaction, *id, shown)?;
+            (unread::in_group(transaction, user, *id)?, group)
         }
     };
     Ok(Chat { conversation, place, last, unread, group })

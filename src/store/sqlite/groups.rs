@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Params, Transaction, params};
 use super::changes::note_members;
 use super::messages::add_to_count;
 use super::{limit_to_sql, rows, statements};
-use crate::model::{Group, GroupId, UserId};
+use crate::model::{Group, GroupId, GroupSummary, UserId};
 use crate::store::MembershipChange;
 
 /// Stores a new group.
@@ -30,7 +30,24 @@ pub(super) fn create(transaction: &Transaction<'_>, group: &Group) -> rusqlite::
 /// One group.
 pub(super) fn find(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Result<Option<Group>> {
     let group = find_without_members(transaction, id)?;
-    group.map(|group| with_members(transaction, group)).transpose()
+    group.map(|group| with_members(transaction, group, usize::MAX)).transpose()
+}
+
+/// One group with its first members.
+pub(super) fn summary(
+    transaction: &Transaction<'_>,
+    id: GroupId,
+    members: usize,
+) -> rusqlite::Result<Option<GroupSummary>> {
+    let Some(group) = find_without_members(transaction, id)? else { return Ok(None) };
+    let group = with_members(transaction, group, members)?;
+    let mut member_count = group.members.len();
+    if member_count >= members {
+        let mut count = transaction.prepare_cached(statements::COUNT_MEMBERS)?;
+        let counted = count.query_row([id.0.bytes()], |row| rows::count(row, 0))?;
+        member_count = usize::try_from(counted).unwrap_or(usize::MAX);
+    }
+    Ok(Some(GroupSummary { group, member_count }))
 }
 
 /// The groups of a user, newest first.
@@ -129,12 +146,17 @@ fn list(
 ) -> rusqlite::Result<Vec<Group>> {
     let mut statement = transaction.prepare_cached(sql)?;
     let groups = statement.query_map(params, rows::group_without_members)?;
-    groups.map(|group| with_members(transaction, group?)).collect()
+    groups.map(|group| with_members(transaction, group?, usize::MAX)).collect()
 }
 
-fn with_members(transaction: &Transaction<'_>, group: Group) -> rusqlite::Result<Group> {
+fn with_members(
+    transaction: &Transaction<'_>,
+    group: Group,
+    limit: usize,
+) -> rusqlite::Result<Group> {
     let mut statement = transaction.prepare_cached(statements::MEMBERS)?;
-    let members = statement.query_map([group.id.0.bytes()], |row| rows::user(row, 0))?;
+    let params = params![group.id.0.bytes(), limit_to_sql(limit)];
+    let members = statement.query_map(params, |row| rows::user(row, 0))?;
     Ok(Group { members: members.collect::<rusqlite::Result<_>>()?, ..group })
 }
 

@@ -33,8 +33,8 @@ use super::{
     Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, Message, MessageId, MessageRef,
-    Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
+    MessageRef, Position, Timestamp, Unread, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -182,6 +182,14 @@ impl Store for SqliteStore {
 
     async fn group(&self, id: GroupId) -> Result<Option<Group>> {
         self.readers.run(move |transaction| groups::find(transaction, id)).await
+    }
+
+    async fn group_head(&self, id: GroupId) -> Result<Option<Group>> {
+        self.readers.run(move |transaction| groups::find_without_members(transaction, id)).await
+    }
+
+    async fn group_summary(&self, id: GroupId, members: usize) -> Result<Option<GroupSummary>> {
+        self.readers.run(move |transaction| groups::summary(transaction, id, members)).await
     }
 
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>> {

@@ -185,7 +185,9 @@ statements! {
     SEARCH_GROUPS = "SELECT id, name, created_by, created_at FROM groups \
         WHERE instr(name_folded, ?1) > 0 ORDER BY created_at DESC, id DESC LIMIT ?2";
     DELETE_GROUP = "DELETE FROM groups WHERE id = ?1";
-    MEMBERS = "SELECT user FROM group_members WHERE group_id = ?1 ORDER BY joined";
+    MEMBERS = "SELECT user FROM group_members WHERE group_id = ?1 ORDER BY joined \
+        LIMIT ?2";
+    COUNT_MEMBERS = "SELECT count(*) FROM group_members WHERE group_id = ?1";
     INSERT_MEMBER = "INSERT INTO group_members (group_id, user, created_at) \
         VALUES (?1, ?2, ?3) ON CONFLICT (group_id, user) DO NOTHING";
     DELETE_MEMBER = "DELETE FROM group_members WHERE group_id = ?1 AND user = ?2";
@@ -298,6 +300,7 @@ mod tests {
             (SMALL_GROUPS_OF, "member_groups (user=?)"),
             (GROUPS_OF_USER, "member_groups (user=?)"),
             (MEMBERS, "group_joined (group_id=?)"),
+            (COUNT_MEMBERS, "group_joined (group_id=?)"),
         ] {
             let steps = plan(&connection, sql);
             let found = steps.iter().any(|step| step.ends_with(&format!("INDEX {index}")));

@@ -58,7 +58,8 @@ pub(crate) async fn conversations_are_newest_first_with_what_was_said_last(store
             (between("ann", "mia"), Some(rows[6].id), 1),
         ]
     );
-    let groups: Vec<_> = found.iter().map(|chat| chat.group.clone()).collect();
+    let groups = found.iter().map(|chat| chat.group.as_ref().map(|found| found.group.clone()));
+    let groups: Vec<_> = groups.collect();
     assert_eq!(groups, [Some(team), None, Some(quiet), None, None]);
     assert_eq!(all(&*store, "nobody").await, []);
 }

@@ -37,8 +37,34 @@ pub(crate) async fn a_group_comes_back_as_it_was_stored(store: Arc<dyn Store>) {
     }
 }
 
+pub(crate) async fn a_part_of_a_group_is_its_first_members_and_their_number(store: Arc<dyn Store>) {
+    let names: Vec<String> = (0..20).map(|n| format!("user{}", 99 - n)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (team, empty) = (group("team", &names, 7), group("empty", &["alice"], 7));
+    let empty = Group { members: Vec::new(), ..empty };
+    create(&*store, [&team, &empty]).await;
+    store.add_member(team.id, &user("late")).await.expect("the store answers");
+    store.remove_member(team.id, &user("user98")).await.expect("the store answers");
+    let mut members = get(&*store, team.id).await.expect("the group").members;
+    for first in [0, 1, 19, 20, 21, 1_000] {
+        let found = store.group_summary(team.id, first).await.expect("the store answers");
+        let found = found.expect("the group");
+        assert_eq!(found.member_count, 20, "{first}");
+        assert_eq!(found.group.members, members[..first.min(20)]);
+        assert_eq!(found.group, Group { members: found.group.members.clone(), ..team.clone() });
+    }
+    let found = store.group_summary(empty.id, 9).await.expect("the store answers");
+    assert_eq!(found.map(|found| (found.group, found.member_count)), Some((empty, 0)));
+
+    members.clear();
+    let head = store.group_head(team.id).await.expect("the store answers");
+    assert_eq!(head, Some(Group { members, ..team }));
+}
+
 pub(crate) async fn a_missing_group_is_none(store: Arc<dyn Store>) {
     assert_eq!(get(&*store, GroupId::mint()).await, None);
+    assert_eq!(store.group_head(GroupId::mint()).await.expect("the store answers"), None);
+    assert_eq!(store.group_summary(GroupId::mint(), 9).await.expect("the store answers"), None);
     assert_eq!(groups_of(&*store, "alice", 10).await, []);
 }
 

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use banter::model::{
-    Batch, Chat, ClientId, Conversation, Deletion, Group, GroupId, Message, MessageId, Position,
-    Status, Target, Timestamp, Unread, UserId,
+    Batch, Chat, ClientId, Conversation, Deletion, Group, GroupId, GroupSummary, Message,
+    MessageId, Position, Status, Target, Timestamp, Unread, UserId,
 };
 use banter::store::{Applied, HistoryQuery, Range};
 
@@ -176,7 +176,8 @@ impl Model {
                 (rows.into_iter().filter(is_news).count() as u64).min(Unread::EXACT_TO)
             }
         };
-        Chat { conversation, place, last, unread, group }
+        let summary = |group: Group| GroupSummary { member_count: group.members.len(), group };
+        Chat { conversation, place, last, unread, group: group.map(summary) }
     }
 
     fn unread_in(&self, user: &UserId, group: GroupId) -> u64 {
