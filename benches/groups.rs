@@ -97,12 +97,12 @@ fn print(title: &str, sizes: &[usize], rows: &[Row]) {
     println!("\n{title}");
     print!("{:<34}", "");
     sizes.iter().for_each(|size| print!("{size:>11}"));
-    println!("{:>9}", "last/first");
+    println!("{:>12}", "last/first");
     for Row(act, figures) in rows {
         print!("{act:<34}");
         figures.iter().for_each(|figure| print!("{:>8.1} us", figure.as_secs_f64() * 1e6));
         let (first, last) = (figures[0].as_secs_f64(), figures[figures.len() - 1].as_secs_f64());
-        println!("{:>9.1}", last / first);
+        println!("{:>12.1}", last / first);
     }
 }
 
