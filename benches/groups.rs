@@ -2,11 +2,11 @@
 //!
 //! Measured first: acts whose cost should not grow, in groups of 10 to 10,000 members, over SQLite,
 //! and over MongoDB where `MONGO_TEST_URL` names a server. An act is over when its caller has its
-//! answer; what it told is then with a fan-out that tells nobody. The store is on the disk that holds
-//! `target/`, the journal does not wait for it (`JOURNAL_SYNC=os`). Then: what one message costs with
-//! so many sockets in the group, and what a notice to all members costs when 50 of them are online.
-//! The sockets are the library's own, and poll in this process: no network, and what is queued for them
-//! is not taken. Not measured: HTTP, JSON of answers.
+//! answer; what it told is then with a fan-out that tells nobody. The store is on the disk that
+//! holds `target/`, the journal does not wait for it (`JOURNAL_SYNC=os`). Then: what one message
+//! costs with so many sockets in the group, and what a notice to all members costs when 50 of them
+//! are online. The sockets are the library's own, and poll in this process: no network, and what is
+//! queued for them is not taken. Not measured: HTTP, JSON of answers.
 //!
 //! Each figure is a median.
 
@@ -233,8 +233,8 @@ impl Scene<'_> {
         ("mark_read, the last to do so", samples)
     }
 
-    /// A page of history as the route asks for it, with how many have read what, by one who has seen it
-    /// before.
+    /// A page of history as the route asks for it, with how many have read what, by one who has
+    /// seen it before.
     async fn page(&self) -> Samples {
         let mut samples = Vec::new();
         let conversation = Conversation::Group(self.group);

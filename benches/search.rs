@@ -161,6 +161,9 @@ impl Data {
                 .chain(n.is_multiple_of(4).then(|| UserId::parse("many").unwrap()))
                 .collect(),
             created_by: user(n),
+            owner: user(n),
+            admins: Vec::new(),
+            silenced: Vec::new(),
             created_at: Timestamp(n as i64),
         };
         Self {

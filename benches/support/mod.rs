@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Group, GroupId, GroupSummary,
-    Message, MessageId, MessageRef, Op, Position, Status, Target, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Group, GroupChange, GroupId,
+    GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Position, Status, Target,
+    Timestamp, Token, Unread, Until, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
@@ -102,7 +103,7 @@ impl Store for NullStore {
         Ok(Vec::new())
     }
 
-    async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
+    async fn unread(&self, _: &UserId, _: Option<Position>, _: &[GroupId]) -> Result<Unread> {
         Ok(Unread::default())
     }
 
@@ -124,6 +125,38 @@ impl Store for NullStore {
 
     async fn group(&self, _: GroupId) -> Result<Option<Group>> {
         Ok(None)
+    }
+
+    async fn change_group(&self, _: GroupId, _: &GroupChange) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn create_invitation(&self, _: &Invitation) -> Result<()> {
+        Ok(())
+    }
+
+    async fn invitation(&self, _: &Token) -> Result<Option<Invitation>> {
+        Ok(None)
+    }
+
+    async fn invitations(&self, _: GroupId, _: Timestamp, _: usize) -> Result<Vec<Invitation>> {
+        Ok(Vec::new())
+    }
+
+    async fn use_invitation(&self, _: &Token, _: Timestamp) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn end_invitation(&self, _: &Token, _: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
+    async fn mute(&self, _: &UserId, _: GroupId, _: Option<Until>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn mutes(&self, _: &UserId, _: usize) -> Result<Vec<(GroupId, Until)>> {
+        Ok(Vec::new())
     }
 
     async fn group_head(&self, _: GroupId) -> Result<Option<Group>> {

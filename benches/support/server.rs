@@ -1,5 +1,5 @@
-//! A server without a port: the rules over a store and a buffer, and, where they are wanted, sockets
-//! that poll in this process.
+//! A server without a port: the rules over a store and a buffer, and, where they are wanted,
+//! sockets that poll in this process.
 #![allow(dead_code, reason = "each bench uses the part it needs")]
 
 use std::sync::Arc;

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::model::{
-    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId,
-    GroupSummary, Message, MessageId, MessageRef, Op, Pin, Position, Reaction, Status, Target,
-    Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupChange,
+    GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Pin, Position, Reaction,
+    Status, Target, Timestamp, Token, Unread, Until, UserId,
 };
 use crate::store::{
     Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
@@ -435,7 +435,7 @@ impl Store for FakeStore {
         Ok(Vec::new())
     }
 
-    async fn unread(&self, _: &UserId, _: Option<Position>) -> Result<Unread> {
+    async fn unread(&self, _: &UserId, _: Option<Position>, _: &[GroupId]) -> Result<Unread> {
         Ok(Unread::default())
     }
 
@@ -469,6 +469,38 @@ impl Store for FakeStore {
 
     async fn group(&self, _: GroupId) -> Result<Option<Group>> {
         Ok(None)
+    }
+
+    async fn change_group(&self, _: GroupId, _: &GroupChange) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn create_invitation(&self, _: &Invitation) -> Result<()> {
+        Ok(())
+    }
+
+    async fn invitation(&self, _: &Token) -> Result<Option<Invitation>> {
+        Ok(None)
+    }
+
+    async fn invitations(&self, _: GroupId, _: Timestamp, _: usize) -> Result<Vec<Invitation>> {
+        Ok(Vec::new())
+    }
+
+    async fn use_invitation(&self, _: &Token, _: Timestamp) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn end_invitation(&self, _: &Token, _: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
+    async fn mute(&self, _: &UserId, _: GroupId, _: Option<Until>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn mutes(&self, _: &UserId, _: usize) -> Result<Vec<(GroupId, Until)>> {
+        Ok(Vec::new())
     }
 
     async fn group_head(&self, _: GroupId) -> Result<Option<Group>> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Content, Conversation, GroupId, Message, MessageId, Pin, Position, Reaction, Target, Timestamp,
-    Unread, UserId,
+    Content, Conversation, GroupId, Message, MessageId, Pin, Position, Reaction, Role, Target,
+    Timestamp, Unread, Until, UserId,
 };
 
 /// Who is told of an event.
@@ -77,14 +77,7 @@ pub enum Event {
         message: MessageId,
     },
     /// Something happened in a group.
-    GroupNotice {
-        /// Which group.
-        group: GroupId,
-        /// What happened, for people to read.
-        text: String,
-        /// When.
-        at: Timestamp,
-    },
+    GroupNotice(GroupNotice),
     /// What the user who is told has not read.
     Unread {
         /// The counts.
@@ -116,6 +109,66 @@ impl Event {
     /// Whether it is of the moment alone: a socket that is behind does without.
     pub fn is_ephemeral(&self) -> bool {
         matches!(self, Self::Typing { .. } | Self::Presence(_))
+    }
+}
+
+/// Something that happened in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupNotice {
+    /// Which group.
+    pub group: GroupId,
+    /// What happened, for people to read.
+    pub text: String,
+    /// When.
+    pub at: Timestamp,
+    /// The same for programs.
+    pub what: Happened,
+    /// To whom it happened, where that is one user.
+    pub user: Option<UserId>,
+    /// Who did it, where that is known.
+    pub by: Option<UserId>,
+}
+
+/// What can happen in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happened {
+    /// Somebody is a member now.
+    MemberAdded,
+    /// Somebody was taken out.
+    MemberRemoved,
+    /// Somebody has left.
+    MemberLeft,
+    /// It has this name.
+    Renamed(String),
+    /// Somebody has this role.
+    RoleChanged(Role),
+    /// It is somebody else's.
+    OwnerChanged,
+    /// Somebody may not speak.
+    Silenced(Until),
+    /// Somebody may speak again.
+    Unsilenced,
+    /// The user who is told wants not to be alerted.
+    Muted(Until),
+    /// The user who is told wants to be alerted again.
+    Unmuted,
+}
+
+impl Happened {
+    /// The word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::MemberAdded => "member_added",
+            Self::MemberRemoved => "member_removed",
+            Self::MemberLeft => "member_left",
+            Self::Renamed(_) => "renamed",
+            Self::RoleChanged(_) => "role_changed",
+            Self::OwnerChanged => "owner_changed",
+            Self::Silenced(_) => "silenced",
+            Self::Unsilenced => "unsilenced",
+            Self::Muted(_) => "muted",
+            Self::Unmuted => "unmuted",
+        }
     }
 }
 

@@ -149,8 +149,8 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
     /// Whether it is, or was, pinned.
     pub pin: Option<Pin>,
-    /// What it said before, the oldest first, at most [`Message::MAX_REVISIONS`]. Only a message that
-    /// is read alone has these; pages leave them out.
+    /// What it said before, the oldest first, at most [`Message::MAX_REVISIONS`]. Only a message
+    /// that is read alone has these; pages leave them out.
     pub revisions: Vec<Revision>,
 }
 

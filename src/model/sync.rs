@@ -1,7 +1,7 @@
 //! What a client that was away is told.
 
 use super::{
-    Conversation, GroupId, GroupSummary, Message, MessageId, Position, SyncCursor, Timestamp,
+    Conversation, GroupId, GroupSummary, Message, MessageId, Position, SyncCursor, Timestamp, Until,
 };
 
 /// A conversation as a list of chats shows it.
@@ -17,6 +17,8 @@ pub struct Chat {
     pub unread: u64,
     /// The group, for a group's conversation.
     pub group: Option<GroupSummary>,
+    /// Until when the user has muted the group; of one that has run out, until when it was.
+    pub muted: Option<Until>,
 }
 
 /// One thing that a user has missed.
@@ -35,8 +37,8 @@ pub enum News {
     },
     /// A message is hidden for this user.
     Hidden(MessageId),
-    /// The user has entered this group. While the user was not in it nothing of it was told, so what a
-    /// device has of it counts no more.
+    /// The user has entered this group. While the user was not in it nothing of it was told, so
+    /// what a device has of it counts no more.
     Joined(Box<GroupSummary>),
     /// A group that the user is in is another; this is how it is now.
     Group(Box<GroupSummary>),
@@ -48,6 +50,13 @@ pub enum News {
         group: GroupId,
         /// Up to which message.
         up_to: MessageId,
+    },
+    /// The user has muted a group until then, or, where there is nothing, not any more.
+    Muted {
+        /// Which group.
+        group: GroupId,
+        /// For how long.
+        until: Option<Until>,
     },
 }
 

@@ -1,10 +1,12 @@
 //! What has changed, in the store's own order: what catching up is made of.
 //!
 //! A store gives each document that it writes a *version*, later than all that it has given before.
-//! A message is found under its last version alone, as it is now: who has missed three edits is told
-//! the outcome of the third.
+//! A message is found under its last version alone, as it is now: who has missed three edits is
+//! told the outcome of the third.
 
-use crate::model::{Conversation, GroupId, Message, MessageId, Place, Position, Timestamp, UserId};
+use crate::model::{
+    Conversation, GroupId, Message, MessageId, Place, Position, Timestamp, Until, UserId,
+};
 
 /// Which changes are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,13 @@ pub enum Change {
         /// Up to where.
         up_to: Position,
     },
+    /// The user has muted a group, or does so no longer.
+    Mute {
+        /// Which group.
+        group: GroupId,
+        /// Until when, which may be over.
+        until: Option<Until>,
+    },
 }
 
 impl Change {
@@ -64,7 +73,8 @@ impl Change {
 /// Changes, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
-    /// Each change with its place, the earliest first; fewer than were asked for where these are all.
+    /// Each change with its place, the earliest first; fewer than were asked for where these are
+    /// all.
     pub rows: Vec<(Place, Change)>,
     /// Up to this version everything that ever will be is there already: who has seen that need not
     /// look again. Later versions may still come in another order than they were given.

@@ -19,8 +19,8 @@ use super::{
     Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
-    MessageRef, Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupChange, GroupId, GroupSummary,
+    Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -149,8 +149,50 @@ impl Store for Guard {
         self.ask(self.store.group_ids_of(user, limit)).await
     }
 
-    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
-        self.ask(self.store.unread(user, until)).await
+    async fn unread(
+        &self,
+        user: &UserId,
+        until: Option<Position>,
+        except: &[GroupId],
+    ) -> Result<Unread> {
+        self.ask(self.store.unread(user, until, except)).await
+    }
+
+    async fn change_group(&self, id: GroupId, change: &GroupChange) -> Result<bool> {
+        self.ask(self.store.change_group(id, change)).await
+    }
+
+    async fn create_invitation(&self, invitation: &Invitation) -> Result<()> {
+        self.ask(self.store.create_invitation(invitation)).await
+    }
+
+    async fn invitation(&self, token: &Token) -> Result<Option<Invitation>> {
+        self.ask(self.store.invitation(token)).await
+    }
+
+    async fn invitations(
+        &self,
+        group: GroupId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Invitation>> {
+        self.ask(self.store.invitations(group, now, limit)).await
+    }
+
+    async fn use_invitation(&self, token: &Token, now: Timestamp) -> Result<bool> {
+        self.ask(self.store.use_invitation(token, now)).await
+    }
+
+    async fn end_invitation(&self, token: &Token, now: Timestamp) -> Result<()> {
+        self.ask(self.store.end_invitation(token, now)).await
+    }
+
+    async fn mute(&self, user: &UserId, group: GroupId, until: Option<Until>) -> Result<()> {
+        self.ask(self.store.mute(user, group, until)).await
+    }
+
+    async fn mutes(&self, user: &UserId, limit: usize) -> Result<Vec<(GroupId, Until)>> {
+        self.ask(self.store.mutes(user, limit)).await
     }
 
     async fn readers(

@@ -19,8 +19,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
-    MessageRef, Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupChange, GroupId, GroupSummary,
+    Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
 };
 
 pub use changes::{Change, Changes, ChangesQuery};
@@ -181,8 +181,8 @@ pub trait Store: Send + Sync + 'static {
     /// The message that a user has sent under this client id, also when it is deleted by now.
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>>;
 
-    /// When a message was sent, also one that is deleted, as long as that is known: for thirty days,
-    /// if it was stored when it was deleted.
+    /// When a message was sent, also one that is deleted, as long as that is known: for thirty
+    /// days, if it was stored when it was deleted.
     async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>>;
 
     /// A page of a conversation, newest first, ordered by (timestamp, `_id`). One with fewer than
@@ -201,11 +201,12 @@ pub trait Store: Send + Sync + 'static {
         except: &[MessageId],
     ) -> Result<Vec<(MessageId, usize)>>;
 
-    /// The pinned messages of a conversation, the latest pinned first, by the time of the pin and `_id`.
+    /// The pinned messages of a conversation, the latest pinned first, by the time of the pin and
+    /// `_id`.
     async fn pins(&self, conversation: &Conversation, limit: usize) -> Result<Vec<Message>>;
 
-    /// Whether a message has this `media_url`, as it is written. The answer decides what becomes of a
-    /// file: it knows of all that this server has stored.
+    /// Whether a message has this `media_url`, as it is written. The answer decides what becomes of
+    /// a file: it knows of all that this server has stored.
     async fn names_media(&self, url: &str) -> Result<bool>;
 
     /// What has changed for a user, in the store's own order.
@@ -227,8 +228,13 @@ pub trait Store: Send + Sync + 'static {
     /// messages to the user (not from the user) whose status is not `read` and that the user has
     /// not hidden. Group: in each group the user is in, messages of others after the user's cursor
     /// (without a cursor: among the newest [`Unread::EXACT_TO`]) that the user has neither read nor
-    /// hidden.
-    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread>;
+    /// hidden; but nothing of the groups in `except`.
+    async fn unread(
+        &self,
+        user: &UserId,
+        until: Option<Position>,
+        except: &[GroupId],
+    ) -> Result<Unread>;
 
     /// How far users have read in a group, of those who have read up to a place at least: the
     /// furthest first, up to `limit`.
@@ -245,8 +251,8 @@ pub trait Store: Send + Sync + 'static {
     /// then the rest is in the index.
     async fn index(&self, batches: &[Arc<Batch>]) -> Result<()>;
 
-    /// The newest messages that a search wants, of what is in the index. A search that would take long
-    /// stops before it has enough of them, and says where.
+    /// The newest messages that a search wants, of what is in the index. A search that would take
+    /// long stops before it has enough of them, and says where.
     async fn search(&self, query: &SearchQuery) -> Result<Hits>;
 
     /// Brings some hundreds of stored messages into the search index that are not in it: they are
@@ -259,6 +265,37 @@ pub trait Store: Send + Sync + 'static {
 
     /// One group.
     async fn group(&self, id: GroupId) -> Result<Option<Group>>;
+
+    /// Changes a group, its members aside; whether it is there.
+    async fn change_group(&self, id: GroupId, change: &GroupChange) -> Result<bool>;
+
+    /// Stores a new invitation.
+    async fn create_invitation(&self, invitation: &Invitation) -> Result<()>;
+
+    /// An invitation, also one that does not work any more, for thirty days after its end.
+    async fn invitation(&self, token: &Token) -> Result<Option<Invitation>>;
+
+    /// The invitations into a group that still work, the newest first.
+    async fn invitations(
+        &self,
+        group: GroupId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Invitation>>;
+
+    /// Counts one more use of an invitation that still works; whether it did. Of any number at
+    /// once, no more are counted than it allows.
+    async fn use_invitation(&self, token: &Token, now: Timestamp) -> Result<bool>;
+
+    /// Ends an invitation, unless it has ended before.
+    async fn end_invitation(&self, token: &Token, now: Timestamp) -> Result<()>;
+
+    /// A user mutes a group, or, without a time, does so no longer. [`Store::chats`] and
+    /// [`Store::changes`] tell of it.
+    async fn mute(&self, user: &UserId, group: GroupId, until: Option<Until>) -> Result<()>;
+
+    /// The groups that a user has muted, with those for which that has run out.
+    async fn mutes(&self, user: &UserId, limit: usize) -> Result<Vec<(GroupId, Until)>>;
 
     /// One group without its members.
     async fn group_head(&self, id: GroupId) -> Result<Option<Group>>;
@@ -275,11 +312,11 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a user a member.
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange>;
 
-    /// Takes a user out of a group.
+    /// Takes a user out of a group, who is no admin of it any more; a silence stays.
     async fn remove_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange>;
 
-    /// Deletes a group (not its messages: they go with [`Batch::purges`], in order); whether it
-    /// was there.
+    /// Deletes a group and its invitations (not its messages: they go with [`Batch::purges`], in
+    /// order); whether it was there.
     async fn delete_group(&self, id: GroupId) -> Result<bool>;
 
     /// With whom a user has a direct conversation, the user left out, in no order.

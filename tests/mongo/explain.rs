@@ -43,7 +43,7 @@ fn collect(value: &Bson, found: &mut Vec<String>) {
 }
 
 pub(crate) struct Filled {
-    database: TestDatabase,
+    pub(crate) database: TestDatabase,
     group: GroupId,
     newest: MessageId,
     root: MessageId,

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that can't go on says why")]
 
 mod explain;
+mod groups;
 #[path = "../support/make.rs"]
 mod make;
 #[path = "../support/mongod.rs"]

@@ -195,13 +195,13 @@ async fn unread_messages_of_old_rows_count() {
     put(&database, "messages", rows).await;
     let store = prepared(&database).await;
 
-    let unread = store.unread(&user("bob"), None).await.expect("an answer");
+    let unread = store.unread(&user("bob"), None, &[]).await.expect("an answer");
     assert_eq!((unread.direct, unread.group), (4, 3));
 
     let last = history(&store, between("cem", "bob")).await.remove(0);
     let batch = Batch { changes: vec![read(last.id, &["bob"])], ..Batch::default() };
     store.apply(&batch).await.expect("stored");
-    assert_eq!(store.unread(&user("bob"), None).await.expect("an answer").direct, 3);
+    assert_eq!(store.unread(&user("bob"), None, &[]).await.expect("an answer").direct, 3);
     let group = store.group(GroupId(group)).await.expect("an answer").expect("a group");
     assert_eq!(group.members, [user("ann"), user("bob"), user("7")]);
 }

@@ -128,7 +128,7 @@ async fn a_second_index_with_the_keys_of_ours_does_not_stop_reads() {
     store.apply(&inserts([&message])).await.expect("stored");
 
     assert_eq!(history(&store, between("ann", "bob")).await, [message]);
-    assert_eq!(store.unread(&user("bob"), None).await.expect("an answer").direct, 1);
+    assert_eq!(store.unread(&user("bob"), None, &[]).await.expect("an answer").direct, 1);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn reads_work_before_the_indexes_are_made() {
     store.apply(&inserts([&message])).await.expect("stored");
     store.create_group(&team).await.expect("a new group");
     assert_eq!(history(&store, between("ann", "bob")).await, [message]);
-    assert_eq!(store.unread(&user("bob"), None).await.expect("an answer").direct, 1);
+    assert_eq!(store.unread(&user("bob"), None, &[]).await.expect("an answer").direct, 1);
     assert_eq!(store.groups_of(&user("bob"), 5).await.expect("an answer"), [team]);
 }
 
@@ -157,7 +157,7 @@ async fn the_pool_counts_its_connections() {
     let database = TestDatabase::new();
     let store = prepared(&database).await;
     let user = user("bob");
-    let calls = (0..30).map(|_| store.unread(&user, None));
+    let calls = (0..30).map(|_| store.unread(&user, None, &[]));
     futures_util::future::try_join_all(calls).await.expect("answers");
     let pool = idle_pool(&store).await;
     assert_eq!(pool.max, 10);

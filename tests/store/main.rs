@@ -100,6 +100,14 @@ macro_rules! conformance {
                 without_a_viewer_nothing_is_hidden
                 the_time_of_a_deleted_message_is_known
             }
+            invitations {
+                an_invitation_comes_back_as_it_was_stored
+                those_into_a_group_that_work_are_listed_newest_first
+                a_use_is_counted_while_it_works
+                uses_at_once_are_no_more_than_it_allows
+                one_that_was_ended_is_found_and_neither_listed_nor_used
+                a_group_takes_its_invitations_along
+            }
             messages {
                 every_field_comes_back_as_it_was_stored
                 a_second_insert_changes_nothing
@@ -108,6 +116,12 @@ macro_rules! conformance {
                 ten_thousand_messages_are_one_batch
                 a_call_given_up_half_way_leaves_the_store_consistent
                 readers_go_on_while_batches_are_applied
+            }
+            mutes {
+                mutes_of_a_user_last_until_they_are_taken_back
+                changes_tell_a_mute_to_that_user_alone
+                chats_say_which_groups_are_muted
+                groups_that_are_excepted_do_not_count_as_unread
             }
             presence {
                 peers_are_those_of_both_directions_once
@@ -121,6 +135,15 @@ macro_rules! conformance {
             }
             readers {
                 readers_are_those_at_or_past_a_place_the_furthest_first
+            }
+            roles {
+                a_group_with_roles_and_silences_comes_back_as_it_was_stored
+                each_change_makes_what_it_says_once_however_often_it_comes
+                admins_come_in_the_order_in_which_they_became_it
+                a_silence_drops_those_that_have_run_out
+                a_change_to_a_missing_group_makes_none
+                changes_tell_each_member_that_the_group_is_another
+                whoever_leaves_is_no_admin_any_more_and_stays_silenced
             }
             search {
                 words_are_found_in_any_case_and_accent_by_their_beginnings

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use banter::model::{Batch, Message, Timestamp};
+use banter::model::{Batch, GroupId, Invitation, Message, Timestamp, Token};
 use banter::search::Words;
 use banter::store::sqlite::SqliteStore;
 use banter::store::{PoolGauges, SearchQuery, Store, StoreError};
@@ -102,7 +102,8 @@ async fn a_file_of_the_first_layout_is_brought_up_to_date_and_keeps_what_is_in_i
     assert_eq!((talk[0].deleted_for.clone(), &talk[0].client_id), (vec![user("cem")], &None));
     let teams = store.groups_of(&user("bob"), 10).await.expect("the store answers");
     assert_eq!(teams[0].members, ["ann", "bob"].map(user));
-    let unread = store.unread(&user("bob"), None).await.expect("the store answers");
+    assert_eq!((&teams[0].owner, &teams[0].admins[..]), (&teams[0].created_by, &[][..]));
+    let unread = store.unread(&user("bob"), None, &[]).await.expect("the store answers");
     assert_eq!((unread.direct, unread.group), (1, 1), "the cursor is there");
     let backlog = store.index_backlog().await.expect("the store answers");
     assert_eq!((backlog.indexed > 0, backlog.more), (true, false));
@@ -147,6 +148,31 @@ async fn a_tombstone_goes_when_a_message_is_deleted_thirty_days_later() {
     let talk = page(&store, between("alice", "bob"), "bob", None, 10).await;
     assert_eq!(talk, std::slice::from_ref(old));
     assert_eq!(sent_as(&store, "alice", "2").await, Some(younger.id));
+}
+
+#[tokio::test]
+async fn an_invitation_goes_when_another_one_is_made_thirty_days_after_its_end() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let days = |days: i64| days * 86_400_000;
+    let link = |created_at: i64, expires_at: i64| Invitation {
+        token: Token::mint().expect("randomness"),
+        group: GroupId::mint(),
+        created_by: user("ann"),
+        created_at: Timestamp(created_at),
+        expires_at: Timestamp(expires_at),
+        max_uses: Some(1),
+        uses: 1,
+    };
+    let links = [link(1, 5), link(1, 6), link(1, days(40)), link(days(30) + 6, days(31))];
+    let mut there = Vec::new();
+    for link in &links {
+        store.create_invitation(link).await.expect("a new invitation");
+    }
+    for link in &links {
+        there.push(store.invitation(&link.token).await.expect("the store answers").is_some());
+    }
+    assert_eq!(there, [false, true, true, true]);
 }
 
 #[tokio::test]
@@ -206,7 +232,7 @@ async fn connections_are_bounded_and_counted() {
     assert_eq!(before, PoolGauges { open: 0, in_use: 0, waiting: 0, max: before.max });
 
     let name = user("alice");
-    let calls = (0..100).map(|_| store.unread(&name, None));
+    let calls = (0..100).map(|_| store.unread(&name, None, &[]));
     for answer in futures_util::future::join_all(calls).await {
         answer.expect("each call gets its turn");
     }
@@ -223,7 +249,7 @@ async fn a_closed_store_answers_that_it_is_closed() {
     store.close().await;
     store.close().await;
 
-    let error = store.unread(&user("alice"), None).await.expect_err("it is closed");
+    let error = store.unread(&user("alice"), None, &[]).await.expect_err("it is closed");
     assert!(error.is_transient(), "{error:?}");
     let error = store.apply(&Batch::default()).await.expect_err("it is closed");
     assert!(error.is_transient(), "{error:?}");

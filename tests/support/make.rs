@@ -72,8 +72,11 @@ pub(crate) fn group(name: &str, members: &[&str], at: i64) -> Group {
         id: GroupId::mint(),
         name: name.to_owned(),
         created_by: members[0].clone(),
+        owner: members[0].clone(),
         members,
         created_at: Timestamp(at),
+        admins: Vec::new(),
+        silenced: Vec::new(),
     }
 }
 
@@ -166,8 +169,8 @@ pub(crate) fn between(a: &str, b: &str) -> Conversation {
     Conversation::direct(user(a), user(b))
 }
 
-/// The deletion of a message of Alice and Bob, in the second in which it was made: a store forgets deletions that
-/// are long past.
+/// The deletion of a message of Alice and Bob, in the second in which it was made: a store forgets
+/// deletions that are long past.
 pub(crate) fn deletion(id: MessageId) -> Deletion {
     deletion_at(id, id.0.timestamp().timestamp_millis())
 }

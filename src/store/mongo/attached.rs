@@ -63,8 +63,8 @@ pub fn pins(conversation: &Conversation, limit: usize) -> Find {
     queries::page_of(DIRECT_PINS, filter, order, limit)
 }
 
-/// A message with this `media_url`, by its `_id`. The index holds texts alone, and serves a query only
-/// if that says so too.
+/// A message with this `media_url`, by its `_id`. The index holds texts alone, and serves a query
+/// only if that says so too.
 pub fn named_media(url: &str) -> Find {
     Find {
         collection: MESSAGES,

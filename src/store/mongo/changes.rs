@@ -1,8 +1,8 @@
 //! The order in which everything was last changed.
 //!
-//! A version is a BSON Timestamp that the server gives when a write begins, so it may be given before
-//! another one and be seen after it. What is older than ten seconds, and than the write that this
-//! server has under way, is settled.
+//! A version is a BSON Timestamp that the server gives when a write begins, so it may be given
+//! before another one and be seen after it. What is older than ten seconds, and than the write that
+//! this server has under way, is settled.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocumentBuf, Timestamp as Version, doc};
 use tokio::time::Instant;
 
-use super::indexes::{CURSOR_CHANGES, GROUP_CHANGES, Index, MESSAGE_CHANGES};
+use super::indexes::{CURSOR_CHANGES, GROUP_CHANGES, Index, MESSAGE_CHANGES, MUTE_CHANGES};
 use super::queries::Find;
-use super::{GROUP_CHANGES_LOG, MongoStore, documents, errors};
+use super::{GROUP_CHANGES_LOG, MongoStore, documents, errors, mutes};
 use crate::model::{Conversation, GroupId, MessageId, Place, Position, Timestamp, UserId};
 use crate::store::changes::merged;
 use crate::store::{Change, Changes, ChangesQuery, Result, StoreError};
 
-/// How long a write may take, from the moment at which the server gives it its version to the one at
-/// which it can be read. That is milliseconds; a disk that stalls may make it seconds.
+/// How long a write may take, from the moment at which the server gives it its version to the one
+/// at which it can be read. That is milliseconds; a disk that stalls may make it seconds.
 const OVERLAP: Duration = Duration::from_secs(10);
 
 /// How far the server's order may be ahead of its clock: another member's clock moves it, too.
@@ -38,10 +38,17 @@ pub fn changed_cursors(user: &UserId, after: Place, limit: usize) -> Find {
     ordered(CURSOR_CHANGES, doc! {"user": user.as_str(), "version": version}, limit)
 }
 
-/// Groups that a user has entered or left, or that are others themselves, from a place's version on.
+/// Groups that a user has entered or left, or that are others themselves, from a place's version
+/// on.
 pub fn changed_groups(owners: &[Bson], after: Place, limit: usize) -> Find {
     let version = doc! {"$gte": to_version(after.version)};
     ordered(GROUP_CHANGES, doc! {"party": among(owners), "version": version}, limit)
+}
+
+/// What a user has muted and unmuted, from a place's version on.
+pub fn changed_mutes(user: &UserId, after: Place, limit: usize) -> Find {
+    let version = doc! {"$gte": to_version(after.version)};
+    ordered(MUTE_CHANGES, doc! {"user": user.as_str(), "version": version}, limit)
 }
 
 fn ordered(index: Index, filter: Document, limit: usize) -> Find {
@@ -103,6 +110,8 @@ impl MongoStore {
         }
         let cursors = self.find(&changed_cursors(&query.user, query.after, one_more)).await?;
         found.extend(cursors.iter().filter_map(to_cursor_change).filter(is_new));
+        let mutes = self.find(&changed_mutes(&query.user, query.after, one_more)).await?;
+        found.extend(mutes.iter().filter_map(to_mute_change).filter(is_new));
         Ok(Changes {
             rows: merged(found, query.limit),
             settled: now.saturating_sub(in_versions(OVERLAP + writing)),
@@ -180,6 +189,11 @@ fn to_group_change(row: &RawDocumentBuf) -> Option<Found> {
 fn to_cursor_change(row: &RawDocumentBuf) -> Option<Found> {
     let (group, up_to) = to_cursor(row)?;
     Some((place(row, group.0)?, Change::Read { group, up_to }))
+}
+
+fn to_mute_change(row: &RawDocumentBuf) -> Option<Found> {
+    let (group, until) = mutes::to_mute(row)?;
+    Some((place(row, group.0)?, Change::Mute { group, until }))
 }
 
 /// A stored read cursor.

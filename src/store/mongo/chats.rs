@@ -13,8 +13,8 @@ use mongodb::options::{AggregateOptions, Hint};
 use super::indexes::{DIRECT_ORDER, DIRECT_RECEIVED, GROUP_ORDER, Index};
 use super::queries::{self, Count};
 use super::reads::COUNTS_AT_ONCE;
-use super::{MESSAGES, MongoStore, changes, documents, errors};
-use crate::model::{Chat, Conversation, GroupId, GroupSummary, MessageId, Position, UserId};
+use super::{MESSAGES, MongoStore, changes, documents, errors, mutes};
+use crate::model::{Chat, Conversation, GroupId, GroupSummary, MessageId, Position, Until, UserId};
 use crate::store::{HistoryQuery, Range, Result};
 
 /// The place of the newest message to each user that a user has written to: `{_id: peer, timestamp,
@@ -51,6 +51,13 @@ fn newest(index: Index, filter: Document, by: &str) -> Count {
     }
 }
 
+/// What is known of the groups on a page.
+struct OfGroups {
+    groups: HashMap<GroupId, GroupSummary>,
+    cursors: HashMap<GroupId, Position>,
+    mutes: HashMap<GroupId, Until>,
+}
+
 impl MongoStore {
     /// A page of a user's conversations.
     pub(super) async fn find_chats(
@@ -72,9 +79,12 @@ impl MongoStore {
             groups.into_iter().map(|found| (found.group.id, found)).collect();
         let cursors = self.find(&queries::read_cursors(user, &ids)).await?;
         let cursors: HashMap<_, _> = cursors.iter().filter_map(changes::to_cursor).collect();
+        let mutes = self.find(&mutes::mutes_in(user, &ids)).await?;
+        let mutes: HashMap<_, _> = mutes.iter().filter_map(mutes::muted).collect();
+        let of_groups = OfGroups { groups, cursors, mutes };
         let chats = places
             .into_iter()
-            .map(|(place, conversation)| self.chat(user, place, conversation, &groups, &cursors));
+            .map(|(place, conversation)| self.chat(user, place, conversation, &of_groups));
         stream::iter(chats).buffered(COUNTS_AT_ONCE).try_collect().await
     }
 
@@ -83,8 +93,7 @@ impl MongoStore {
         user: &UserId,
         place: Position,
         conversation: Conversation,
-        groups: &HashMap<GroupId, GroupSummary>,
-        cursors: &HashMap<GroupId, Position>,
+        of_groups: &OfGroups,
     ) -> Result<Chat> {
         let newest = HistoryQuery {
             conversation: conversation.clone(),
@@ -93,18 +102,20 @@ impl MongoStore {
             limit: 1,
         };
         let last = self.page(&newest).await?.pop();
-        let (unread, group) = match &conversation {
+        let (unread, group, muted) = match &conversation {
             Conversation::Direct(a, b) => {
                 let peer = if a == user { b } else { a };
-                (self.count(queries::unread_from(user, peer)).await?, None)
+                (self.count(queries::unread_from(user, peer)).await?, None, None)
             }
             Conversation::Group(group) => {
+                let OfGroups { groups, cursors, mutes } = of_groups;
                 let cursor = cursors.get(group).copied();
                 let count = queries::unread_in_group(user, *group, cursor, None);
-                (self.count(count).await?, groups.get(group).cloned())
+                let muted = mutes.get(group).copied();
+                (self.count(count).await?, groups.get(group).cloned(), muted)
             }
         };
-        Ok(Chat { conversation, place, last, unread, group })
+        Ok(Chat { conversation, place, last, unread, group, muted })
     }
 
     async fn direct_places(&self, user: &UserId) -> Result<HashMap<Conversation, Position>> {

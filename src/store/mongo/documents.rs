@@ -9,7 +9,7 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use super::json;
 use crate::model::{
     ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, GroupSummary, Message,
-    MessageId, Pin, Reaction, Revision, Status, Target, Timestamp, UserId,
+    MessageId, Pin, Reaction, Revision, Silence, Status, Target, Timestamp, Until, UserId,
 };
 
 /// A message as it is stored.
@@ -190,14 +190,49 @@ fn to_content(stored: Option<Bson>) -> Content {
     }
 }
 
-/// A group as it is stored.
+/// A group as it is stored: as the old server did, and what it did not know where it is to be said.
 pub(super) fn from_group(group: &Group) -> Document {
-    doc! {
+    let mut document = doc! {
         "_id": group.id.0,
         "name": &group.name,
         "member_ids": users_to_bson(&group.members),
         "created_by": group.created_by.as_str(),
         "created_at": date(group.created_at),
+    };
+    if group.owner != group.created_by {
+        document.insert("owner_id", group.owner.as_str());
+    }
+    if !group.admins.is_empty() {
+        document.insert("admin_ids", users_to_bson(&group.admins));
+    }
+    if !group.silenced.is_empty() {
+        let silenced: Vec<Bson> = group.silenced.iter().map(silence_to_bson).collect();
+        document.insert("silenced", silenced);
+    }
+    document
+}
+
+/// A silence as it is stored.
+pub(super) fn silence_to_bson(silence: &Silence) -> Bson {
+    doc! {"user_id": silence.user.as_str(), "until": until_to_bson(silence.until)}.into()
+}
+
+fn to_silence(stored: &Bson) -> Option<Silence> {
+    let stored = stored.as_document()?;
+    Some(Silence { user: user(stored.get("user_id")?)?, until: to_until(stored.get("until")?)? })
+}
+
+/// An end as it is stored: null where there is none.
+pub(super) fn until_to_bson(until: Until) -> Bson {
+    until.to_stored().map(date).into()
+}
+
+/// A stored end.
+pub(super) fn to_until(stored: &Bson) -> Option<Until> {
+    match stored {
+        Bson::Null => Some(Until::Forever),
+        Bson::DateTime(end) => Some(Until::Time(timestamp(*end))),
+        _ => None,
     }
 }
 
@@ -205,18 +240,29 @@ pub(super) fn from_group(group: &Group) -> Document {
 pub(super) fn to_group(row: &RawDocumentBuf) -> Option<Group> {
     let row = Document::try_from(row).ok()?;
     let id = row.get_object_id("_id").ok()?;
+    // Nobody: no user id is empty, so nobody passes for the creator of such a group.
+    let created_by = row.get("created_by").and_then(user);
+    let created_by = created_by.unwrap_or_else(|| UserId::from_stored(""));
+    let owner = row.get("owner_id").and_then(user).unwrap_or_else(|| created_by.clone());
+    let mut admins = users(&row, "admin_ids");
+    admins.retain(|admin| *admin != owner);
+    let mut silenced = list(&row, "silenced", to_silence);
+    let mut seen = HashSet::new();
+    silenced.retain(|silence| seen.insert(silence.user.clone()));
     Some(Group {
         id: GroupId(id),
         name: row.get("name").and_then(text).unwrap_or_default(),
         members: users(&row, "member_ids"),
-        // Nobody: no user id is empty, so nobody passes for the creator of such a group.
-        created_by: row.get("created_by").and_then(user).unwrap_or_else(|| UserId::from_stored("")),
+        created_by,
         created_at: time_of(&row, "created_at", id),
+        owner,
+        admins,
+        silenced,
     })
 }
 
-/// A group that holds its first members, up to so many, and how many it has. The old server stored a
-/// member who was named twice as two; where all are here, each counts once.
+/// A group that holds its first members, up to so many, and how many it has. The old server stored
+/// a member who was named twice as two; where all are here, each counts once.
 pub(super) fn to_summary(row: &RawDocumentBuf, members: usize) -> Option<GroupSummary> {
     let group = to_group(row)?;
     let stored = row.get_i32("member_count").ok().and_then(|count| usize::try_from(count).ok());
@@ -372,18 +418,58 @@ mod tests {
         assert_eq!(read(&doc! {"_id": "text", "from_user_id": "a", "to_user_id": "b"}), None);
     }
 
-    #[test]
-    fn a_group_reads_back_and_a_bare_one_is_still_a_group() {
-        let group = Group {
+    fn group() -> Group {
+        Group {
             id: GroupId(ObjectId::new()),
             name: "Friends".to_owned(),
             members: vec![UserId::from_stored("ann"), UserId::from_stored("bob")],
             created_by: UserId::from_stored("ann"),
             created_at: Timestamp(1_700_000_000_000),
+            owner: UserId::from_stored("ann"),
+            admins: Vec::new(),
+            silenced: Vec::new(),
+        }
+    }
+
+    fn read_group(row: &Document) -> Option<Group> {
+        to_group(&RawDocumentBuf::try_from(row).expect("a document"))
+    }
+
+    #[test]
+    fn a_group_reads_back_and_a_bare_one_is_still_a_group() {
+        let group = group();
+        let row = from_group(&group);
+        let fields: Vec<_> = row.keys().map(String::as_str).collect();
+        assert_eq!(fields, ["_id", "name", "member_ids", "created_by", "created_at"]);
+        assert_eq!(read_group(&row), Some(group));
+        let bare = read_group(&doc! {"_id": ObjectId::new()}).expect("a group");
+        assert!(bare.members.is_empty() && bare.owner == bare.created_by);
+    }
+
+    #[test]
+    fn roles_and_silences_read_back_and_what_is_none_of_them_is_left_out() {
+        let silence = |user: &str, until| Silence { user: UserId::from_stored(user), until };
+        let group = Group {
+            owner: UserId::from_stored("bob"),
+            admins: vec![UserId::from_stored("ann")],
+            silenced: vec![
+                silence("cem", Until::Forever),
+                silence("dan", Until::Time(Timestamp(1_700_000_000_001))),
+            ],
+            ..group()
         };
-        let row = RawDocumentBuf::try_from(from_group(&group)).expect("a document");
-        assert_eq!(to_group(&row), Some(group));
-        let bare = RawDocumentBuf::try_from(doc! {"_id": ObjectId::new()}).expect("a document");
-        assert!(to_group(&bare).is_some_and(|group| group.members.is_empty()));
+        let mut row = from_group(&group);
+        assert_eq!(read_group(&row), Some(group.clone()));
+
+        let silenced = row.get_array_mut("silenced").expect("a list");
+        let odd = [doc! {"user_id": "eve"}, doc! {"user_id": "eve", "until": "soon"}, doc! {}];
+        silenced.extend(odd.map(Bson::from));
+        silenced.extend([Bson::from("eve"), doc! {"user_id": "dan", "until": null}.into()]);
+        row.insert("admin_ids", vec![Bson::from("bob"), Bson::from("ann"), Bson::Null]);
+        assert_eq!(read_group(&row), Some(group.clone()));
+        row.extend(doc! {"owner_id": null, "admin_ids": "bob", "silenced": {"user_id": "eve"}});
+        let owner = group.created_by.clone();
+        let plain = Group { owner, admins: Vec::new(), silenced: Vec::new(), ..group };
+        assert_eq!(read_group(&row), Some(plain));
     }
 }

@@ -1,10 +1,10 @@
 //! Groups and who is in them, written directly.
 
-use bson::{RawDocumentBuf, doc};
+use bson::{Document, RawDocumentBuf, doc};
 
 use super::queries::{self, Find};
-use super::{MongoStore, Place, documents, errors};
-use crate::model::{Group, GroupId, GroupSummary, UserId};
+use super::{MongoStore, Place, documents, errors, statements};
+use crate::model::{Group, GroupChange, GroupId, GroupSummary, UserId};
 use crate::store::{MembershipChange, Result, StoreError};
 
 /// Longest text that is searched for, in bytes; the server refuses patterns above 32 kB, and no
@@ -20,8 +20,8 @@ impl MongoStore {
         self.noted(group.id, &group.members, self.insert_row(place, group.id, row)).await
     }
 
-    /// Makes a change of a group, and notes it for those who catch up: before it, as there may be no
-    /// "after", and after it, as somebody may have looked in between and seen the old state.
+    /// Makes a change of a group, and notes it for those who catch up: before it, as there may be
+    /// no "after", and after it, as somebody may have looked in between and seen the old state.
     async fn noted<T>(
         &self,
         group: GroupId,
@@ -72,15 +72,14 @@ impl MongoStore {
         self.find_groups(&queries::groups_named(text, limit)).await
     }
 
-    /// Adds a member (`$addToSet`) or takes one out (`$pull`).
+    /// Changes who is in a group.
     pub(super) async fn change_members(
         &self,
         group: GroupId,
-        operator: &str,
         user: &UserId,
+        change: Document,
     ) -> Result<MembershipChange> {
         let groups = &self.place().await?.groups;
-        let change = doc! {operator: {"member_ids": user.as_str()}};
         let change = self.write(groups.update_one(doc! {"_id": group.0}, change));
         let result = self.noted(group, std::slice::from_ref(user), change).await?;
         Ok(match (result.matched_count, result.modified_count) {
@@ -90,10 +89,20 @@ impl MongoStore {
         })
     }
 
+    /// Changes a group, its members aside; whether it is there.
+    pub(super) async fn alter_group(&self, id: GroupId, change: &GroupChange) -> Result<bool> {
+        let groups = &self.place().await?.groups;
+        let change = statements::group_change(change);
+        let change = self.write(groups.update_one(doc! {"_id": id.0}, change));
+        Ok(self.noted(id, &[], change).await?.matched_count > 0)
+    }
+
     pub(super) async fn remove_group(&self, id: GroupId) -> Result<bool> {
         let groups = &self.place().await?.groups;
         let stored = self.find_on_primary(&queries::group_by_id(id)).await?;
         let Some(group) = stored.iter().find_map(documents::to_group) else { return Ok(false) };
+        // While the group is there, all of this is done again after an error.
+        self.remove_invitations(id).await?;
         let delete = self.write(groups.delete_one(doc! {"_id": id.0}));
         Ok(self.noted(id, &group.members, delete).await?.deleted_count > 0)
     }

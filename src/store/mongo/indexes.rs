@@ -8,7 +8,8 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
 use super::{
-    BLOCKS, GROUP_CHANGES_LOG, GROUPS, MESSAGES, MongoStore, READ_CURSORS, SEARCH, errors,
+    BLOCKS, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore, READ_CURSORS,
+    SEARCH, errors,
 };
 use crate::store::{Result, TOMBSTONE_LIFE};
 
@@ -136,6 +137,17 @@ pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
 /// Groups by name.
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
+/// The invitations into a group, the newest first.
+pub const GROUP_INVITATIONS: Index =
+    index(INVITATIONS, "group_invitations", &[("group_id", 1), ("created_at", -1), ("_id", -1)]);
+/// For a while it can be told of an invitation that has ended whose it was.
+const INVITATION_END: Index = Index {
+    kind: Kind::Expiring(TOMBSTONE_LIFE),
+    ..index(INVITATIONS, "invitation_end", &[("expires_at", 1)])
+};
+/// What a user has muted and unmuted, by when that was.
+pub const MUTE_CHANGES: Index =
+    index(MUTES, "mute_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
 /// Messages by the words that a party may search for.
 pub const SEARCH_KEYS: Index = index(SEARCH, "search_keys", &[("keys", 1)]);
 /// What is filed of a party in order.
@@ -143,7 +155,7 @@ pub const SEARCH_ORDER: Index =
     index(SEARCH, "search_order", &[("parties", 1), ("timestamp", -1), ("_id", -1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 28] = [
+pub const ALL: [Index; 31] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -170,6 +182,9 @@ pub const ALL: [Index; 28] = [
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
     MEMBER_GROUPS,
+    GROUP_INVITATIONS,
+    INVITATION_END,
+    MUTE_CHANGES,
     SEARCH_KEYS,
     SEARCH_ORDER,
 ];
@@ -218,7 +233,7 @@ impl MongoStore {
     /// on a large collection each takes a while, during which reads and writes go on.
     pub(super) async fn make_indexes(&self) -> Result<()> {
         let place = self.place().await?;
-        let ours = [READ_CURSORS, GROUP_CHANGES_LOG, BLOCKS, SEARCH]
+        let ours = [READ_CURSORS, GROUP_CHANGES_LOG, BLOCKS, INVITATIONS, MUTES, SEARCH]
             .map(|name| place.database.collection(name));
         for collection in [&place.messages, &place.groups].into_iter().chain(&ours) {
             let present = self.present(collection).await?;

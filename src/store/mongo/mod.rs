@@ -5,35 +5,44 @@
 //!   `to_user_id` or `group_id` (ObjectId), `timestamp` (Date), `status`, `read_by`,
 //!   `deleted_for`, `client_id` where its sender's client has named it, `edited_at` (Date) and
 //!   `revisions` (earlier `content`s, each `at` its Date) once edited, `reply_to` (ObjectId),
-//!   `mentions`, `reactions` (`user`, `emoji`), `pin` (`pinned`, `by`, `at`); and for those who catch
-//!   up `parties` (both users, or the group) and `version` (see [`changes`]).
+//!   `mentions`, `reactions` (`user`, `emoji`), `pin` (`pinned`, `by`, `at`); and for those who
+//!   catch up `parties` (both users, or the group) and `version` (see [`changes`]).
 //! - `messages`, too: the stubs of deleted messages, `_id` and `tombstone` (Date of the deletion),
-//!   with `from_user_id` and `client_id` where the message had them, `parties` and `version`. A stub
-//!   holds its `_id`
-//!   against the message's own insert; it goes by itself ([`indexes::TOMBSTONE`]).
-//! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`.
+//!   with `from_user_id` and `client_id` where the message had them, `parties` and `version`. A
+//!   stub holds its `_id` against the message's own insert; it goes by itself
+//!   ([`indexes::TOMBSTONE`]).
+//! - `groups`: `_id`, `name`, `member_ids`, `created_by`, `created_at`; and, where there is
+//!   something to say, `owner_id` (else `created_by` is the owner), `admin_ids`, `silenced`
+//!   (`user_id`, `until`: a Date, or null for good).
 //! - `read_cursors`: `_id: {user, group}`, `position: {timestamp, message_id}`, `user`, `version`;
 //!   ours alone.
 //! - `group_changes`: `_id: {group, party}`, `party` (a user who has entered or left, or the group
 //!   itself), `group`, `version`, and `at` (Date), with which it goes by itself; ours alone.
+//! - `invitations`: `_id` the token, `group_id`, `created_by`, `created_at`, `expires_at` (Dates),
+//!   `max_uses` (null where there is no limit), `uses`; each goes by itself. Ours alone.
+//! - `mutes`: `_id: {user, group}`, `user`, `group`, `muted` (false once taken back), `until` (a
+//!   Date, or null for good), `version`; ours alone.
 //! - `presence`: `_id` the user, `last_seen` (Date); ours alone.
 //! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, the `keys` of its
 //!   words and those of its `parties`; ours alone. `search_state`: how far all messages have been
 //!   looked at for it.
 //!
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
-//! [`StoreError::Transient`] meanwhile.
+//! [`crate::store::StoreError::Transient`] meanwhile.
 
 pub mod attached;
 pub mod blocks;
 pub mod changes;
 pub mod chats;
+mod connection;
 mod documents;
 mod errors;
 mod groups;
 mod health;
 pub mod indexes;
+pub mod invitations;
 mod json;
+pub mod mutes;
 mod options;
 mod pool;
 pub mod presence;
@@ -43,9 +52,7 @@ pub mod search;
 mod statements;
 mod write;
 
-use std::future::IntoFuture;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::RawDocumentBuf;
@@ -58,14 +65,15 @@ use tokio::time::Instant;
 
 pub use options::{Config, Durability, InvalidDurability, MongoUrl};
 
+use self::connection::{READ_LIMIT, WRITE_LIMIT};
 use self::pool::PoolWatch;
 use super::{
     Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
-    Result, SearchQuery, Store, StoreError, StoreHealth,
+    Result, SearchQuery, Store, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
-    MessageRef, Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupChange, GroupId, GroupSummary,
+    Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -76,17 +84,13 @@ const SEARCH_STATE: &str = "search_state";
 const GROUP_CHANGES_LOG: &str = "group_changes";
 const PRESENCE: &str = "presence";
 const BLOCKS: &str = "blocks";
+const INVITATIONS: &str = "invitations";
+const MUTES: &str = "mutes";
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;
 /// Ranges of an index that one query asks for: so many the server merges without sorting.
 const MAX_RANGES: usize = 100;
-
-/// Longest wait for one read. A caller of ours has given up by then.
-const READ_LIMIT: Duration = Duration::from_secs(5);
-/// Longest wait for one command that writes: well above the write concern's own limit, and enough
-/// to delete a large group's messages. One that is cut off here is repeated and gets further.
-const WRITE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The store in MongoDB.
 #[derive(Debug)]
@@ -112,88 +116,6 @@ struct Place {
     write_concern: WriteConcern,
 }
 
-impl MongoStore {
-    /// Checks the settings and starts to connect, without waiting for a server. For a
-    /// `mongodb+srv` URL DNS is asked; while it does not answer, each call asks it again.
-    ///
-    /// # Errors
-    /// [`StoreError::Configuration`] names the setting that is wrong, and never holds the URL's
-    /// password.
-    pub async fn connect(config: &Config) -> Result<Self> {
-        let hosts = options::hosts(&config.connection_string()?);
-        let store = Self {
-            config: config.clone(),
-            label: format!("MongoDB at {hosts}/{}", config.mongodb_name),
-            pool: Arc::default(),
-            place: OnceCell::new(),
-            swept: Mutex::default(),
-            writing_since: Mutex::default(),
-        };
-        match store.place().await {
-            Err(error @ StoreError::Configuration(_)) => return Err(error),
-            Err(error) => tracing::warn!(%error, "MongoDB's address is not known yet"),
-            Ok(_) => {}
-        }
-        Ok(store)
-    }
-
-    async fn place(&self) -> Result<&Place> {
-        self.place.get_or_try_init(|| self.open()).await
-    }
-
-    async fn open(&self) -> Result<Place> {
-        let mut options = self.config.client_options().await?;
-        options.cmap_event_handler = Some(self.pool.handler());
-        self.pool.set_max(options.max_pool_size.unwrap_or(self.config.max_pool_size.get()));
-        let write_concern = options.write_concern.clone().unwrap_or_default();
-        let client = Client::with_options(options)
-            .map_err(|error| StoreError::Configuration(error.into()))?;
-        let database = client.database(&self.config.mongodb_name);
-        Ok(Place {
-            messages: database.collection(MESSAGES),
-            groups: database.collection(GROUPS),
-            client,
-            database,
-            write_concern,
-        })
-    }
-
-    async fn write_batch(&self, batch: &Batch) -> Result<Applied> {
-        self.insert(&batch.inserts).await?;
-        let missing = self.change(&batch.changes).await?;
-        self.bury(&batch.deletes).await?;
-        self.purge(&batch.purges).await?;
-        self.move_cursors(&batch.cursors).await?;
-        Ok(Applied { missing })
-    }
-
-    /// Runs one command of the driver: the inner result is the driver's own.
-    async fn timed<T>(
-        &self,
-        limit: Duration,
-        command: impl IntoFuture<Output = mongodb::error::Result<T>>,
-    ) -> Result<mongodb::error::Result<T>> {
-        let _call = self.pool.enter();
-        tokio::time::timeout(limit, command.into_future())
-            .await
-            .map_err(|_| errors::no_answer(limit))
-    }
-
-    async fn read<T>(
-        &self,
-        command: impl IntoFuture<Output = mongodb::error::Result<T>>,
-    ) -> Result<T> {
-        self.timed(READ_LIMIT, command).await?.map_err(errors::classify)
-    }
-
-    async fn write<T>(
-        &self,
-        command: impl IntoFuture<Output = mongodb::error::Result<T>>,
-    ) -> Result<T> {
-        self.timed(WRITE_LIMIT, command).await?.map_err(errors::classify)
-    }
-}
-
 #[async_trait]
 impl Store for MongoStore {
     fn describe(&self) -> String {
@@ -214,7 +136,8 @@ impl Store for MongoStore {
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Applied> {
-        // A call that is given up may still be at work at the server: only one that is answered ends.
+        // A call that is given up may still be at work at the server: only one that is answered
+        // ends.
         self.writing_since.lock().get_or_insert_with(Instant::now);
         let applied = self.write_batch(batch).await?;
         *self.writing_since.lock() = None;
@@ -274,8 +197,13 @@ impl Store for MongoStore {
         self.find_group_ids(&queries::group_ids_of(user, limit)).await
     }
 
-    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
-        self.count_unread(user, until).await
+    async fn unread(
+        &self,
+        user: &UserId,
+        until: Option<Position>,
+        except: &[GroupId],
+    ) -> Result<Unread> {
+        self.count_unread(user, until, except).await
     }
 
     async fn index(&self, batches: &[Arc<Batch>]) -> Result<()> {
@@ -298,6 +226,43 @@ impl Store for MongoStore {
         Ok(self.find_groups(&queries::group_by_id(id)).await?.pop())
     }
 
+    async fn change_group(&self, id: GroupId, change: &GroupChange) -> Result<bool> {
+        self.alter_group(id, change).await
+    }
+
+    async fn create_invitation(&self, invitation: &Invitation) -> Result<()> {
+        self.insert_invitation(invitation).await
+    }
+
+    async fn invitation(&self, token: &Token) -> Result<Option<Invitation>> {
+        self.find_invitation(token).await
+    }
+
+    async fn invitations(
+        &self,
+        group: GroupId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Invitation>> {
+        self.find_invitations(group, now, limit).await
+    }
+
+    async fn use_invitation(&self, token: &Token, now: Timestamp) -> Result<bool> {
+        self.count_use(token, now).await
+    }
+
+    async fn end_invitation(&self, token: &Token, now: Timestamp) -> Result<()> {
+        self.expire_invitation(token, now).await
+    }
+
+    async fn mute(&self, user: &UserId, group: GroupId, until: Option<Until>) -> Result<()> {
+        self.set_mute(user, group, until).await
+    }
+
+    async fn mutes(&self, user: &UserId, limit: usize) -> Result<Vec<(GroupId, Until)>> {
+        self.find_mutes(user, limit).await
+    }
+
     async fn group_head(&self, id: GroupId) -> Result<Option<Group>> {
         Ok(self.find_groups(&queries::group_head(id)).await?.pop())
     }
@@ -315,11 +280,11 @@ impl Store for MongoStore {
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
-        self.change_members(group, "$addToSet", user).await
+        self.change_members(group, user, statements::new_member(user)).await
     }
 
     async fn remove_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {
-        self.change_members(group, "$pull", user).await
+        self.change_members(group, user, statements::no_member(user)).await
     }
 
     async fn delete_group(&self, id: GroupId) -> Result<bool> {

@@ -11,8 +11,8 @@ use super::{MESSAGES, MongoStore, PRESENCE, documents, errors, statements};
 use crate::model::{GroupId, Timestamp, UserId};
 use crate::store::Result;
 
-/// Different values of one field of the messages: an aggregation that answers a document `{_id}` for
-/// each.
+/// Different values of one field of the messages: an aggregation that answers a document `{_id}`
+/// for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distinct {
     pipeline: Vec<Document>,

@@ -1,6 +1,6 @@
 //! Reads: messages, pages of conversations, unread counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bson::{Document, RawDocumentBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -93,9 +93,12 @@ impl MongoStore {
         &self,
         user: &UserId,
         until: Option<Position>,
+        except: &[GroupId],
     ) -> Result<Unread> {
         let direct = self.count(queries::unread_direct(user, until)).await?;
-        let groups = self.find_group_ids(&queries::group_ids_of(user, 0)).await?;
+        let mut groups = self.find_group_ids(&queries::group_ids_of(user, 0)).await?;
+        let except: HashSet<&GroupId> = except.iter().collect();
+        groups.retain(|group| !except.contains(group));
         if groups.is_empty() {
             return Ok(Unread { direct, group: 0 });
         }

@@ -7,10 +7,12 @@
 
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
+use mongodb::options::UpdateModifications;
 
 use super::{documents, queries};
 use crate::model::{
-    Content, Deletion, Message, MessageChange, Pin, Reaction, ReadCursor, Timestamp, UserId,
+    Content, Deletion, GroupChange, GroupId, Message, MessageChange, Pin, Reaction, ReadCursor,
+    Silence, Timestamp, Until, UserId,
 };
 
 /// Statements that one change or deletion takes: what becomes of the document, and its version.
@@ -152,4 +154,90 @@ pub(super) fn cursor(cursor: &ReadCursor) -> Document {
         },
         "upsert": true,
     }
+}
+
+/// Mutes a group for a user, or, without a time, takes that back, where there is something to take
+/// back: the row stays, and tells of it.
+pub(super) fn mute(user: &UserId, group: GroupId, until: Option<Until>) -> Document {
+    let fields = doc! {
+        "user": user.as_str(),
+        "group": group.0,
+        "muted": until.is_some(),
+        "until": until.map_or(Bson::Null, documents::until_to_bson),
+    };
+    let id = queries::cursor_id(user, group);
+    doc! {
+        "q": {"_id": id},
+        "u": {"$set": fields, "$currentDate": {"version": {"$type": "timestamp"}}},
+        "upsert": until.is_some(),
+    }
+}
+
+/// Makes a user a member of a group.
+pub(super) fn new_member(user: &UserId) -> Document {
+    doc! {"$addToSet": {"member_ids": user.as_str()}}
+}
+
+/// Takes a member, who may be an admin, out of a group.
+pub(super) fn no_member(user: &UserId) -> Document {
+    doc! {"$pull": {"member_ids": user.as_str(), "admin_ids": user.as_str()}}
+}
+
+/// Does to a group what a change says ([`GroupChange::make`]).
+pub(super) fn group_change(change: &GroupChange) -> UpdateModifications {
+    let fields = match change {
+        GroupChange::Name(name) => return doc! {"$set": {"name": name}}.into(),
+        GroupChange::Admin { user, is_admin } => {
+            let new = is_admin.then_some(user);
+            doc! {"admin_ids": with_admins(&[user], new)}
+        }
+        GroupChange::Owner { user, former } => {
+            let former = former.as_ref();
+            let leaving: Vec<_> = std::iter::once(user).chain(former).collect();
+            doc! {
+                "owner_id": {"$literal": user.as_str()},
+                "admin_ids": with_admins(&leaving, former),
+                "silenced": kept(&with_silence(is_of_other(user), None)),
+            }
+        }
+        GroupChange::Silence { user, until, now } => {
+            let until_now = documents::date(*now);
+            // Null comes before every date, and what is missing before null.
+            let holds = doc! {"$or": [
+                {"$eq": ["$$this.until", null]},
+                {"$gt": ["$$this.until", until_now]},
+            ]};
+            let stays = doc! {"$and": [is_of_other(user), holds]};
+            let new = until.map(|until| Silence { user: user.clone(), until });
+            doc! {"silenced": kept(&with_silence(stays, new.as_ref()))}
+        }
+    };
+    vec![doc! {"$set": fields}].into()
+}
+
+/// The admins, without those that are named, and behind them the new one.
+fn with_admins(without: &[&UserId], new: Option<&UserId>) -> Document {
+    let texts = |users: &[&UserId]| -> Document {
+        let users: Vec<Bson> = users.iter().map(|user| user.as_str().into()).collect();
+        doc! {"$literal": users}
+    };
+    let is_other = doc! {"$not": {"$in": ["$$this", texts(without)]}};
+    let others = doc! {"$filter": {"input": list("$admin_ids"), "cond": is_other}};
+    kept(&doc! {"$concatArrays": [others, texts(new.as_slice())]})
+}
+
+/// Of the silences those that stay, and behind them the new one.
+fn with_silence(stays: Document, new: Option<&Silence>) -> Document {
+    let new: Vec<Bson> = new.into_iter().map(documents::silence_to_bson).collect();
+    let others = doc! {"$filter": {"input": list("$silenced"), "cond": stays}};
+    doc! {"$concatArrays": [others, {"$literal": new}]}
+}
+
+fn is_of_other(user: &UserId) -> Document {
+    doc! {"$ne": ["$$this.user_id", {"$literal": user.as_str()}]}
+}
+
+/// A list as a field; no field, where it is empty.
+fn kept(list: &Document) -> Document {
+    doc! {"$cond": [{"$eq": [list.clone(), []]}, "$$REMOVE", list.clone()]}
 }

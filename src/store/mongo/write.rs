@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use super::errors::{Class, DUPLICATE_KEY};
 use super::{MESSAGES, MongoStore, Place, READ_CURSORS, documents, errors, queries, statements};
-use crate::model::{Deletion, GroupId, Message, MessageChange, MessageId, ReadCursor};
-use crate::store::{Result, StoreError};
+use crate::model::{Batch, Deletion, GroupId, Message, MessageChange, MessageId, ReadCursor};
+use crate::store::{Applied, Result, StoreError};
 
 /// Statements of one `update` command; the server takes 100,000.
 const MAX_STATEMENTS: usize = 10_000;
@@ -23,6 +23,16 @@ const MAX_STATEMENTS: usize = 10_000;
 const MAX_STATEMENT_BYTES: usize = 15 << 20;
 
 impl MongoStore {
+    /// Writes all parts of a batch, in their order.
+    pub(super) async fn write_batch(&self, batch: &Batch) -> Result<Applied> {
+        self.insert(&batch.inserts).await?;
+        let missing = self.change(&batch.changes).await?;
+        self.bury(&batch.deletes).await?;
+        self.purge(&batch.purges).await?;
+        self.move_cursors(&batch.cursors).await?;
+        Ok(Applied { missing })
+    }
+
     /// Stores new messages; those that are there already, or have left a stub, stay as they are. A
     /// message that is refused (its client id is taken, it is too large) does not keep back the
     /// others.

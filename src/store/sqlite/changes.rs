@@ -1,7 +1,7 @@
 //! The order in which everything was last changed.
 //!
-//! Writes come one after the other, and a version is visible with all before it: whoever has read up
-//! to the counter has missed nothing.
+//! Writes come one after the other, and a version is visible with all before it: whoever has read
+//! up to the counter has missed nothing.
 
 use bson::oid::ObjectId;
 use rusqlite::{CachedStatement, Row, Transaction, params};
@@ -71,6 +71,8 @@ pub(super) fn since(
     found.extend(query.run(cursors, user, cursor)?);
     let memberships = transaction.prepare_cached(statements::CHANGED_MEMBERSHIPS)?;
     found.extend(query.run(memberships, user, membership)?);
+    let mutes = transaction.prepare_cached(statements::CHANGED_MUTES)?;
+    found.extend(query.run(mutes, user, mute)?);
     for id in &query.groups {
         let id = id.0.bytes();
         let messages = transaction.prepare_cached(statements::CHANGED_IN_GROUP)?;
@@ -135,6 +137,13 @@ fn cursor(row: &Row<'_>) -> rusqlite::Result<Found> {
 fn membership(row: &Row<'_>) -> rusqlite::Result<Found> {
     let group = rows::group_id(row, 0)?;
     Ok((place(row, 1, group.0)?, Change::Membership(group)))
+}
+
+fn mute(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let group = rows::group_id(row, 0)?;
+    let is_muted: bool = row.get(3)?;
+    let until = is_muted.then(|| rows::until(row, 2)).transpose()?;
+    Ok((place(row, 1, group.0)?, Change::Mute { group, until }))
 }
 
 fn group(row: &Row<'_>) -> rusqlite::Result<Found> {

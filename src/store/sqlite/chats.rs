@@ -1,13 +1,15 @@
 //! The list of a user's conversations, newest first.
 //!
-//! Nothing is kept for it: the peers of a user are found by skipping from one to the next in an index
-//! of messages.
+//! Nothing is kept for it: the peers of a user are found by skipping from one to the next in an
+//! index of messages.
+
+use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension, Params, Transaction, params};
 
-use super::{groups, messages, presence, rows, statements, unread};
+use super::{groups, messages, mutes, presence, rows, statements, unread};
 use crate::model::{
-    Chat, Conversation, GroupId, GroupSummary, MessageId, Position, Timestamp, UserId,
+    Chat, Conversation, GroupId, GroupSummary, MessageId, Position, Timestamp, Until, UserId,
 };
 use crate::store::{HistoryQuery, Range};
 
@@ -28,7 +30,8 @@ pub(super) fn list(
     places.retain(|(place, _)| before.is_none_or(|before| *place < before));
     places.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
     places.truncate(limit);
-    places.into_iter().map(|(place, chat)| read(transaction, user, place, chat)).collect()
+    let mutes = mutes::of_user(transaction, user, MAX_GROUPS)?.into_iter().collect();
+    places.into_iter().map(|(place, chat)| read(transaction, user, place, chat, &mutes)).collect()
 }
 
 fn read(
@@ -36,6 +39,7 @@ fn read(
     user: &UserId,
     place: Position,
     conversation: Conversation,
+    mutes: &HashMap<GroupId, Until>,
 ) -> rusqlite::Result<Chat> {
     let newest = HistoryQuery {
         conversation: conversation.clone(),
@@ -44,18 +48,18 @@ fn read(
         limit: 1,
     };
     let last = messages::history(transaction, &newest)?.pop();
-    let (unread, group) = match &conversation {
+    let (unread, group, muted) = match &conversation {
         Conversation::Direct(a, b) => {
             let peer = if a == user { b } else { a };
-            (unread::from(transaction, user, peer)?, None)
+            (unread::from(transaction, user, peer)?, None, None)
         }
         Conversation::Group(id) => {
             let shown = GroupSummary::MEMBERS_SHOWN;
             let group = groups::summary(transaction, *id, shown)?;
-            (unread::in_group(transaction, user, *id)?, group)
+            (unread::in_group(transaction, user, *id)?, group, mutes.get(id).copied())
         }
     };
-    Ok(Chat { conversation, place, last, unread, group })
+    Ok(Chat { conversation, place, last, unread, group, muted })
 }
 
 fn direct_places(
@@ -82,9 +86,8 @@ fn group_place(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Result<P
     if let Some(place) = newest {
         return Ok(place);
     }
-    let made = groups::find_without_members(transaction, id)?;
-    let made = made.map_or(Timestamp(0), |group| group.created_at);
-    Ok((made, MessageId(id.0)))
+    let made = groups::created_at(transaction, id)?;
+    Ok((made.unwrap_or(Timestamp(0)), MessageId(id.0)))
 }
 
 fn newest_of(

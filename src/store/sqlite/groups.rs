@@ -4,8 +4,8 @@ use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 use super::changes::note_members;
 use super::messages::add_to_count;
-use super::{limit_to_sql, rows, statements};
-use crate::model::{Group, GroupId, GroupSummary, UserId};
+use super::{limit_to_sql, roles, rows, statements};
+use crate::model::{Group, GroupId, GroupSummary, Timestamp, UserId};
 use crate::store::MembershipChange;
 
 /// Stores a new group.
@@ -18,11 +18,13 @@ pub(super) fn create(transaction: &Transaction<'_>, group: &Group) -> rusqlite::
         fold_case(&group.name),
         group.created_by.as_str(),
         created_at,
+        (group.owner != group.created_by).then(|| group.owner.as_str()),
     ])?;
     let mut insert = transaction.prepare_cached(statements::INSERT_MEMBER)?;
     for member in &group.members {
         insert.execute(params![id, member.as_str(), created_at])?;
     }
+    roles::store(transaction, group)?;
     note_members(transaction, group.id, &group.members)?;
     add_to_count(transaction, "groups", 1)
 }
@@ -87,11 +89,11 @@ pub(super) fn add_member(
     id: GroupId,
     user: &UserId,
 ) -> rusqlite::Result<MembershipChange> {
-    let Some(group) = find_without_members(transaction, id)? else {
+    let Some(created_at) = created_at(transaction, id)? else {
         return Ok(MembershipChange::NoGroup);
     };
     let mut insert = transaction.prepare_cached(statements::INSERT_MEMBER)?;
-    let created_at = group.created_at.as_millis();
+    let created_at = created_at.as_millis();
     match insert.execute(params![id.0.bytes(), user.as_str(), created_at])? {
         0 => Ok(MembershipChange::Unchanged),
         _ => {
@@ -101,13 +103,13 @@ pub(super) fn add_member(
     }
 }
 
-/// Takes a user out of a group.
+/// Takes a user out of a group, whose role is in the same row.
 pub(super) fn remove_member(
     transaction: &Transaction<'_>,
     id: GroupId,
     user: &UserId,
 ) -> rusqlite::Result<MembershipChange> {
-    if find_without_members(transaction, id)?.is_none() {
+    if created_at(transaction, id)?.is_none() {
         return Ok(MembershipChange::NoGroup);
     }
     let mut delete = transaction.prepare_cached(statements::DELETE_MEMBER)?;
@@ -125,12 +127,26 @@ pub(super) fn delete(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Re
     if let Some(group) = find(transaction, id)? {
         note_members(transaction, id, &group.members)?;
     }
-    transaction.prepare_cached(statements::DELETE_MEMBERS)?.execute([id.0.bytes()])?;
+    for sql in
+        [statements::DELETE_MEMBERS, statements::DELETE_SILENCES, statements::DELETE_INVITATIONS]
+    {
+        transaction.prepare_cached(sql)?.execute([id.0.bytes()])?;
+    }
     let deleted = transaction.prepare_cached(statements::DELETE_GROUP)?.execute([id.0.bytes()])?;
     add_to_count(transaction, "groups", -(deleted as i64))?;
     Ok(deleted > 0)
 }
 
+/// When a group was made; nothing where it isn't there.
+pub(super) fn created_at(
+    transaction: &Transaction<'_>,
+    id: GroupId,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut statement = transaction.prepare_cached(statements::GROUP_CREATED_AT)?;
+    statement.query_row([id.0.bytes()], |row| Ok(Timestamp(row.get(0)?))).optional()
+}
+
+/// One group with its roles, without its members.
 pub(super) fn find_without_members(
     transaction: &Transaction<'_>,
     id: GroupId,
@@ -163,6 +179,6 @@ fn with_members(
 /// A text without regard to case. Each character goes to upper case first, which brings together
 /// those with several lower-case forms (the two small sigmas); whole-text rules that depend on
 /// neighbours would make a part of a name differ from the same part alone.
-fn fold_case(text: &str) -> String {
+pub(super) fn fold_case(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }

@@ -12,8 +12,11 @@ mod connections;
 mod errors;
 mod groups;
 mod health;
+mod invitations;
 mod messages;
+mod mutes;
 mod presence;
+mod roles;
 mod rows;
 mod schema;
 mod search;
@@ -33,8 +36,8 @@ use super::{
     Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use crate::model::{
-    Batch, Block, Chat, ClientId, Conversation, Group, GroupId, GroupSummary, Message, MessageId,
-    MessageRef, Position, Timestamp, Unread, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Group, GroupChange, GroupId, GroupSummary,
+    Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
 };
 
 /// Connections that read. Queries are short and mostly served from memory; more would only take
@@ -156,9 +159,14 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| groups::ids_of_user(transaction, &user, limit)).await
     }
 
-    async fn unread(&self, user: &UserId, until: Option<Position>) -> Result<Unread> {
-        let user = user.clone();
-        self.readers.run(move |transaction| unread::count(transaction, &user, until)).await
+    async fn unread(
+        &self,
+        user: &UserId,
+        until: Option<Position>,
+        except: &[GroupId],
+    ) -> Result<Unread> {
+        let (user, except) = (user.clone(), except.iter().copied().collect());
+        self.readers.run(move |transaction| unread::count(transaction, &user, until, &except)).await
     }
 
     async fn index(&self, _: &[Arc<Batch>]) -> Result<()> {
@@ -182,6 +190,50 @@ impl Store for SqliteStore {
 
     async fn group(&self, id: GroupId) -> Result<Option<Group>> {
         self.readers.run(move |transaction| groups::find(transaction, id)).await
+    }
+
+    async fn change_group(&self, id: GroupId, change: &GroupChange) -> Result<bool> {
+        let change = change.clone();
+        self.writer.run(move |transaction| roles::change(transaction, id, &change)).await
+    }
+
+    async fn create_invitation(&self, invitation: &Invitation) -> Result<()> {
+        let invitation = invitation.clone();
+        self.writer.run(move |transaction| invitations::create(transaction, &invitation)).await
+    }
+
+    async fn invitation(&self, token: &Token) -> Result<Option<Invitation>> {
+        let token = token.clone();
+        self.readers.run(move |transaction| invitations::find(transaction, &token)).await
+    }
+
+    async fn invitations(
+        &self,
+        group: GroupId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Invitation>> {
+        self.readers.run(move |transaction| invitations::into(transaction, group, now, limit)).await
+    }
+
+    async fn use_invitation(&self, token: &Token, now: Timestamp) -> Result<bool> {
+        let token = token.clone();
+        self.writer.run(move |transaction| invitations::count_use(transaction, &token, now)).await
+    }
+
+    async fn end_invitation(&self, token: &Token, now: Timestamp) -> Result<()> {
+        let token = token.clone();
+        self.writer.run(move |transaction| invitations::end(transaction, &token, now)).await
+    }
+
+    async fn mute(&self, user: &UserId, group: GroupId, until: Option<Until>) -> Result<()> {
+        let user = user.clone();
+        self.writer.run(move |transaction| mutes::set(transaction, &user, group, until)).await
+    }
+
+    async fn mutes(&self, user: &UserId, limit: usize) -> Result<Vec<(GroupId, Until)>> {
+        let user = user.clone();
+        self.readers.run(move |transaction| mutes::of_user(transaction, &user, limit)).await
     }
 
     async fn group_head(&self, id: GroupId) -> Result<Option<Group>> {

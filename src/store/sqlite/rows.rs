@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::model::{
     ClientId, Content, ContentType, Emoji, Group, GroupId, JsonObject, Message, MessageId, Pin,
-    Reaction, Revision, Status, Target, Timestamp, UserId,
+    Reaction, Revision, Silence, Status, Target, Timestamp, Until, UserId,
 };
 
 /// Binds a message to [`super::statements::INSERT_MESSAGE`] and runs it; rows written.
@@ -156,13 +156,34 @@ pub(super) fn revisions(row: &Row<'_>) -> rusqlite::Result<Vec<Revision>> {
 
 /// Reads the columns of every select of groups; members come from their own table.
 pub(super) fn group_without_members(row: &Row<'_>) -> rusqlite::Result<Group> {
+    let (owner, mut admins) = (user(row, 4)?, users(row, 5)?);
+    // Two who give roles at the same time may have made one user both.
+    admins.retain(|admin| *admin != owner);
     Ok(Group {
         id: group_id(row, 0)?,
         name: row.get(1)?,
         members: Vec::new(),
         created_by: user(row, 2)?,
         created_at: Timestamp(row.get(3)?),
+        owner,
+        admins,
+        silenced: silences(row, 6)?,
     })
+}
+
+/// Silences from a JSON array of pairs.
+fn silences(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Silence>> {
+    let pairs: Vec<(String, Option<i64>)> = from_json(column, row.get_ref(column)?.as_str()?)?;
+    let silence = |(user, until): (String, Option<i64>)| Silence {
+        user: UserId::from_stored(&user),
+        until: Until::from_stored(until.map(Timestamp)),
+    };
+    Ok(pairs.into_iter().map(silence).collect())
+}
+
+/// Until when something holds.
+pub(super) fn until(row: &Row<'_>, column: usize) -> rusqlite::Result<Until> {
+    Ok(Until::from_stored(row.get::<_, Option<i64>>(column)?.map(Timestamp)))
 }
 
 /// Content as JSON text: a string, or an object.

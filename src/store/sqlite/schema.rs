@@ -11,19 +11,32 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 9] =
-    [TABLES, TOMBSTONES, PLACES_OF_DELETED, CHANGES, PRESENCE, ATTACHED, READERS, BLOCKS, SEARCH];
+const STEPS: [&str; 10] = [
+    TABLES,
+    TOMBSTONES,
+    PLACES_OF_DELETED,
+    CHANGES,
+    PRESENCE,
+    ATTACHED,
+    READERS,
+    BLOCKS,
+    SEARCH,
+    GROUP_LIFE,
+];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 8] = [
+pub(super) const COLLECTIONS: [&str; 11] = [
     "messages",
     "tombstones",
     "groups",
     "group_members",
     "group_changes",
+    "group_silences",
+    "invitations",
     "cursors",
     "presence",
     "blocks",
+    "mutes",
 ];
 
 const TABLES: &str = "
@@ -113,8 +126,8 @@ END;
 /// A page may begin where a message was that is deleted by now.
 const PLACES_OF_DELETED: &str = "ALTER TABLE tombstones ADD COLUMN sent_at INTEGER;";
 
-/// What users attach to messages, and the order in which everything was last changed. What was stored
-/// before has version 0: nobody can have missed it.
+/// What users attach to messages, and the order in which everything was last changed. What was
+/// stored before has version 0: nobody can have missed it.
 const CHANGES: &str = "
 ALTER TABLE messages ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE messages ADD COLUMN reply_to BLOB;
@@ -164,8 +177,8 @@ const PRESENCE: &str = "
 CREATE TABLE presence (user TEXT PRIMARY KEY, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// What leads to a message's replies, the pinned messages of a conversation, and the messages that name
-/// a file.
+/// What leads to a message's replies, the pinned messages of a conversation, and the messages that
+/// name a file.
 const ATTACHED: &str = "
 CREATE INDEX message_replies ON messages (reply_to, timestamp DESC, id DESC)
     WHERE reply_to IS NOT NULL;
@@ -195,8 +208,8 @@ CREATE INDEX user_blocks ON blocks (user, at DESC, other DESC);
 /// The index holds keys, no texts, and nothing of their places in a message. Words are split and
 /// folded before they get here, so its own tokenizer takes what stands between two spaces. The
 /// trigger lets a message's keys go with it, whatever deletes it. Filling the index from messages
-/// that are there would hold up the start; it goes on in the background from `search_backlog`, which
-/// has a row until that is done.
+/// that are there would hold up the start; it goes on in the background from `search_backlog`,
+/// which has a row until that is done.
 const SEARCH: &str = "
 CREATE VIRTUAL TABLE search USING fts5
     (keys, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
@@ -208,6 +221,47 @@ END;
 
 CREATE TABLE search_backlog (after BLOB NOT NULL) STRICT;
 INSERT INTO search_backlog SELECT x'' WHERE EXISTS (SELECT 1 FROM messages);
+";
+
+/// Who may do what in a group, links into it, and who has muted it. A group without an owner is of
+/// who has made it. `admin` and `silenced` grow, so their order is the order in which users became
+/// it; a role is gone with the membership, a silence is not. A mute that was taken back stays as a
+/// row, which tells of that.
+const GROUP_LIFE: &str = "
+ALTER TABLE groups ADD COLUMN owner TEXT;
+ALTER TABLE group_members ADD COLUMN admin INTEGER;
+CREATE INDEX group_admins ON group_members (group_id, admin) WHERE admin IS NOT NULL;
+
+CREATE TABLE group_silences (
+    silenced INTEGER PRIMARY KEY,
+    group_id BLOB NOT NULL,
+    user TEXT NOT NULL,
+    until INTEGER
+) STRICT;
+CREATE UNIQUE INDEX group_silence ON group_silences (group_id, user);
+CREATE INDEX group_silenced ON group_silences (group_id, silenced);
+
+CREATE TABLE invitations (
+    token TEXT NOT NULL PRIMARY KEY,
+    group_id BLOB NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    max_uses INTEGER,
+    uses INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_invitations ON invitations (group_id, created_at DESC, token DESC);
+CREATE INDEX invitation_end ON invitations (expires_at);
+
+CREATE TABLE mutes (
+    user TEXT NOT NULL,
+    group_id BLOB NOT NULL,
+    until INTEGER,
+    muted INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (user, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mute_changes ON mutes (user, version, group_id);
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -17,7 +17,8 @@ const TIE_BITS: u32 = 21;
 const MAX_MILLIS: i64 = (1 << (62 - TIE_BITS)) - 1;
 /// Messages of one step of catching up: some hundredths of a second, for which a batch waits.
 const STEP: i64 = 500;
-/// Candidates that one search looks at. Nearly all of them fit; but a user may have hidden any number.
+/// Candidates that one search looks at. Nearly all of them fit; but a user may have hidden any
+/// number.
 const LONGEST_LOOK: usize = 10_000;
 
 /// The first number of a row for this time.

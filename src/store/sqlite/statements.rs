@@ -8,6 +8,18 @@ macro_rules! columns {
     };
 }
 
+/// A group but for its members; of two tables, `g` is the groups. A list within a row is a JSON
+/// array in the order of the index that leads to it.
+macro_rules! group_columns {
+    () => {
+        "g.id, g.name, g.created_by, g.created_at, coalesce(g.owner, g.created_by), \
+         (SELECT json_group_array(user) FROM (SELECT user FROM group_members \
+         INDEXED BY group_admins WHERE group_id = g.id AND admin IS NOT NULL ORDER BY admin)), \
+         (SELECT json_group_array(json_array(user, until)) FROM (SELECT user, until \
+         FROM group_silences WHERE group_id = g.id ORDER BY silenced))"
+    };
+}
+
 macro_rules! statements {
     ($($(#[doc = $doc:literal])* $name:ident = $sql:expr;)*) => {
         $($(#[doc = $doc])* pub(super) const $name: &str = $sql;)*
@@ -174,16 +186,29 @@ statements! {
         CROSS JOIN search_rows ON row = search.rowid CROSS JOIN messages ON id = message \
         WHERE search MATCH ?1 AND search.rowid < ?2 ORDER BY search.rowid DESC");
 
-    INSERT_GROUP = "INSERT INTO groups (id, name, name_folded, created_by, created_at) \
-        VALUES (?1, ?2, ?3, ?4, ?5)";
-    GROUP_BY_ID = "SELECT id, name, created_by, created_at FROM groups WHERE id = ?1";
-    GROUPS_OF_USER = "SELECT g.id, g.name, g.created_by, g.created_at \
+    INSERT_GROUP = "INSERT INTO groups (id, name, name_folded, created_by, created_at, owner) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    GROUP_CREATED_AT = "SELECT created_at FROM groups WHERE id = ?1";
+    GROUP_BY_ID = concat!("SELECT ", group_columns!(), " FROM groups AS g WHERE g.id = ?1");
+    GROUPS_OF_USER = concat!("SELECT ", group_columns!(), " \
         FROM group_members AS m JOIN groups AS g ON g.id = m.group_id \
-        WHERE m.user = ?1 ORDER BY m.created_at DESC, m.group_id DESC LIMIT ?2";
+        WHERE m.user = ?1 ORDER BY m.created_at DESC, m.group_id DESC LIMIT ?2");
     /// A part of a name can be anywhere in it, so no index leads to it: this reads names, newest
     /// group first, until it has found enough.
-    SEARCH_GROUPS = "SELECT id, name, created_by, created_at FROM groups \
-        WHERE instr(name_folded, ?1) > 0 ORDER BY created_at DESC, id DESC LIMIT ?2";
+    SEARCH_GROUPS = concat!("SELECT ", group_columns!(), " FROM groups AS g \
+        WHERE instr(g.name_folded, ?1) > 0 ORDER BY g.created_at DESC, g.id DESC LIMIT ?2");
+    RENAME_GROUP = "UPDATE groups SET name = ?2, name_folded = ?3 WHERE id = ?1";
+    SET_OWNER = "UPDATE groups SET owner = ?2 WHERE id = ?1";
+    /// Who is no member has no row, so becomes no admin.
+    ADD_ADMIN = "UPDATE group_members SET admin = (SELECT coalesce(max(admin), 0) + 1 \
+        FROM group_members INDEXED BY group_admins \
+        WHERE group_id = ?1 AND admin IS NOT NULL) \
+        WHERE group_id = ?1 AND user = ?2";
+    REMOVE_ADMIN = "UPDATE group_members SET admin = NULL WHERE group_id = ?1 AND user = ?2";
+    SILENCE = "INSERT INTO group_silences (group_id, user, until) VALUES (?1, ?2, ?3)";
+    END_SILENCE = "DELETE FROM group_silences WHERE group_id = ?1 AND user = ?2";
+    END_SILENCES_UNTIL = "DELETE FROM group_silences WHERE group_id = ?1 AND until <= ?2";
+    DELETE_SILENCES = "DELETE FROM group_silences WHERE group_id = ?1";
     DELETE_GROUP = "DELETE FROM groups WHERE id = ?1";
     MEMBERS = "SELECT user FROM group_members WHERE group_id = ?1 ORDER BY joined \
         LIMIT ?2";
@@ -192,6 +217,30 @@ statements! {
         VALUES (?1, ?2, ?3) ON CONFLICT (group_id, user) DO NOTHING";
     DELETE_MEMBER = "DELETE FROM group_members WHERE group_id = ?1 AND user = ?2";
     DELETE_MEMBERS = "DELETE FROM group_members WHERE group_id = ?1";
+
+    INSERT_INVITATION = "INSERT INTO invitations (token, group_id, created_by, created_at, \
+        expires_at, max_uses, uses) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+        ON CONFLICT (token) DO NOTHING";
+    FORGET_INVITATIONS = "DELETE FROM invitations WHERE expires_at < ?1";
+    INVITATION = "SELECT token, group_id, created_by, created_at, expires_at, max_uses, uses \
+        FROM invitations WHERE token = ?1";
+    INVITATIONS_INTO = "SELECT token, group_id, created_by, created_at, expires_at, max_uses, uses \
+        FROM invitations WHERE group_id = ?1 AND +expires_at > ?2 \
+        AND (max_uses IS NULL OR uses < max_uses) ORDER BY created_at DESC, token DESC LIMIT ?3";
+    USE_INVITATION = "UPDATE invitations SET uses = uses + 1 \
+        WHERE token = ?1 AND expires_at > ?2 AND (max_uses IS NULL OR uses < max_uses)";
+    END_INVITATION = "UPDATE invitations SET expires_at = ?2 WHERE token = ?1 AND expires_at > ?2";
+    DELETE_INVITATIONS = "DELETE FROM invitations WHERE group_id = ?1";
+
+    MUTE = "INSERT INTO mutes (user, group_id, until, muted, version) VALUES (?1, ?2, ?3, 1, ?4) \
+        ON CONFLICT (user, group_id) DO UPDATE \
+        SET until = excluded.until, muted = 1, version = excluded.version";
+    UNMUTE = "UPDATE mutes SET until = NULL, muted = 0, version = ?3 \
+        WHERE user = ?1 AND group_id = ?2 AND muted = 1";
+    MUTES_OF = "SELECT group_id, until FROM mutes WHERE user = ?1 AND muted = 1 \
+        ORDER BY version DESC, group_id DESC LIMIT ?2";
+    CHANGED_MUTES = "SELECT group_id, version, until, muted FROM mutes \
+        WHERE user = ?1 AND (version, group_id) > (?2, ?3) ORDER BY version, group_id LIMIT ?4";
 
     /// A step per peer, each a seek: the messages of a conversation are not read.
     PEERS_ABOVE = "WITH RECURSIVE peers (user) AS (\
@@ -260,7 +309,8 @@ mod tests {
         for (name, sql) in ALL {
             let steps = plan(&connection, sql);
             if *name == "SEARCH_GROUPS" {
-                assert_eq!(steps, ["SCAN groups USING INDEX group_creation_time"]);
+                assert_eq!(steps[0], "SCAN g USING INDEX group_creation_time");
+                assert!(steps[1..].iter().all(|step| seeks(step)), "{name}: {steps:#?}");
             } else {
                 assert!(steps.iter().all(|step| seeks(step)), "{name}: {steps:#?}");
             }
@@ -299,6 +349,16 @@ mod tests {
             (PEERS_BELOW, "direct_peers (user_high=? AND user_low>? AND user_low<?)"),
             (SMALL_GROUPS_OF, "member_groups (user=?)"),
             (GROUPS_OF_USER, "member_groups (user=?)"),
+            (GROUPS_OF_USER, "group_admins (group_id=? AND admin>?)"),
+            (GROUPS_OF_USER, "group_silenced (group_id=?)"),
+            (ADD_ADMIN, "group_member (group_id=? AND user=?)"),
+            (ADD_ADMIN, "group_admins (group_id=? AND admin>?)"),
+            (END_SILENCE, "group_silence (group_id=? AND user=?)"),
+            (FORGET_INVITATIONS, "invitation_end (expires_at<?)"),
+            (INVITATIONS_INTO, "group_invitations (group_id=?)"),
+            (DELETE_INVITATIONS, "group_invitations (group_id=?)"),
+            (MUTES_OF, "mute_changes (user=?)"),
+            (CHANGED_MUTES, "mute_changes (user=? AND (version,group_id)>(?,?))"),
             (MEMBERS, "group_joined (group_id=?)"),
             (COUNT_MEMBERS, "group_joined (group_id=?)"),
         ] {

@@ -1,5 +1,7 @@
 //! Counting what a user has not read.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::messages::place_or_end;
@@ -9,11 +11,12 @@ use crate::model::{GroupId, Position, Timestamp, Unread, UserId};
 /// The place of a cursor: milliseconds and the bytes of a message's id.
 type Place = (i64, [u8; 12]);
 
-/// Both counts, of one moment.
+/// Both counts, of one moment, the groups in `except` left out.
 pub(super) fn count(
     transaction: &Transaction<'_>,
     user: &UserId,
     until: Option<Position>,
+    except: &HashSet<GroupId>,
 ) -> rusqlite::Result<Unread> {
     let bound = super::limit_to_sql(Unread::EXACT_TO as usize);
     let (until, until_id) = place_or_end(until);
@@ -21,7 +24,8 @@ pub(super) fn count(
     let mut statement = transaction.prepare_cached(statements::UNREAD_DIRECT)?;
     let direct = statement.query_row(params, |row| rows::count(row, 0))?;
     let mut group = 0;
-    for (id, cursor) in groups_and_cursors(transaction, user)? {
+    let counted = groups_and_cursors(transaction, user)?;
+    for (id, cursor) in counted.into_iter().filter(|(id, _)| !except.contains(id)) {
         group += count_in_group(transaction, user, id, cursor, (until, &until_id))?;
     }
     Ok(Unread { direct, group })

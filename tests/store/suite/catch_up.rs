@@ -72,7 +72,10 @@ impl Follower {
                 self.messages.insert(message.id, Message::clone(message));
             }
             Change::Deleted { message, .. } => drop(self.messages.remove(message)),
-            Change::Membership(_) | Change::Group(_) | Change::Read { .. } => {}
+            Change::Membership(_)
+            | Change::Group(_)
+            | Change::Read { .. }
+            | Change::Mute { .. } => {}
         }
     }
 }

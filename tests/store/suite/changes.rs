@@ -297,7 +297,7 @@ pub(crate) async fn a_deleted_message_is_gone_for_everyone(store: Arc<dyn Store>
     let by_old_id = banter::model::MessageRef::parse("an-old-id").expect("a reference");
     assert_eq!(store.message(&by_old_id).await.expect("the store answers"), None);
     assert_eq!(page(&*store, between("alice", "bob"), "bob", None, 10).await, [stays]);
-    let unread = store.unread(&user("bob"), None).await.expect("the store answers");
+    let unread = store.unread(&user("bob"), None, &[]).await.expect("the store answers");
     assert_eq!(unread.direct, 1);
 }
 
@@ -343,7 +343,7 @@ pub(crate) async fn a_batch_applied_twice_equals_once(store: Arc<dyn Store>) {
             page(&*store, between("alice", "bob"), "bob", None, 10).await,
             page(&*store, Conversation::Group(team.id), "bob", None, 10).await,
             page(&*store, Conversation::Group(gone_group), "bob", None, 10).await,
-            store.unread(&user("bob"), None).await.expect("the store answers"),
+            store.unread(&user("bob"), None, &[]).await.expect("the store answers"),
             store.health().await.expect("the store answers").messages_count,
         ));
     }

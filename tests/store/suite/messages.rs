@@ -136,7 +136,7 @@ pub(crate) async fn a_call_given_up_half_way_leaves_the_store_consistent(store: 
         let patience = std::time::Duration::from_micros(patience_micros);
         // Whether it ends in time is up to the machine; the state afterwards is not.
         let _ = tokio::time::timeout(patience, store.apply(&batch)).await;
-        let _ = tokio::time::timeout(patience, store.unread(&user("bob"), None)).await;
+        let _ = tokio::time::timeout(patience, store.unread(&user("bob"), None, &[])).await;
     }
 
     store.apply(&batch).await.expect("the batch is taken");

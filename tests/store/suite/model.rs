@@ -177,7 +177,8 @@ impl Model {
             }
         };
         let summary = |group: Group| GroupSummary { member_count: group.members.len(), group };
-        Chat { conversation, place, last, unread, group: group.map(summary) }
+        let group = group.map(summary);
+        Chat { conversation, place, last, unread, group, muted: None }
     }
 
     fn unread_in(&self, user: &UserId, group: GroupId) -> u64 {

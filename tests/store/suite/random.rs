@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use banter::model::{
-    Batch, Content, Conversation, Deletion, Emoji, Group, GroupId, Message, MessageChange,
-    MessageId, Pin, Reaction, ReadCursor, Target, Timestamp, UserId,
+    Batch, Content, Conversation, Deletion, Emoji, Group, GroupChange, GroupId, Message,
+    MessageChange, MessageId, Pin, Reaction, ReadCursor, Target, Timestamp, Until, UserId,
 };
 use banter::store::{HistoryQuery, Range, Store};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -61,7 +61,28 @@ struct BatchSketch {
     purges: BTreeSet<usize>,
     /// (user, group) to the message whose place is read.
     cursors: BTreeMap<(usize, usize), usize>,
+    /// What becomes of a group after it.
+    regrouped: (usize, GroupChangeSketch),
     times: usize,
+}
+
+#[derive(Debug, Clone)]
+enum GroupChangeSketch {
+    Name(String),
+    Admin(usize, bool),
+    Owner(usize),
+    Silence(usize, Option<i64>, i64),
+}
+
+fn group_change_sketch() -> impl Strategy<Value = GroupChangeSketch> {
+    let until = proptest::option::of(0..9_i64);
+    prop_oneof![
+        1 => any::<String>().prop_map(GroupChangeSketch::Name),
+        4 => (0..USERS, any::<bool>()).prop_map(|(who, on)| GroupChangeSketch::Admin(who, on)),
+        2 => (0..USERS).prop_map(GroupChangeSketch::Owner),
+        4 => (0..USERS, until, 0..9_i64)
+            .prop_map(|(who, until, now)| GroupChangeSketch::Silence(who, until, now)),
+    ]
 }
 
 fn message_sketch() -> impl Strategy<Value = MessageSketch> {
@@ -101,15 +122,11 @@ fn batch_sketch() -> impl Strategy<Value = BatchSketch> {
         btree_set(0..MESSAGES, 0..2),
         purges,
         btree_map((0..USERS, 0..GROUPS), 0..MESSAGES, 0..3),
+        (0..GROUPS, group_change_sketch()),
         1..3_usize,
     )
-        .prop_map(|(inserts, changes, deletes, purges, cursors, times)| BatchSketch {
-            inserts,
-            changes,
-            deletes,
-            purges,
-            cursors,
-            times,
+        .prop_map(|(inserts, changes, deletes, purges, cursors, regrouped, times)| {
+            BatchSketch { inserts, changes, deletes, purges, cursors, regrouped, times }
         })
 }
 
@@ -175,6 +192,41 @@ impl World {
         };
         self.purged.extend(&batch.purges);
         batch
+    }
+
+    /// The change of a sketch, of which roles only go to members, and none to the owner.
+    fn group_change(&self, team: &Group, sketch: &GroupChangeSketch) -> Option<GroupChange> {
+        let who = |number: &usize| self.users[*number].clone();
+        let member = |number: &usize| Some(who(number)).filter(|user| team.has(user));
+        let other = |number: &usize| member(number).filter(|user| *user != team.owner);
+        Some(match sketch {
+            GroupChangeSketch::Name(name) => GroupChange::Name(name.clone()),
+            GroupChangeSketch::Admin(number, is_admin) => {
+                GroupChange::Admin { user: other(number)?, is_admin: *is_admin }
+            }
+            GroupChangeSketch::Owner(number) => {
+                GroupChange::Owner { user: other(number)?, former: Some(team.owner.clone()) }
+            }
+            GroupChangeSketch::Silence(number, until, now) => GroupChange::Silence {
+                user: who(number),
+                until: until
+                    .map(|until| Until::from_stored((until > 0).then_some(Timestamp(until)))),
+                now: Timestamp(*now),
+            },
+        })
+    }
+
+    /// Changes a group, on the store as often as the sketch says.
+    async fn regroup(&mut self, store: &dyn Store, sketch: &BatchSketch) {
+        let (number, change) = &sketch.regrouped;
+        let Some(change) = self.group_change(&self.groups[*number], change) else { return };
+        let team = &mut self.groups[*number];
+        change.make(team);
+        for _ in 0..sketch.times {
+            let is_there = store.change_group(team.id, &change).await.expect("the store answers");
+            let stored = store.group(team.id).await.expect("the store answers");
+            assert_eq!((is_there, stored.as_ref()), (true, Some(&*team)), "{change:?}");
+        }
     }
 
     fn change(&self, number: usize, sketch: &ChangeSketch) -> MessageChange {
@@ -260,7 +312,7 @@ impl World {
             assert_eq!(rows, model.pins(&conversation, 3), "pins of {conversation:?}");
         }
         for user in &self.users {
-            let unread = store.unread(user, None).await.expect("the store answers");
+            let unread = store.unread(user, None, &[]).await.expect("the store answers");
             assert_eq!(unread, model.unread(user, &self.groups), "unread of {user}");
             let all = store.chats(user, None, 100).await.expect("the store answers");
             assert_eq!(all, model.chats(user, &self.groups, None, 100), "chats of {user}");
@@ -315,6 +367,7 @@ async fn run(store: &dyn Store, messages: &[MessageSketch], batches: &[BatchSket
             assert_eq!(applied.missing, model.apply(&batch).missing, "{batch:?}");
             assert_eq!(*once.get_or_insert_with(|| model.clone()), model, "twice equals once");
         }
+        world.regroup(store, sketch).await;
         let follower = &mut followers[number % USERS];
         follower.catch_up(store, 1 + number).await;
     }

@@ -17,7 +17,7 @@ async fn assert_gone(store: &dyn Store, message: &Message) {
     assert_eq!(store.message(&name).await.expect("the store answers"), None);
     for viewer in ["alice", "bob"] {
         assert_eq!(page(store, message.conversation(), viewer, None, 10).await, []);
-        let unread = store.unread(&user(viewer), None).await.expect("the store answers");
+        let unread = store.unread(&user(viewer), None, &[]).await.expect("the store answers");
         assert_eq!((unread.direct, unread.group), (0, 0));
     }
     assert_eq!(store.health().await.expect("the store answers").messages_count, 0);

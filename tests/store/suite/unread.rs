@@ -9,7 +9,7 @@ use crate::make::{apply_changes, direct, group, hide, in_group, insert, move_cur
 
 async fn unread(store: &dyn Store, name: &str) -> (u64, u64) {
     let Unread { direct, group } =
-        store.unread(&user(name), None).await.expect("the store answers");
+        store.unread(&user(name), None, &[]).await.expect("the store answers");
     (direct, group)
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn what_came_later_is_not_counted(store: Arc<dyn Store>) {
         ("bob", twins[1], (7, 5)),
         ("bob", before_all, (0, 0)),
     ] {
-        let found = store.unread(&user(name), Some(until)).await.expect("the store answers");
+        let found = store.unread(&user(name), Some(until), &[]).await.expect("the store answers");
         assert_eq!((found.direct, found.group), expected, "{name} until {until:?}");
     }
 }

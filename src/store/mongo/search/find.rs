@@ -1,9 +1,9 @@
 //! Looks for messages in the index.
 //!
 //! The viewer's messages are looked at in order, newest first: where the words are common, enough
-//! of the first few hundred fit. Where that is not so, a word that few of the messages have leads to
-//! all of these. Where there is no such word, the look goes on in order. Each way has a bound, so
-//! that no search takes long: one that comes to the end of it says how far it has looked.
+//! of the first few hundred fit. Where that is not so, a word that few of the messages have leads
+//! to all of these. Where there is no such word, the look goes on in order. Each way has a bound,
+//! so that no search takes long: one that comes to the end of it says how far it has looked.
 
 use bson::RawDocument;
 

@@ -21,7 +21,8 @@ pub struct Slice {
 
 /// Candidates in no order, found by one of the words: what is filed under one of these parties by
 /// this word, at the most `limit`, and of that what is filed by all. The words are counted from the
-/// longest. Answers `{found: [{n}], candidates: [{_id, timestamp}]}`, the number found and the rest.
+/// longest. Answers `{found: [{n}], candidates: [{_id, timestamp}]}`, the number found and the
+/// rest.
 pub fn candidates(
     query: &SearchQuery,
     parties: &[String],
@@ -87,9 +88,9 @@ fn walked(query: &SearchQuery, parties: &[String]) -> Vec<String> {
     }
 }
 
-/// Filed by all the words, under whichever party: a message has the same words in the sight of each.
-/// (To name each party with each word makes the look at one of many parties' messages three times as
-/// dear.)
+/// Filed by all the words, under whichever party: a message has the same words in the sight of
+/// each. (To name each party with each word makes the look at one of many parties' messages three
+/// times as dear.)
 fn filed_by_all(query: &SearchQuery, slice: Slice) -> Document {
     let words = query.words.keys("");
     // A key holds letters and digits alone, and so nothing that ends the quotation.
