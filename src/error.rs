@@ -20,9 +20,9 @@ pub enum Error {
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(Cow<'static, str>),
-    /// A cursor is too old: what it stands for is not remembered any more.
-    #[error("This cursor is too old; leave it out to start over")]
-    Gone,
+    /// What was asked for was there, and is not any more: what a cursor stands for, an invitation.
+    #[error("{0}")]
+    Gone(Cow<'static, str>),
     /// A size is over its limit.
     #[error("{0}")]
     TooLarge(Cow<'static, str>),
@@ -91,7 +91,7 @@ impl Error {
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::NotFound(_) => ErrorCode::NotFound,
-            Self::Gone => ErrorCode::Gone,
+            Self::Gone(_) => ErrorCode::Gone,
             Self::TooLarge(_) => ErrorCode::TooLarge,
             Self::RateLimited(_) => ErrorCode::RateLimited,
             Self::BufferFull => ErrorCode::BufferFull,

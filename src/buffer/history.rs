@@ -65,9 +65,9 @@ impl Buffer {
         sent.map(|message| message.position()).or_else(|| state.pages.get(conversation)?.place(id))
     }
 
-    /// Messages that are durable and not yet known to be stored, as they are now, in those conversations
-    /// that `concern` a user: the newest `limit` of each, the earliest first. Take them BEFORE reading
-    /// the store.
+    /// Messages that are durable and not yet known to be stored, as they are now, in those
+    /// conversations that `concern` a user: the newest `limit` of each, the earliest first. Take
+    /// them BEFORE reading the store.
     pub fn unstored(
         &self,
         user: &UserId,

@@ -1,6 +1,6 @@
-//! What is stored and waits for the search index. The flusher hands it over and goes on; a task of its
-//! own brings it there. Until it is there it holds the checkpoint back, so that after a crash the
-//! same ops are stored once more, which changes nothing, and are indexed then.
+//! What is stored and waits for the search index. The flusher hands it over and goes on; a task of
+//! its own brings it there. Until it is there it holds the checkpoint back, so that after a crash
+//! the same ops are stored once more, which changes nothing, and are indexed then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -142,8 +142,8 @@ impl IndexWriter {
         Self { shared, store }
     }
 
-    /// Works until the flusher has ended and nothing waits. With the store away it ends at once when
-    /// the buffer is closed; but never before the flusher, behind which the committer ends.
+    /// Works until the flusher has ended and nothing waits. With the store away it ends at once
+    /// when the buffer is closed; but never before the flusher, behind which the committer ends.
     pub(super) async fn run(self) {
         let shared = Arc::clone(&self.shared);
         let _ended = shared.ended.clone().drop_guard();

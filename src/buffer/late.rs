@@ -1,5 +1,5 @@
-//! Conversations whose ops reached the store late. Whoever asked the store in the meantime has missed
-//! them and can't know it, so that their users are told once the store has caught up. Pure.
+//! Conversations whose ops reached the store late. Whoever asked the store in the meantime has
+//! missed them and can't know it, so that their users are told once the store has caught up. Pure.
 
 use std::collections::HashSet;
 use std::sync::Arc;

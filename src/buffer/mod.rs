@@ -20,8 +20,8 @@
 //! - An op and its overlay entry appear in one step and disappear in one step, the latter only
 //!   after the store has confirmed the op, or after its dead letter is on disk. Every reader
 //!   therefore finds an op in the overlay, in the store, or in both.
-//! - What a stored op changes for the search index is handed over before the op leaves the ring, and
-//!   holds the checkpoint until it is there.
+//! - What a stored op changes for the search index is handed over before the op leaves the ring,
+//!   and holds the checkpoint until it is there.
 //! - In the step in which a stored op leaves the overlay it is applied to the pages in memory.
 //! - Ops reach the store in sequence order, each at least once; each op and each batch applied
 //!   twice equals applied once.
@@ -314,10 +314,10 @@ impl Buffer {
         let _ = delivered.wait_for(|n| *n >= self.shared.lock().ring.accepted()).await;
     }
 
-    /// Stops the flusher once all is stored, and the search index's writer once all is indexed, at the latest after 10 s, and then the committer. With
-    /// the store away it stops after a last attempt, with the breaker open at once. Call after
-    /// `refuse` and `drained`. The answer is the number of ops that are not stored: the journal has
-    /// them.
+    /// Stops the flusher once all is stored, and the search index's writer once all is indexed, at
+    /// the latest after 10 s, and then the committer. With the store away it stops after a last
+    /// attempt, with the breaker open at once. Call after `refuse` and `drained`. The answer is the
+    /// number of ops that are not stored: the journal has them.
     pub async fn close(&self) -> usize {
         {
             let mut state = self.shared.lock();

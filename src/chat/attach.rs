@@ -25,6 +25,9 @@ impl Chat {
         on: bool,
     ) -> Result<Accepted<()>, Error> {
         let (_alone, mut message) = self.hold_seen(user, id).await?;
+        if on {
+            self.check_speaks(&message.target, user).await?;
+        }
         let reaction = Reaction { user: user.clone(), emoji };
         if message.reactions.contains(&reaction) == on {
             return Ok(self.unchanged(&message));
@@ -52,6 +55,7 @@ impl Chat {
         // Pins of one conversation wait for each other: each counts the others.
         let _counts = self.pins.lock(&conversation).await;
         let (_alone, message) = self.hold_seen(user, id).await?;
+        self.check_speaks(&message.target, user).await?;
         if message.pin.as_ref().is_some_and(|pin| pin.pinned) == pinned {
             return Ok(self.unchanged(&message));
         }
@@ -89,8 +93,8 @@ impl Chat {
     /// What a message said before it was edited, the oldest first, for who sees it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not there or hidden, [`Error::Forbidden`] for who is no party
-    /// of it, [`Error::Unavailable`] if the store is needed and away.
+    /// [`Error::NotFound`] where it is not there or hidden, [`Error::Forbidden`] for who is no
+    /// party of it, [`Error::Unavailable`] if the store is needed and away.
     pub async fn revisions(
         &self,
         viewer: &UserId,

@@ -1,8 +1,8 @@
 //! Who wants to hear nothing from whom.
 //!
 //! What a blocked user sends is accepted as ever, but hidden for the one who has blocked them: so
-//! whatever leaves out what is hidden leaves it out, too. Blocks are written to the store directly, and
-//! those of users who are here, or are written to, are kept in memory.
+//! whatever leaves out what is hidden leaves it out, too. Blocks are written to the store directly,
+//! and those of users who are here, or are written to, are kept in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ impl Weighter<UserId, Arc<Blocked>> for BySize {
 /// See the module.
 pub(super) struct Blocks {
     known: Mutex<Cache<UserId, Arc<Blocked>, BySize>>,
-    /// Loads and changes of one user's blocks wait for each other, so that no load can put back what
-    /// it read before a change.
+    /// Loads and changes of one user's blocks wait for each other, so that no load can put back
+    /// what it read before a change.
     locks: Locks,
 }
 
@@ -81,8 +81,8 @@ impl Chat {
     /// From now on a user hears nothing from another one. A block that is there stays as it is.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for oneself, [`Error::TooLarge`] beyond 10,000, [`Error::Unavailable`] while
-    /// the store is away.
+    /// [`Error::Invalid`] for oneself, [`Error::TooLarge`] beyond 10,000, [`Error::Unavailable`]
+    /// while the store is away.
     pub async fn block(&self, user: &UserId, other: &UserId) -> Result<(), Error> {
         if user == other {
             return Err(Error::Invalid("You can't block yourself".into()));

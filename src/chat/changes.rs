@@ -19,6 +19,7 @@ impl Chat {
         self.check_size(content.weight())?;
         let (_alone, message) = self.hold(id).await?;
         check_sender(&message, user, "You can only edit your own messages")?;
+        self.check_speaks(&message.target, user).await?;
         let edited_at = edit_time(&message, &content, self.now());
         let event = Event::Edited { message: message.id, content: content.clone(), edited_at };
         let op = Op::Edit {
@@ -93,8 +94,9 @@ impl Chat {
     }
 }
 
-/// When an edit counts as made. Stores keep the later of two edits, so it must be later than the last,
-/// also when the clock has stepped back. One that says what the last one said is that one, repeated.
+/// When an edit counts as made. Stores keep the later of two edits, so it must be later than the
+/// last, also when the clock has stepped back. One that says what the last one said is that one,
+/// repeated.
 fn edit_time(message: &Message, content: &Content, now: Timestamp) -> Timestamp {
     match message.edited_at {
         Some(last) if message.content == *content => last,

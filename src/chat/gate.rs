@@ -10,9 +10,10 @@ use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
+use super::not_a_member;
 use super::stamp::Stamp;
 use crate::error::Error;
-use crate::model::{GroupId, MessageId, Timestamp, UserId};
+use crate::model::{GroupId, MessageId, Silence, Timestamp, Until, UserId};
 use crate::store::Store;
 
 /// Members remembered over all groups. At about 64 bytes each, the cache stays below 64 MB.
@@ -27,17 +28,52 @@ const STRIPES: usize = 64;
 /// Who is in a group.
 pub(super) type Members = HashSet<UserId>;
 
+/// What is known of a group.
+struct Known {
+    members: Arc<Members>,
+    /// Who may not speak, members or not. Some may have run out.
+    silenced: Vec<Silence>,
+}
+
+/// What somebody is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    is_member: bool,
+    /// Until when they may not speak; also of who has left.
+    silenced: Option<Until>,
+}
+
+impl Standing {
+    /// Refuses who may not speak, member or not.
+    pub(super) fn check_speaks(self) -> Result<(), Error> {
+        self.silenced.map_or(Ok(()), |until| Err(silenced(until)))
+    }
+
+    /// Refuses who is no member, or may not speak.
+    pub(super) fn check_speaking_member(self) -> Result<(), Error> {
+        if self.is_member { self.check_speaks() } else { Err(not_a_member()) }
+    }
+}
+
+fn silenced(until: Until) -> Error {
+    let text = match until {
+        Until::Time(end) => format!("You may not speak in this group until {end}"),
+        Until::Forever => "You may not speak in this group".to_owned(),
+    };
+    Error::Forbidden(text.into())
+}
+
 struct ByMembers;
 
-impl Weighter<GroupId, Arc<Members>> for ByMembers {
-    fn weight(&self, _: &GroupId, members: &Arc<Members>) -> u64 {
-        members.len() as u64 + 1
+impl Weighter<GroupId, Known> for ByMembers {
+    fn weight(&self, _: &GroupId, known: &Known) -> u64 {
+        (known.members.len() + known.silenced.len()) as u64 + 1
     }
 }
 
 struct State {
     stamp: Stamp,
-    groups: Cache<GroupId, Arc<Members>, ByMembers>,
+    groups: Cache<GroupId, Known, ByMembers>,
 }
 
 /// See the module.
@@ -57,7 +93,28 @@ impl Inside<'_> {
 
     /// Whether a user is in a group; `None` when the group has to be loaded first.
     pub(super) fn is_member(&self, group: GroupId, user: &UserId) -> Option<bool> {
-        self.0.groups.get(&group).map(|members| members.contains(user))
+        self.0.groups.get(&group).map(|known| known.members.contains(user))
+    }
+
+    /// What a user is in a group; `None` when the group has to be loaded first.
+    pub(super) fn standing(
+        &self,
+        group: GroupId,
+        user: &UserId,
+        now: Timestamp,
+    ) -> Option<Standing> {
+        let known = self.0.groups.get(&group)?;
+        let silence = known.silenced.iter().find(|silence| silence.user == *user);
+        let silence = silence.filter(|silence| silence.until.holds_at(now));
+        let is_member = known.members.contains(user);
+        Some(Standing { is_member, silenced: silence.map(|silence| silence.until) })
+    }
+
+    /// Who may not speak in a group is another one now.
+    pub(super) fn set_silenced(&mut self, group: GroupId, silenced: Vec<Silence>) {
+        if let Some(mut known) = self.0.groups.get_mut(&group) {
+            known.silenced = silenced;
+        }
     }
 
     /// A user has become a member, or is one no longer. Who is in the group now, where that is in
@@ -68,14 +125,14 @@ impl Inside<'_> {
         user: &UserId,
         is_member: bool,
     ) -> Option<Arc<Members>> {
-        let mut members = self.0.groups.get_mut(&group)?;
-        let set = Arc::make_mut(&mut members);
+        let mut known = self.0.groups.get_mut(&group)?;
+        let set = Arc::make_mut(&mut known.members);
         if is_member {
             set.insert(user.clone());
         } else {
             set.remove(user);
         }
-        Some(Arc::clone(&members))
+        Some(Arc::clone(&known.members))
     }
 
     /// Forgets a group that is about to end, or of which nobody knows what became of a change.
@@ -97,9 +154,9 @@ impl Gate {
         act(&mut Inside(&mut self.state.lock()))
     }
 
-    /// Keeps other changes and loads of a group waiting. A change holds this from before it
-    /// writes to the store until it has called [`Inside::set_member`] or [`Inside::forget`], so that
-    /// no load can put back what it read before the change.
+    /// Keeps other changes and loads of a group waiting. A change holds this from before it writes
+    /// to the store until it has called [`Inside::set_member`] or [`Inside::forget`], so that no
+    /// load can put back what it read before the change.
     pub(super) async fn change(&self, group: GroupId) -> AsyncMutexGuard<'_, ()> {
         let [.., low] = group.0.bytes();
         self.stripes[usize::from(low) % STRIPES].lock().await
@@ -130,12 +187,13 @@ impl Gate {
         let found = store.group(group).await?;
         let found = found.ok_or(Error::NotFound("Group not found".into()))?;
         let members: Arc<Members> = Arc::new(found.members.into_iter().collect());
-        self.state.lock().groups.insert(group, Arc::clone(&members));
+        let known = Known { members: Arc::clone(&members), silenced: found.silenced };
+        self.state.lock().groups.insert(group, known);
         Ok(members)
     }
 
     fn cached(&self, group: GroupId) -> Option<Arc<Members>> {
-        self.state.lock().groups.get(&group).cloned()
+        self.state.lock().groups.get(&group).map(|known| Arc::clone(&known.members))
     }
 }
 
@@ -153,7 +211,10 @@ mod tests {
         store.prepare().await.unwrap();
         let (name, created_at) = ("Friends".to_owned(), Timestamp(0));
         let (members, created_by) = (vec![member.clone()], member.clone());
-        let group = Group { id: group, name, members, created_by, created_at };
+        let owner = created_by.clone();
+        let (admins, silenced) = (Vec::new(), Vec::new());
+        let group =
+            Group { id: group, name, members, created_by, created_at, owner, admins, silenced };
         store.create_group(&group).await.unwrap();
         (folder, store)
     }
@@ -192,6 +253,29 @@ mod tests {
         assert_eq!(before.len(), 1, "who has looked before sees what was then");
         assert_eq!(set(&ann, false), Some(1));
         assert_eq!(is_member(&ann), Some(false));
+    }
+
+    #[tokio::test]
+    async fn who_is_silenced_may_not_speak_member_or_not_until_it_is_over() {
+        let (group, [ann, bob]) =
+            (GroupId::mint(), ["ann", "bob"].map(|name| UserId::parse(name).unwrap()));
+        let (_folder, store) = store(group, &ann).await;
+        let gate = Gate::new(Timestamp(0));
+        let standing =
+            |user: &UserId, now| gate.enter(|inside| inside.standing(group, user, Timestamp(now)));
+        let speaks = |user: &UserId, now| standing(user, now).unwrap().check_speaks().is_ok();
+        assert_eq!(standing(&ann, 0), None, "nothing is known");
+        gate.load(&store, group).await.unwrap();
+        assert!(speaks(&ann, 0) && speaks(&bob, 0));
+        assert!(standing(&ann, 0).unwrap().check_speaking_member().is_ok());
+        assert!(standing(&bob, 0).unwrap().check_speaking_member().is_err(), "he is no member");
+
+        let until = [(&ann, Until::Time(Timestamp(5))), (&bob, Until::Forever)];
+        let silenced = until.map(|(user, until)| Silence { user: user.clone(), until });
+        gate.enter(|inside| inside.set_silenced(group, silenced.to_vec()));
+        assert!(!speaks(&ann, 4) && speaks(&ann, 5));
+        assert!(!speaks(&bob, 5), "he may come back");
+        assert!(standing(&ann, 4).unwrap().check_speaking_member().is_err());
     }
 
     #[tokio::test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Chat;
 use super::gate::Members;
 use crate::error::Error;
-use crate::model::{Audience, Dispatch, Event, Group, GroupId, Op, Target, Timestamp, UserId};
+use crate::model::{
+    Audience, Dispatch, Event, Group, GroupId, GroupNotice, Happened, Op, Role, Target, UserId,
+};
 use crate::store::{self, MembershipChange};
 
 /// Longest name of a group, in bytes.
@@ -22,24 +24,28 @@ impl Chat {
         members: Vec<UserId>,
         created_by: UserId,
     ) -> Result<Group, Error> {
-        let name = name.trim();
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-            let text =
-                format!("A group's name is 1 to {MAX_NAME_BYTES} bytes without control characters");
-            return Err(Error::Invalid(text.into()));
-        }
         let group = Group {
             id: GroupId::mint(),
-            name: name.to_owned(),
+            name: group_name(name)?,
             members: self.unique(members)?,
+            owner: created_by.clone(),
             created_by,
             created_at: self.now(),
+            admins: Vec::new(),
+            silenced: Vec::new(),
         };
         self.store.create_group(&group).await?;
         self.watch.regroup(group.id, &[], &group.members);
-        let text = format!("You have been added to group: {}", group.name);
+        let notice = GroupNotice {
+            group: group.id,
+            text: format!("You have been added to group: {}", group.name),
+            at: group.created_at,
+            what: Happened::MemberAdded,
+            user: None,
+            by: Some(group.created_by.clone()),
+        };
         let here = self.watch.here_of(&group.members.iter().cloned().collect());
-        self.notice(here, group.id, text, group.created_at).await;
+        self.notify(Audience::Users(here), Event::GroupNotice(notice)).await;
         Ok(group)
     }
 
@@ -65,37 +71,53 @@ impl Chat {
         if found.is_empty() { Err(Error::NotFound("No groups found".into())) } else { Ok(found) }
     }
 
-    /// Makes a user a member and tells that user. One who is a member already stays one.
+    /// Makes a user a member and tells all members. One who is a member already stays one.
     pub async fn add_member(&self, group: GroupId, user: &UserId) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
         let found = self.group_head(group).await?;
-        let members = self.gate.load_alone(&*self.store, group).await?;
-        let limit = self.config.max_group_members as usize;
-        if members.len() >= limit && !members.contains(user) {
-            return Err(too_many_members(limit));
+        if self.members(group).await?.contains(user) {
+            return Ok(());
         }
+        self.check_room(group).await?;
+        self.admit(&found, user, "been added to").await
+    }
+
+    /// Refuses where a group has as many members as it may.
+    pub(super) async fn check_room(&self, group: GroupId) -> Result<(), Error> {
+        let limit = self.config.max_group_members as usize;
+        let is_full = self.members(group).await?.len() >= limit;
+        if is_full { Err(too_many_members(limit)) } else { Ok(()) }
+    }
+
+    /// Makes a user a member, for whoever holds [`super::gate::Gate::change`]. `has` says to the
+    /// others how.
+    pub(super) async fn admit(&self, group: &Group, user: &UserId, has: &str) -> Result<(), Error> {
+        let members = self.members(group.id).await?;
         let before = self.watch.if_small(&members);
         // What the gate alone holds, it changes in place.
         drop(members);
-        let change = self.store.add_member(group, user).await;
-        self.note_member(group, user, &change, true);
+        let change = self.store.add_member(group.id, user).await;
+        let members = self.note_member(group.id, user, &change, true);
         match change? {
-            MembershipChange::NoGroup => Err(no_group()),
-            MembershipChange::Unchanged => Ok(()),
-            MembershipChange::Changed => {
-                if let Some(before) = before {
-                    let after: Vec<_> = before.iter().chain([user]).cloned().collect();
-                    self.watch.regroup(group, &before, &after);
-                }
-                let text = format!("You have been added to group: {}", found.name);
-                self.notice(vec![user.clone()], group, text, self.now()).await;
-                Ok(())
-            }
+            MembershipChange::NoGroup => return Err(no_group()),
+            MembershipChange::Unchanged => return Ok(()),
+            MembershipChange::Changed => {}
         }
+        if let Some(before) = before {
+            let after: Vec<_> = before.iter().chain([user]).cloned().collect();
+            self.watch.regroup(group.id, &before, &after);
+        }
+        let to_user = format!("You have been added to group: {}", group.name);
+        let told = |text| self.news_of(group.id, text, Happened::MemberAdded, user, None);
+        self.tell(vec![user.clone()], told(to_user)).await;
+        let others = self.others_here(group.id, members, user).await;
+        self.tell(others, told(format!("{user} has {has} the group"))).await;
+        Ok(())
     }
 
-    /// Takes a user out of a group: by its creator, or by the user, who leaves. The creator stays.
-    /// The user's sockets leave the group's room; those who stay, and the user, are told.
+    /// Takes a user out of a group: by its owner, by an admin who is above the user, or by the
+    /// user, who leaves. The owner stays. The user's sockets leave the group's room; those who
+    /// stay, and the user, are told.
     pub async fn remove_member(
         &self,
         group: GroupId,
@@ -104,46 +126,88 @@ impl Chat {
     ) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
         let found = self.group_head(group).await?;
-        if *by != found.created_by && by != user {
-            return Err(Error::Forbidden("Only the group's creator can remove members".into()));
+        let members = self.members(group).await?;
+        if by != user {
+            let above = found.role(user, true).max(Some(Role::Member));
+            let may = found.role(by, members.contains(by));
+            if may < Some(Role::Admin) || (may < Some(Role::Owner) && may <= above) {
+                let text =
+                    "Only the group's owner, and admins for plain members, can remove members";
+                return Err(Error::Forbidden(text.into()));
+            }
         }
-        if *user == found.created_by {
-            return Err(Error::Invalid("The group's creator can't leave the group".into()));
+        if *user == found.owner {
+            let text = "The group's owner can't leave it: hand the group over first, or delete it";
+            return Err(Error::Invalid(text.into()));
         }
-        let before = self.watch.if_small(&*self.gate.load_alone(&*self.store, group).await?);
+        let before = self.watch.if_small(&members);
+        // What the gate alone holds, it changes in place.
+        drop(members);
         let change = self.store.remove_member(group, user).await;
         let stay = self.note_member(group, user, &change, false);
         if change? != MembershipChange::Changed {
-            return Err(Error::NotFound("The user is not a member of this group".into()));
+            return Err(not_among_members());
         }
         self.stop_typing(user, &Target::Group(group));
-        self.tell_removed(&found, user, by).await;
+        self.notify(Audience::Users(vec![user.clone()]), Event::Left { group }).await;
+        let (what, you, they) = if user == by {
+            (Happened::MemberLeft, "left", "left the group")
+        } else {
+            (Happened::MemberRemoved, "been removed from", "been removed from the group")
+        };
+        let told = |text| self.news_of(group, text, what.clone(), user, Some(by));
+        let to_user = told(format!("You have {you} group: {}", found.name));
+        self.tell(vec![user.clone()], to_user).await;
         if let Some(before) = before {
             let after: Vec<_> = before.iter().filter(|member| *member != user).cloned().collect();
             self.watch.regroup(group, &before, &after);
         }
-        // It may have fallen out of memory meanwhile.
-        let stay = match stay {
-            Some(stay) => Ok(stay),
-            None => self.gate.load_alone(&*self.store, group).await,
-        };
-        if let Ok(stay) = stay {
-            let text = if user == by { "left" } else { "been removed from" };
-            let text = format!("{user} has {text} the group");
-            self.notice(self.watch.here_of(&stay), group, text, self.now()).await;
-        }
+        let stay = self.others_here(group, stay, user).await;
+        self.tell(stay, told(format!("{user} has {they}"))).await;
         Ok(())
     }
 
-    async fn tell_removed(&self, group: &Group, user: &UserId, by: &UserId) {
-        self.notify(Audience::Users(vec![user.clone()]), Event::Left { group: group.id }).await;
-        let text = if user == by { "left group" } else { "been removed from group" };
-        let text = format!("You have {text}: {}", group.name);
-        self.notice(vec![user.clone()], group.id, text, self.now()).await;
+    /// Who is in a group, for whoever holds [`super::gate::Gate::change`].
+    pub(super) async fn members(&self, group: GroupId) -> Result<Arc<Members>, Error> {
+        self.gate.load_alone(&*self.store, group).await
     }
 
-    /// Notes at the gate what has become of a change of members: from here on it counts. Who is in the
-    /// group now, where that is in memory.
+    /// Those members of a group who have a socket, one left out. Where `members` have fallen out of
+    /// memory and can't be had again, nobody: a notice that is missed is no harm.
+    async fn others_here(
+        &self,
+        group: GroupId,
+        members: Option<Arc<Members>>,
+        except: &UserId,
+    ) -> Vec<UserId> {
+        let members = match members {
+            Some(members) => Ok(members),
+            None => self.members(group).await,
+        };
+        let mut here = members.map(|members| self.watch.here_of(&members)).unwrap_or_default();
+        here.retain(|user| user != except);
+        here
+    }
+
+    /// What happened to a user in a group, now.
+    pub(super) fn news_of(
+        &self,
+        group: GroupId,
+        text: String,
+        what: Happened,
+        user: &UserId,
+        by: Option<&UserId>,
+    ) -> GroupNotice {
+        let (user, by) = (Some(user.clone()), by.cloned());
+        GroupNotice { group, text, at: self.now(), what, user, by }
+    }
+
+    pub(super) async fn tell(&self, to: Vec<UserId>, notice: GroupNotice) {
+        self.notify(Audience::Users(to), Event::GroupNotice(notice)).await;
+    }
+
+    /// Notes at the gate what has become of a change of members: from here on it counts. Who is in
+    /// the group now, where that is in memory.
     fn note_member(
         &self,
         group: GroupId,
@@ -179,21 +243,33 @@ impl Chat {
         if was_there { Ok(()) } else { Err(no_group()) }
     }
 
-    async fn stored_group(&self, group: GroupId) -> Result<Group, Error> {
+    pub(super) async fn stored_group(&self, group: GroupId) -> Result<Group, Error> {
         self.store.group(group).await?.ok_or_else(no_group)
     }
 
-    async fn group_head(&self, group: GroupId) -> Result<Group, Error> {
+    /// A group without its members.
+    pub(super) async fn group_head(&self, group: GroupId) -> Result<Group, Error> {
         self.store.group_head(group).await?.ok_or_else(no_group)
-    }
-
-    async fn notice(&self, to: Vec<UserId>, group: GroupId, text: String, at: Timestamp) {
-        self.notify(Audience::Users(to), Event::GroupNotice { group, text, at }).await;
     }
 }
 
-fn no_group() -> Error {
+/// A group's name as it is kept.
+pub(super) fn group_name(name: &str) -> Result<String, Error> {
+    let name = name.trim();
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        let text =
+            format!("A group's name is 1 to {MAX_NAME_BYTES} bytes without control characters");
+        return Err(Error::Invalid(text.into()));
+    }
+    Ok(name.to_owned())
+}
+
+pub(super) fn no_group() -> Error {
     Error::NotFound("Group not found".into())
+}
+
+pub(super) fn not_among_members() -> Error {
+    Error::NotFound("The user is not a member of this group".into())
 }
 
 fn too_many_members(limit: usize) -> Error {

@@ -5,8 +5,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::Chat;
 use super::typing::{Told, TooMany, Typing};
-use super::{Chat, not_a_member};
 use crate::error::Error;
 use crate::model::{Audience, Event, Message, Target, UserId};
 
@@ -45,9 +45,10 @@ impl Chat {
             }
             Target::Group(group) => loop {
                 self.gate.load(&*self.store, *group).await?;
-                let started = self.gate.enter(|inside| match inside.is_member(*group, user)? {
-                    true => Some(self.start_typing(user, &to)),
-                    false => Some(Err(not_a_member())),
+                let started = self.gate.enter(|inside| {
+                    let standing = inside.standing(*group, user, self.now())?;
+                    let may = standing.check_speaking_member();
+                    Some(may.and_then(|()| self.start_typing(user, &to)))
                 });
                 if let Some(started) = started {
                     return started;

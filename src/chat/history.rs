@@ -98,9 +98,9 @@ impl Chat {
         Ok(page)
     }
 
-    /// The place of a message in a conversation, also of one that is deleted: it may have been there
-    /// when a client read the page that it goes on from. Only an id of the old server, and one of
-    /// another conversation, lead nowhere.
+    /// The place of a message in a conversation, also of one that is deleted: it may have been
+    /// there when a client read the page that it goes on from. Only an id of the old server, and
+    /// one of another conversation, lead nowhere.
     pub(super) async fn place_of(
         &self,
         conversation: &Conversation,
@@ -119,7 +119,8 @@ impl Chat {
         self.place_of_absent(id).await
     }
 
-    /// Where a message was that is not there any more; by an id of ours at least the second is known.
+    /// Where a message was that is not there any more; by an id of ours at least the second is
+    /// known.
     pub(super) async fn place_of_absent(&self, id: &MessageRef) -> Result<Place, Error> {
         let id = id.as_id().ok_or_else(not_found)?;
         Ok(match self.store.sent_at(id).await? {

@@ -1,7 +1,7 @@
 //! Files of messages that are deleted for everyone.
 //!
-//! A file goes once the deletion is stored and no other message names the file, stored or on its way.
-//! Whatever is in doubt, it stays: a file too many costs a little room.
+//! A file goes once the deletion is stored and no other message names the file, stored or on its
+//! way. Whatever is in doubt, it stays: a file too many costs a little room.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::model::Message;
 /// Files that may wait for their end; it is for a database that is away that they wait.
 const MAX_WAITING: usize = 1_024;
 
-/// How long a file stays after the deletion of its message: a message that another server on the same
-/// database has just accepted reaches the store within about a second.
+/// How long a file stays after the deletion of its message: a message that another server on the
+/// same database has just accepted reaches the store within about a second.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long to wait before the store is asked again.
@@ -54,7 +54,8 @@ impl Chat {
         }
     }
 
-    /// Checks that a file which a message names is there, and keeps it there while the answer lives.
+    /// Checks that a file which a message names is there, and keeps it there while the answer
+    /// lives.
     pub(super) async fn use_file(&self, url: &str) -> Result<Option<MutexGuard<'_, ()>>, Error> {
         let in_use = match parse(url) {
             Some(MediaUrl::Ours(name)) => Some(self.files.lock(&name).await),

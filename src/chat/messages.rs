@@ -55,11 +55,15 @@ impl Chat {
         };
         loop {
             self.gate.load(&*self.store, group).await?;
-            let decided = self.gate.enter(|inside| match inside.is_member(group, from) {
-                Some(true) => ControlFlow::Break(self.accept(inside, from, draft)),
-                Some(false) => ControlFlow::Break(Err(not_a_member())),
-                None => ControlFlow::Continue(draft),
-            });
+            let decided =
+                self.gate.enter(|inside| match inside.standing(group, from, self.now()) {
+                    Some(standing) => ControlFlow::Break(
+                        standing
+                            .check_speaking_member()
+                            .and_then(|()| self.accept(inside, from, draft)),
+                    ),
+                    None => ControlFlow::Continue(draft),
+                });
             match decided {
                 ControlFlow::Break(accepted) => return accepted,
                 // The group has changed, or fallen out of memory, since it was loaded.
@@ -84,6 +88,18 @@ impl Chat {
                 Some(true) => return Ok(()),
                 Some(false) => return Err(not_a_member()),
                 None => {}
+            }
+        }
+    }
+
+    /// Refuses who may not speak where a message is, or would be.
+    pub(super) async fn check_speaks(&self, target: &Target, user: &UserId) -> Result<(), Error> {
+        let Target::Group(group) = *target else { return Ok(()) };
+        loop {
+            self.gate.load(&*self.store, group).await?;
+            let standing = self.gate.enter(|inside| inside.standing(group, user, self.now()));
+            if let Some(standing) = standing {
+                return standing.check_speaks();
             }
         }
     }

@@ -1,8 +1,8 @@
 //! How many have read the messages of a large group.
 //!
-//! There `read_by` names the first readers only. The others are counted by how far they have read: a
-//! member whose place is at or past a message has read it. Those places are asked of the store, kept
-//! for a moment, and moved by what is marked meanwhile.
+//! There `read_by` names the first readers only. The others are counted by how far they have read:
+//! a member whose place is at or past a message has read it. Those places are asked of the store,
+//! kept for a moment, and moved by what is marked meanwhile.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
@@ -118,9 +118,9 @@ impl Chat {
         Ok(members > self.config.receipt_group_limit as usize)
     }
 
-    /// How many members have read each of some messages of one conversation; `None` but in a group of
-    /// more than `RECEIPT_GROUP_LIMIT` members. While the store does not answer, those are counted who
-    /// are known.
+    /// How many members have read each of some messages of one conversation; `None` but in a group
+    /// of more than `RECEIPT_GROUP_LIMIT` members. While the store does not answer, those are
+    /// counted who are known.
     pub async fn read_counts<M: Borrow<Message>>(
         &self,
         conversation: &Conversation,

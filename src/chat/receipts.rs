@@ -13,8 +13,8 @@ use crate::model::{
 };
 use crate::store::{HistoryQuery, Range};
 
-/// How long what is asked of the store alone waits for the buffer to reach it; after that it may miss
-/// what is still on its way.
+/// How long what is asked of the store alone waits for the buffer to reach it; after that it may
+/// miss what is still on its way.
 pub(super) const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
 /// Messages that are looked up at the same time.
@@ -40,8 +40,8 @@ impl Chat {
         Ok(accepted)
     }
 
-    /// Marks several messages as read, those of one conversation in one step. What is not there, not
-    /// for this user, hidden, or read already is left out; that is no error.
+    /// Marks several messages as read, those of one conversation in one step. What is not there,
+    /// not for this user, hidden, or read already is left out; that is no error.
     pub async fn mark_many_read(
         &self,
         user: &UserId,
@@ -239,10 +239,12 @@ impl Chat {
         Ok(found)
     }
 
-    /// What a user has not read of all that was accepted before `until`; see [`Chat::place`].
+    /// What a user has not read of all that was accepted before `until` (see [`Chat::place`]), but
+    /// for groups that the user has muted.
     pub async fn unread(&self, user: &UserId, until: Position) -> Result<Unread, Error> {
         self.buffer.flushed(FLUSH_WAIT).await;
-        Ok(self.store.unread(user, Some(until)).await?)
+        let muted = self.muted_by(user).await?;
+        Ok(self.store.unread(user, Some(until), &muted).await?)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Catching up: what a client that was away has missed.
 //!
-//! The store keeps the order, so a page waits until the store has what was accepted before. When the
-//! store is away or far behind, the page holds what the buffer has, says that it is not complete, and
-//! the user's sockets are told to ask again once the store has caught up (`buffer::late`).
+//! The store keeps the order, so a page waits until the store has what was accepted before. When
+//! the store is away or far behind, the page holds what the buffer has, says that it is not
+//! complete, and the user's sockets are told to ask again once the store has caught up
+//! (`buffer::late`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::Chat;
 use super::receipts::FLUSH_WAIT;
 use crate::error::Error;
 use crate::model::{
-    Conversation, GroupId, GroupSummary, News, Next, Place, Position, SyncCursor, SyncPage,
+    self, Conversation, GroupId, GroupSummary, News, Next, Place, Position, SyncCursor, SyncPage,
     Timestamp, UserId,
 };
 use crate::store::{Change, Changes, ChangesQuery};
@@ -32,8 +33,8 @@ impl Chat {
     /// conversations, newest first, page by page, and then what has changed since.
     ///
     /// # Errors
-    /// [`Error::Gone`] for a cursor that is too old, or of another store; [`Error::Unavailable`] when
-    /// the store is away and there is no cursor yet.
+    /// [`Error::Gone`] for a cursor that is too old, or of another store; [`Error::Unavailable`]
+    /// when the store is away and there is no cursor yet.
     pub async fn sync(
         &self,
         user: &UserId,
@@ -42,7 +43,7 @@ impl Chat {
     ) -> Result<SyncPage, Error> {
         let now = self.now();
         if cursor.is_some_and(|cursor| is_too_old(cursor.issued, now)) {
-            return Err(Error::Gone);
+            return Err(too_old());
         }
         let is_settled = self.settle().await;
         let Some(cursor) = cursor else {
@@ -58,20 +59,36 @@ impl Chat {
         }
     }
 
-    /// A page of a user's conversations, newest first: those whose last message lies before a place.
+    /// A page of a user's conversations, newest first: those whose last message lies before a
+    /// place.
     pub async fn chats(
         &self,
         user: &UserId,
         before: Option<Position>,
         limit: usize,
-    ) -> Result<Vec<crate::model::Chat>, Error> {
+    ) -> Result<Vec<model::Chat>, Error> {
         self.settle().await;
-        Ok(self.store.chats(user, before, limit).await?)
+        self.listed(user, before, limit).await
     }
 
     /// Waits for the store to have what was accepted so far, if it is not away; whether it has.
     async fn settle(&self) -> bool {
         self.buffer.store_answers() && self.buffer.flushed(FLUSH_WAIT).await
+    }
+
+    /// The store's list; what a user has muted until a time that is over is not muted.
+    async fn listed(
+        &self,
+        user: &UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<model::Chat>, Error> {
+        let mut chats = self.store.chats(user, before, limit).await?;
+        let now = self.now();
+        for chat in &mut chats {
+            chat.muted = chat.muted.filter(|until| until.holds_at(now));
+        }
+        Ok(chats)
     }
 
     async fn sync_chats(
@@ -82,7 +99,7 @@ impl Chat {
         limit: usize,
         complete: bool,
     ) -> Result<SyncPage, Error> {
-        let chats = self.store.chats(user, before, limit).await?;
+        let chats = self.listed(user, before, limit).await?;
         let last = chats.last().filter(|_| chats.len() == limit);
         let next = match last {
             Some(last) => Next::Conversations(last.place),
@@ -116,7 +133,7 @@ impl Chat {
             changes => changes?,
         };
         if after.version > changes.latest {
-            return Err(Error::Gone);
+            return Err(too_old());
         }
         let cursor = advanced(cursor, after, &changes, limit, self.now());
         let more = changes.rows.len() == limit;
@@ -133,8 +150,8 @@ impl Chat {
         Ok(self.store.changes(&query).await?)
     }
 
-    /// Messages that are accepted and not stored yet, as they are now, of those conversations of a user
-    /// that are known without the store.
+    /// Messages that are accepted and not stored yet, as they are now, of those conversations of a
+    /// user that are known without the store.
     fn pending_of(&self, user: &UserId, limit: usize) -> Vec<News> {
         let concerns = |conversation: &Conversation| match conversation {
             Conversation::Direct(a, b) => a == user || b == user,
@@ -163,7 +180,8 @@ impl Chat {
         for (_, change) in changes.rows {
             news.push(match change {
                 Change::Message(message) if message.is_hidden_for(user) => {
-                    // Of what somebody blocked has sent the user does not even know that it is there.
+                    // Of what somebody blocked has sent the user does not even know that it is
+                    // there.
                     if self.blocks.has(user, &message.from) {
                         continue;
                     }
@@ -174,6 +192,10 @@ impl Chat {
                     News::Deleted { message, conversation, at }
                 }
                 Change::Read { group, up_to: (_, message) } => News::Read { group, up_to: message },
+                Change::Mute { group, until } => {
+                    let until = until.filter(|until| until.holds_at(self.now()));
+                    News::Muted { group, until }
+                }
                 Change::Group(group) if entered_or_left.contains(&group) => continue,
                 Change::Group(group) | Change::Membership(group) if !told.insert(group) => continue,
                 Change::Group(group) => match self.summary(group, &own).await? {
@@ -203,6 +225,10 @@ impl Chat {
     }
 }
 
+fn too_old() -> Error {
+    Error::Gone("This cursor is too old; leave it out to start over".into())
+}
+
 fn is_too_old(issued: Timestamp, now: Timestamp) -> bool {
     let age = now.as_millis().saturating_sub(issued.as_millis());
     u128::try_from(age).is_ok_and(|age| age > CURSOR_LIFE.as_millis())
@@ -210,9 +236,9 @@ fn is_too_old(issued: Timestamp, now: Timestamp) -> bool {
 
 /// The cursor after a page.
 ///
-/// Up to `settled` the client has been told everything that ever will be. Pages move it on as long as
-/// all that lies behind them was settled when they were read; from the first row that was not, it stays,
-/// and after the last page reading begins anew there.
+/// Up to `settled` the client has been told everything that ever will be. Pages move it on as long
+/// as all that lies behind them was settled when they were read; from the first row that was not,
+/// it stays, and after the last page reading begins anew there.
 fn advanced(
     cursor: SyncCursor,
     after: Place,
@@ -247,8 +273,8 @@ mod tests {
     }
 
     proptest! {
-        /// A store whose versions become visible in another order than they were given, and a client
-        /// that asks page after page: it misses none.
+        /// A store whose versions become visible in another order than they were given, and a
+        /// client that asks page after page: it misses none.
         #[test]
         fn a_version_that_becomes_visible_late_is_not_missed(
             visible_at in prop::collection::vec(0_u64..20, 1..30),

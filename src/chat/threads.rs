@@ -58,8 +58,8 @@ impl Chat {
         Ok(Thread { root, replies, reply_count })
     }
 
-    /// How many replies those rows of a conversation have that have any. While the store is away, or
-    /// slow to answer, nobody knows.
+    /// How many replies those rows of a conversation have that have any. While the store is away,
+    /// or slow to answer, nobody knows.
     pub async fn reply_counts(
         &self,
         conversation: &Conversation,

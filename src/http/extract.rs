@@ -141,6 +141,12 @@ fn step(segment: &Segment) -> Option<Value> {
     }
 }
 
+/// A user id in a body, which must be given.
+pub(super) fn body_user(field: &str, value: Option<String>) -> Result<UserId, InvalidField> {
+    let text = required(field, value)?;
+    UserId::parse(&text).map_err(|error| InvalidField::value("body", field, error))
+}
+
 /// A field of a body that must be given.
 pub(super) fn required<T>(field: &str, value: Option<T>) -> Result<T, InvalidField> {
     value.ok_or_else(|| InvalidField::missing("body", field))

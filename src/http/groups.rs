@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::error::{HttpError, InvalidField};
-use super::extract::{Body, Params, Segments, path_group, path_user, required};
+use super::extract::{Body, Params, Segments, body_user, path_group, path_user, required};
 use crate::chat::Chat;
 use crate::model::{Group, UserId};
-use crate::wire::rest::{GroupRow, NewGroup, Removed};
+use crate::wire::groups::{GroupRow, NewGroup, Removed};
 
 pub(super) async fn create(
     State(chat): State<Arc<Chat>>,
@@ -19,9 +19,7 @@ pub(super) async fn create(
 ) -> Result<Response, HttpError> {
     let name = required("name", new.name)?;
     let member_ids = required("member_ids", new.member_ids)?;
-    let created_by = required("created_by", new.created_by)?;
-    let created_by = UserId::parse(&created_by)
-        .map_err(|error| InvalidField::value("body", "created_by", error))?;
+    let created_by = body_user("created_by", new.created_by)?;
     let members = member_ids.iter().enumerate().map(|(index, id)| {
         let way = ["member_ids".into(), index.into()];
         UserId::parse(id).map_err(|error| InvalidField::new("body", way, error, "value_error"))
@@ -71,6 +69,16 @@ pub(super) async fn delete(
 ) -> Result<Response, HttpError> {
     chat.delete_group(path_group("group_id", &group_id)?).await?;
     Ok(Json(json!({"message": "Group deleted successfully"})).into_response())
+}
+
+pub(super) async fn leave(
+    State(chat): State<Arc<Chat>>,
+    Segments(group_id): Segments<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let (group, user) = (path_group("group_id", &group_id)?, params.user("user_id")?);
+    chat.remove_member(group, &user, &user).await?;
+    Ok(Json(Removed::by_themselves(group, &user)).into_response())
 }
 
 fn rows(groups: &[Group]) -> Response {

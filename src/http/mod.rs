@@ -9,11 +9,13 @@ mod finish;
 mod groups;
 mod head_watch;
 mod health;
+mod invitations;
 mod messages;
 pub mod metrics;
 pub mod origin;
 mod page;
 mod presence;
+mod roles;
 mod search;
 pub mod serve;
 mod uploads;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -67,9 +69,20 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/search", get(search::search))
         .route("/groups", post(groups::create))
         .route("/groups/", post(groups::create))
-        .route("/groups/{id}", get(groups::of_user).delete(groups::delete))
+        .route("/groups/{id}", get(groups::of_user).delete(groups::delete).patch(roles::rename))
         .route("/groups/search/{name}", get(groups::search))
         .route("/groups/{group_id}/remove", post(groups::remove_member))
+        .route("/groups/{group_id}/leave", post(groups::leave))
+        .route("/groups/{group_id}/mute", put(roles::mute).delete(roles::unmute))
+        .route("/groups/{group_id}/members/{user_id}/role", put(roles::give))
+        .route(
+            "/groups/{group_id}/members/{user_id}/silence",
+            put(roles::silence).delete(roles::unsilence),
+        )
+        .route("/groups/{group_id}/invitations", post(invitations::create).get(invitations::list))
+        .route("/groups/{group_id}/invitations/{token}", delete(invitations::end))
+        .route("/invitations/{token}", get(invitations::look))
+        .route("/invitations/{token}/accept", post(invitations::accept))
         .route("/group/{group_id}/{user_id}", post(groups::add_member))
         .route("/users/{user_id}/block/{other_id}", post(blocks::block).delete(blocks::unblock))
         .route("/users/{user_id}/blocks", get(blocks::list))

@@ -3,11 +3,11 @@
 //!
 //! The library holds a bounded number of packets per socket and loses what comes on top. A burst
 //! (ten thousand messages that one client sends at once, and hears again) is larger than that, and
-//! no fault of its reader. So what the library can't take waits here, in order, and is handed on
-//! as the socket drains; only what exceeds these bounds, too, is lost, and counted. From the first
-//! event that is lost on no other is sent until all that waited has gone, and then the client is told
-//! to `sync`. What is of the moment alone (typing, presence) does not wait: a socket that is behind does
-//! without.
+//! no fault of its reader. So what the library can't take waits here, in order, and is handed on as
+//! the socket drains; only what exceeds these bounds, too, is lost, and counted. From the first
+//! event that is lost on no other is sent until all that waited has gone, and then the client is
+//! told to `sync`. What is of the moment alone (typing, presence) does not wait: a socket that is
+//! behind does without.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Read receipts, gathered so that a reader who scrolls does not flood those who are told: of one
-//! reader in one conversation they hear once in a while. Pure: it is given the time and tells nobody
-//! itself.
+//! reader in one conversation they hear once in a while. Pure: it is given the time and tells
+//! nobody itself.
 //!
-//! The first receipt goes out at once. What follows within the [`WINDOW`] is gathered, and told at its
-//! end as one; then the next window begins. Receipts come here when they are durable, in order.
+//! The first receipt goes out at once. What follows within the [`WINDOW`] is gathered, and told at
+//! its end as one; then the next window begins. Receipts come here when they are durable, in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub(super) struct Receipts {
     newest: HashMap<MessageId, Newest>,
 }
 
-/// Who has read a message by now. Whoever reads it while a receipt waits is told at once, and must not
-/// be missing from what is told later.
+/// Who has read a message by now. Whoever reads it while a receipt waits is told at once, and must
+/// not be missing from what is told later.
 #[derive(Debug)]
 struct Newest {
     /// How many gathered receipts have it as their newest.

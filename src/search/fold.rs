@@ -10,8 +10,8 @@ pub(super) struct Word {
     pub(super) folded: String,
     /// Whether it is a run of a script that puts no spaces between its words.
     pub(super) is_unspaced: bool,
-    /// Where it was asked for: for each folded character, where the character of the text stands that
-    /// it comes from, start and end, in bytes.
+    /// Where it was asked for: for each folded character, where the character of the text stands
+    /// that it comes from, start and end, in bytes.
     pub(super) places: Vec<(usize, usize)>,
 }
 

@@ -3,11 +3,9 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::Users;
+use super::groups::{SummaryRow, muted};
 use super::message::{MessageRow, chat_type};
-use crate::model::{
-    Chat, Conversation, GroupSummary, News, Next, Position, SyncCursor, SyncPage, UserId,
-};
+use crate::model::{Chat, Conversation, News, Next, Position, SyncCursor, SyncPage, UserId};
 
 /// What an acknowledgement of `sync` carries beside `ok`.
 pub(super) fn page<M: SerializeMap>(
@@ -26,7 +24,8 @@ pub(super) fn page<M: SerializeMap>(
     body.serialize_entry("complete", &page.complete)
 }
 
-/// The conversations that a user sees: with another user there is one as long as something is shown.
+/// The conversations that a user sees: with another user there is one as long as something is
+/// shown.
 fn shown<'a>(chats: &'a [Chat], user: &'a UserId) -> impl Iterator<Item = ChatRow<'a>> {
     let is_shown =
         |chat: &&Chat| chat.last.is_some() || matches!(chat.conversation, Conversation::Group(_));
@@ -50,29 +49,14 @@ impl Serialize for ChatRow<'_> {
         row.serialize_entry("updated_at", &super::iso(last.unwrap_or(self.chat.place.0)))?;
         if let Some(group) = &self.chat.group {
             row.serialize_entry("group", &SummaryRow(group))?;
+            muted(self.chat.muted, &mut row)?;
         }
         row.end()
     }
 }
 
-/// A group with its first members, and how many it has.
-struct SummaryRow<'a>(&'a GroupSummary);
-
-impl Serialize for SummaryRow<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let GroupSummary { group, member_count } = self.0;
-        let mut row = to.serialize_map(Some(6))?;
-        row.serialize_entry("_id", &group.id.to_string())?;
-        row.serialize_entry("name", &group.name)?;
-        row.serialize_entry("member_ids", &Users(&group.members))?;
-        row.serialize_entry("member_count", member_count)?;
-        row.serialize_entry("created_by", group.created_by.as_str())?;
-        row.serialize_entry("created_at", &super::iso(group.created_at))?;
-        row.end()
-    }
-}
-
-/// Which conversation: `{type: "direct", user_id}` with the other user, or `{type: "group", group_id}`.
+/// Which conversation: `{type: "direct", user_id}` with the other user, or `{type: "group",
+/// group_id}`.
 fn conversation<M: SerializeMap>(
     conversation: &Conversation,
     user: &UserId,
@@ -164,6 +148,11 @@ impl Serialize for NewsRow<'_> {
                 row.serialize_entry("type", "group_read")?;
                 row.serialize_entry("group_id", &group.to_string())?;
                 row.serialize_entry("up_to", &up_to.to_string())?;
+            }
+            News::Muted { group, until } => {
+                row.serialize_entry("type", "group_muted")?;
+                row.serialize_entry("group_id", &group.to_string())?;
+                muted(*until, &mut row)?;
             }
         }
         row.end()

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::message::{ContentBody, MessageRow, chat_type};
 use super::rest::PresenceRow;
-use super::{attach, receipts};
+use super::{attach, groups, receipts};
 use crate::model::{Event, Target, Unread, UserId};
 
 /// The name under which clients listen for an event; `None` where nothing is sent.
@@ -18,7 +18,7 @@ pub fn name(event: &Event) -> Option<&'static str> {
         | Event::Reacted { .. }
         | Event::Pinned { .. } => "message_update",
         Event::Deleted { .. } | Event::Hidden { .. } => "message_deleted",
-        Event::GroupNotice { .. } | Event::Unread { .. } | Event::Mentioned(_) => "notification",
+        Event::GroupNotice(_) | Event::Unread { .. } | Event::Mentioned(_) => "notification",
         Event::SyncRequired => "sync_required",
         Event::Typing { .. } => "typing",
         Event::Presence(_) => "presence",
@@ -77,11 +77,9 @@ impl Serialize for Payload<'_> {
                 body.serialize_entry("type", "message_hidden")?;
                 body.serialize_entry("message_id", &message.to_string())?;
             }
-            Event::GroupNotice { group, text, at } => {
+            Event::GroupNotice(notice) => {
                 body.serialize_entry("type", "group_notification")?;
-                body.serialize_entry("content", text)?;
-                body.serialize_entry("group_id", &group.to_string())?;
-                body.serialize_entry("timestamp", &super::iso(*at))?;
+                groups::notice(notice, &mut body)?;
             }
             Event::Unread { unread, at } => {
                 body.serialize_entry("type", "unread_notification")?;

@@ -84,9 +84,9 @@ impl Bed {
         self.buffer.accept(op.clone(), None).expect("accepted")
     }
 
-    /// Accepts ops and waits until the last one, and with it all, is committed. A paused clock stands
-    /// meanwhile, as a blocking task is at work: else it would jump from one timer of the flusher to
-    /// the next until the committer's thread gets its turn.
+    /// Accepts ops and waits until the last one, and with it all, is committed. A paused clock
+    /// stands meanwhile, as a blocking task is at work: else it would jump from one timer of the
+    /// flusher to the next until the committer's thread gets its turn.
     async fn commit(&self, ops: &[Op]) {
         let mut receipts: Vec<_> = ops.iter().map(|op| self.accept(op)).collect();
         let (last, runtime) = (receipts.pop().expect("an op"), Handle::current());

@@ -1,0 +1,87 @@
+//! Links into groups.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::error::{HttpError, InvalidField};
+use super::extract::{Body, Params, Segments, body_user, path_group};
+use crate::chat::Chat;
+use crate::error::Error;
+use crate::model::Token;
+use crate::wire::groups::{Accept, GroupRow, InvitationRow, InvitedRow, NewInvitation};
+
+/// Longest life of an invitation, in seconds: a year.
+const MAX_EXPIRES_IN: u64 = 365 * 24 * 60 * 60;
+/// Most uses of one that has a limit.
+const MAX_USES: u64 = 10_000;
+
+pub(super) async fn create(
+    State(chat): State<Arc<Chat>>,
+    Segments(group_id): Segments<String>,
+    Body(new): Body<NewInvitation>,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    let by = body_user("admin_id", new.admin_id)?;
+    let life = within("expires_in", new.expires_in, MAX_EXPIRES_IN)?;
+    let life = life.map_or(Chat::INVITATION_LIFE, Duration::from_secs);
+    let max_uses = within("max_uses", new.max_uses, MAX_USES)?;
+    let max_uses = max_uses.and_then(|uses| u32::try_from(uses).ok());
+    let invitation = chat.invite(group, &by, life, max_uses).await?;
+    Ok(Json(InvitationRow(&invitation)).into_response())
+}
+
+pub(super) async fn list(
+    State(chat): State<Arc<Chat>>,
+    Segments(group_id): Segments<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    let all = chat.invitations(group, &params.user("admin_id")?).await?;
+    Ok(Json(all.iter().map(InvitationRow).collect::<Vec<_>>()).into_response())
+}
+
+pub(super) async fn end(
+    State(chat): State<Arc<Chat>>,
+    Segments((group_id, token)): Segments<(String, String)>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    chat.end_invitation(group, &params.user("admin_id")?, &read(&token)?).await?;
+    Ok(Json(json!({"message": "Invitation ended"})).into_response())
+}
+
+pub(super) async fn look(
+    State(chat): State<Arc<Chat>>,
+    Segments(token): Segments<String>,
+) -> Result<Response, HttpError> {
+    let (invitation, group) = chat.invitation(&read(&token)?).await?;
+    Ok(Json(InvitedRow { invitation: &invitation, group: &group }).into_response())
+}
+
+pub(super) async fn accept(
+    State(chat): State<Arc<Chat>>,
+    Segments(token): Segments<String>,
+    Body(body): Body<Accept>,
+) -> Result<Response, HttpError> {
+    let token = read(&token)?;
+    let user = body_user("user_id", body.user_id)?;
+    let group = chat.accept_invitation(&token, &user).await?;
+    Ok(Json(GroupRow(&group)).into_response())
+}
+
+/// What can't be a token is none that we know.
+fn read(token: &str) -> Result<Token, Error> {
+    Token::parse(token).ok_or(Error::NotFound("Invitation not found".into()))
+}
+
+fn within(field: &str, value: Option<u64>, most: u64) -> Result<Option<u64>, InvalidField> {
+    if value.is_some_and(|value| !(1..=most).contains(&value)) {
+        return Err(InvalidField::value("body", field, format_args!("1 to {most}")));
+    }
+    Ok(value)
+}

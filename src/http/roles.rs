@@ -1,0 +1,94 @@
+//! Who may do what in a group, and who wants to hear of it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::error::{HttpError, InvalidField};
+use super::extract::{Body, Params, Segments, body_user, path_group, path_user, required};
+use crate::chat::Chat;
+use crate::model::{Role, Until};
+use crate::wire;
+use crate::wire::groups::{GiveRole, GroupRow, MuteRow, PutMute, PutSilence, Rename};
+
+pub(super) async fn rename(
+    State(chat): State<Arc<Chat>>,
+    Segments(group_id): Segments<String>,
+    Body(body): Body<Rename>,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    let by = body_user("admin_id", body.admin_id)?;
+    let name = required("name", body.name)?;
+    let group = chat.rename_group(group, &by, &name).await?;
+    Ok(Json(GroupRow(&group)).into_response())
+}
+
+pub(super) async fn give(
+    State(chat): State<Arc<Chat>>,
+    Segments((group_id, user_id)): Segments<(String, String)>,
+    Body(body): Body<GiveRole>,
+) -> Result<Response, HttpError> {
+    let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
+    let by = body_user("admin_id", body.admin_id)?;
+    let role = Role::parse(&required("role", body.role)?)
+        .ok_or_else(|| InvalidField::value("body", "role", "one of owner, admin, member"))?;
+    let group = chat.give_role(group, &by, &user, role).await?;
+    Ok(Json(GroupRow(&group)).into_response())
+}
+
+pub(super) async fn silence(
+    State(chat): State<Arc<Chat>>,
+    Segments((group_id, user_id)): Segments<(String, String)>,
+    Body(body): Body<PutSilence>,
+) -> Result<Response, HttpError> {
+    let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
+    let by = body_user("admin_id", body.admin_id)?;
+    let group = chat.silence(group, &by, &user, Some(end(body.until)?)).await?;
+    Ok(Json(GroupRow(&group)).into_response())
+}
+
+pub(super) async fn unsilence(
+    State(chat): State<Arc<Chat>>,
+    Segments((group_id, user_id)): Segments<(String, String)>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
+    let group = chat.silence(group, &params.user("admin_id")?, &user, None).await?;
+    Ok(Json(GroupRow(&group)).into_response())
+}
+
+pub(super) async fn mute(
+    State(chat): State<Arc<Chat>>,
+    Segments(group_id): Segments<String>,
+    Body(body): Body<PutMute>,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    let user = body_user("user_id", body.user_id)?;
+    let until = Some(end(body.until)?);
+    chat.mute(group, &user, until).await?;
+    Ok(Json(MuteRow { group, until }).into_response())
+}
+
+pub(super) async fn unmute(
+    State(chat): State<Arc<Chat>>,
+    Segments(group_id): Segments<String>,
+    params: Params,
+) -> Result<Response, HttpError> {
+    let group = path_group("group_id", &group_id)?;
+    chat.mute(group, &params.user("user_id")?, None).await?;
+    Ok(Json(MuteRow { group, until: None }).into_response())
+}
+
+fn end(until: Option<String>) -> Result<Until, InvalidField> {
+    let Some(until) = until else { return Ok(Until::Forever) };
+    let at = wire::time(&until);
+    at.map(Until::Time).ok_or_else(|| {
+        InvalidField::value(
+            "body",
+            "until",
+            "a time with an offset (2026-01-31T12:00:00Z), or null",
+        )
+    })
+}
