@@ -114,9 +114,10 @@ fn routes() -> BTreeSet<String> {
     for path in ["src/http/mod.rs", "src/http/uploads.rs"] {
         let code = read(path);
         let code = code.split("\n#[cfg(test)]").next().unwrap();
-        for line in code.lines() {
-            let Some((_, route)) = line.split_once(".route(\"") else { continue };
-            let (path, handlers) = route.split_once('"').unwrap();
+        for route in code.split(".route(").skip(1) {
+            let (path, handlers) = route.trim_start().split_once("\",").unwrap();
+            let path = path.strip_prefix('"').unwrap();
+            let handlers = handlers.split("\n        .").next().unwrap();
             for method in ["get", "post", "put", "patch", "delete"] {
                 if handlers.contains(&format!("{method}(")) {
                     routes.insert(format!("{} {path}", method.to_uppercase()));

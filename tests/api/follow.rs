@@ -1,9 +1,9 @@
-//! The promise of catching up, as a property: whatever is cut when, and however often, a client that
-//! syncs ends up with exactly what is stored.
+//! The promise of catching up, as a property: whatever is cut when, and however often, a client
+//! that syncs ends up with exactly what is stored.
 //!
-//! Each seed plays a short life of three users. Some of their devices follow: they keep a copy by what
-//! they are told live and by `sync`, while their connections are cut, the server is stopped and
-//! started, and the store takes no writes for a while. In the end every copy equals the store.
+//! Each seed plays a short life of three users. Some of their devices follow: they keep a copy by
+//! what they are told live and by `sync`, while their connections are cut, the server is stopped
+//! and started, and the store takes no writes for a while. In the end every copy equals the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

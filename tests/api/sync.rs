@@ -38,14 +38,14 @@ pub(crate) async fn sync(client: &mut Client, cursor: &str, limit: usize) -> (Ve
 }
 
 /// A cursor from which only what comes now is told.
-async fn cursor_now(client: &mut Client) -> String {
+pub(crate) async fn cursor_now(client: &mut Client) -> String {
     let page = client.emit_ack("sync", json!({})).await;
     let cursor = page["cursor"].as_str().expect("a cursor").to_owned();
     assert_eq!(page["more"], json!(false), "{page}");
     sync(client, &cursor, 200).await.1
 }
 
-fn of_type<'a>(changes: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(crate) fn of_type<'a>(changes: &'a [Value], kind: &str) -> Vec<&'a Value> {
     changes.iter().filter(|change| change["type"] == kind).collect()
 }
 

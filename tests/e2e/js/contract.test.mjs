@@ -9,6 +9,7 @@ import {
   transport, unprocessable, upload,
 } from "./support.mjs";
 
+const GROUP_KEYS = "_id name member_ids created_by created_at owner_id admin_ids silenced";
 const NOWHERE = "0123456789abcdef01234567"; // an id of nothing
 const MAX_UPLOAD_BYTES = 5 * 1024 * 1024;
 
@@ -716,14 +717,14 @@ describe("groups", () => {
     const name = fresh("friends");
     const json = { name, member_ids: [alice.id, bob.id, alice.id], created_by: alice.id };
     const group = await ok("POST", "/groups/", { json });
-    keys(group, "_id name member_ids created_by created_at");
+    keys(group, GROUP_KEYS);
     isId(group._id);
     isTime(group.created_at);
     assert.deepEqual([group.name, group.created_by], [name, alice.id]);
     assert.deepEqual(group.member_ids, [alice.id, bob.id]);
     for (const user of [alice, bob]) {
       const told = await user.next("notification");
-      keys(told, "type content group_id timestamp");
+      keys(told, "type content group_id timestamp event by");
       isTime(told.timestamp);
       assert.deepEqual(
         [told.type, told.content, told.group_id],
@@ -832,6 +833,112 @@ describe("groups", () => {
     await fails(404, "DELETE", `/messages/${id}`, { query: { user_id: alice.id } });
     await fails(404, "DELETE", `/groups/${group._id}`);
     await unprocessable("DELETE", "/groups/no-id");
+  });
+});
+
+describe("life in a group", () => {
+  const of = (group, tail = "") => `/groups/${group._id}${tail}`;
+
+  async function told(event, fields, ...users) {
+    for (const user of users) {
+      const notice = await user.next("notification", { event });
+      assert.equal(notice.type, "group_notification");
+      isTime(notice.timestamp);
+      for (const [key, value] of Object.entries(fields)) assert.equal(notice[key], value, key);
+    }
+  }
+
+  test("its owner renames it, and all members are told", async () => {
+    const [alice, bob] = await pair();
+    const group = await joinedGroup(alice, bob);
+    const name = fresh("renamed");
+    const row = await ok("PATCH", of(group), { json: { admin_id: alice.id, name } });
+    keys(row, GROUP_KEYS);
+    assert.deepEqual([row.name, row.owner_id, row.created_by], [name, alice.id, alice.id]);
+    const event = { group_id: group._id, by: alice.id, name };
+    await told("renamed", event, alice, bob);
+    await fails(403, "PATCH", of(group), { json: { admin_id: bob.id, name } });
+    await unprocessable("PATCH", of(group), { json: { admin_id: alice.id } });
+  });
+
+  test("a member is made an admin, and then its owner", async () => {
+    const [alice, bob] = await pair();
+    const group = await joinedGroup(alice, bob);
+    const path = of(group, `/members/${bob.id}/role`);
+    const admin = await ok("PUT", path, { json: { admin_id: alice.id, role: "admin" } });
+    assert.deepEqual(admin.admin_ids, [bob.id]);
+    await told("role_changed", { user_id: bob.id, by: alice.id, role: "admin" }, alice, bob);
+    await ok("PATCH", of(group), { json: { admin_id: bob.id, name: "theirs" } });
+    const owner = await ok("PUT", path, { json: { admin_id: alice.id, role: "owner" } });
+    assert.deepEqual([owner.owner_id, owner.admin_ids], [bob.id, [alice.id]]);
+    await told("owner_changed", { user_id: bob.id, by: alice.id }, alice, bob);
+    await fails(403, "PUT", path, { json: { admin_id: alice.id, role: "member" } });
+  });
+
+  test("a member leaves and hears nothing more", async () => {
+    const [alice, bob] = await pair();
+    const group = await joinedGroup(alice, bob);
+    const query = { user_id: bob.id };
+    assert.deepEqual(await ok("POST", of(group, "/leave"), { query }), {
+      message: "Successfully left the group",
+      group_id: group._id,
+      removed_user_id: bob.id,
+      removed_by: bob.id,
+    });
+    await told("member_left", { user_id: bob.id, by: bob.id }, alice, bob);
+    await alice.sendGroup(group._id, "without you");
+    await bob.hasNoMore();
+    await fails(400, "POST", of(group, "/leave"), { query: { user_id: alice.id } });
+  });
+
+  test("whoever has the link comes in, as often as it says", async () => {
+    const [alice, bob] = await pair();
+    const group = await joinedGroup(alice);
+    const json = { admin_id: alice.id, max_uses: 1 };
+    const invitation = await ok("POST", of(group, "/invitations"), { json });
+    keys(invitation, "token url group_id created_by created_at expires_at max_uses uses");
+    const shown = await ok("GET", invitation.url);
+    keys(shown, "group_id name member_count expires_at");
+    assert.deepEqual([shown.name, shown.member_count], [group.name, 1]);
+    const accept = (user) => [`${invitation.url}/accept`, { json: { user_id: user.id } }];
+    const row = await ok("POST", ...accept(bob));
+    assert.deepEqual(row.member_ids, [alice.id, bob.id]);
+    await told("member_added", { user_id: bob.id, group_id: group._id }, alice, bob);
+    await bob.do("join_group", group._id);
+    await fails(410, "POST", ...accept({ id: fresh("carol") }));
+    const [path, query] = [of(group, "/invitations"), { admin_id: alice.id }];
+    assert.deepEqual(await ok("GET", path, { query }), []);
+    const other = await ok("POST", path, { json: { admin_id: alice.id } });
+    await ok("DELETE", `${path}/${other.token}`, { query });
+    await fails(410, "GET", other.url);
+    await fails(404, "GET", "/invitations/none");
+  });
+
+  test("who is silenced is refused, and heard again later", async () => {
+    const [alice, bob] = await pair();
+    const group = await joinedGroup(alice, bob);
+    const path = of(group, `/members/${bob.id}/silence`);
+    const row = await ok("PUT", path, { json: { admin_id: alice.id, until: null } });
+    assert.deepEqual(row.silenced, [{ user_id: bob.id, until: null }]);
+    await told("silenced", { user_id: bob.id, by: alice.id, until: null }, alice, bob);
+    const message = { to: group._id, content: "x", type: "group" };
+    await bob.refused("forbidden", "send_message", message);
+    await ok("DELETE", path, { query: { admin_id: alice.id } });
+    await told("unsilenced", { user_id: bob.id }, alice, bob);
+    await bob.sendGroup(group._id, "thank you");
+  });
+
+  test("a muted group shows in the list and is told to its user alone", async () => {
+    const [alice, bob] = await pair();
+    const group = await joinedGroup(alice, bob);
+    const muted = await ok("PUT", of(group, "/mute"), { json: { user_id: bob.id } });
+    assert.deepEqual(muted, { group_id: group._id, muted: true, muted_until: null });
+    await told("muted", { user_id: bob.id, until: null }, bob);
+    await alice.hasNoMore();
+    const [row] = (await ok("GET", `/conversations/${bob.id}`)).conversations;
+    assert.deepEqual([row.group_id, row.muted, row.muted_until], [group._id, true, null]);
+    const unmuted = await ok("DELETE", of(group, "/mute"), { query: { user_id: bob.id } });
+    assert.deepEqual(unmuted, { group_id: group._id, muted: false, muted_until: null });
   });
 });
 

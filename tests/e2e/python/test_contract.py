@@ -244,7 +244,8 @@ class Contract(unittest.IsolatedAsyncioTestCase):
     async def test_a_group_lives_and_ends(self):
         alice, bob = await self.pair()
         group = await self.group(alice)
-        self.assertEqual(set(group), {"_id", "name", "member_ids", "created_by", "created_at"})
+        old = ["_id", "name", "member_ids", "created_by", "created_at"]
+        self.assertEqual(list(group), [*old, "owner_id", "admin_ids", "silenced"])
         self.assert_time(group["created_at"])
         group_id = group["_id"]
 
@@ -256,7 +257,10 @@ class Contract(unittest.IsolatedAsyncioTestCase):
             "type": "group_notification",
             "content": f"You have been added to group: {group['name']}",
             "group_id": group_id,
+            "event": "member_added",
+            "user_id": bob.id,
         })
+        self.assertEqual((await alice.next("notification"))["event"], "member_added")
         self.assertEqual(len(await self.request("GET", f"/groups/{bob.id}")), 1)
         found = await self.request("GET", f"/groups/search/{group['name'].upper()}")
         self.assertEqual([row["_id"] for row in found], [group_id])
@@ -272,7 +276,8 @@ class Contract(unittest.IsolatedAsyncioTestCase):
             "removed_user_id": bob.id,
             "removed_by": alice.id,
         })
-        self.assertEqual((await alice.next("notification"))["group_id"], group_id)
+        told = await alice.next("notification")
+        self.assertEqual((told["group_id"], told["event"]), (group_id, "member_removed"))
         await self.fails(404, "POST", remove, params=params)
 
         deleted = await self.request("DELETE", f"/groups/{group_id}")
