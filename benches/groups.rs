@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banter::chat::{Chat, Page};
-use banter::model::{Conversation, GroupId, MessageRef, SyncCursor, Target, UserId};
+use banter::model::{Conversation, GroupId, MessageRef, Role, SyncCursor, Target, UserId};
 use banter::store::Store;
 use banter::store::mongo::{self, Durability, MongoStore};
 use banter::store::sqlite::SqliteStore;
@@ -160,6 +160,8 @@ impl Scene<'_> {
         all.push(self.page().await);
         self.server.stored().await;
         all.extend(self.change_members().await);
+        all.push(self.rename().await);
+        all.push(self.give_roles().await);
         all.push(self.sync().await);
         all.push(self.list().await);
         all.extend(self.presence(told).await);
@@ -258,6 +260,25 @@ impl Scene<'_> {
             timed(&mut removing, remove).await.unwrap();
         }
         [("add_member", adding), ("remove_member", removing)]
+    }
+
+    async fn rename(&self) -> Samples {
+        let (owner, mut samples) = (&self.members[0], Vec::new());
+        for n in 0..self.rounds {
+            let name = format!("Bench {n}");
+            timed(&mut samples, self.chat().rename_group(self.group, owner, &name)).await.unwrap();
+        }
+        ("rename", samples)
+    }
+
+    async fn give_roles(&self) -> Samples {
+        let (owner, mut samples) = (&self.members[0], Vec::new());
+        for n in 0..self.rounds {
+            let role = if n.is_multiple_of(2) { Role::Admin } else { Role::Member };
+            let given = self.chat().give_role(self.group, owner, &self.members[1], role);
+            timed(&mut samples, given).await.unwrap();
+        }
+        ("give_role", samples)
     }
 
     /// A page that holds a change of the group, and a message.

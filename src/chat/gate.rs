@@ -57,7 +57,10 @@ impl Standing {
 
 fn silenced(until: Until) -> Error {
     let text = match until {
-        Until::Time(end) => format!("You may not speak in this group until {end}"),
+        Until::Time(end) => {
+            let end = jiff::Timestamp::from_millisecond(end.as_millis()).unwrap_or_default();
+            format!("You may not speak in this group until {end}")
+        }
         Until::Forever => "You may not speak in this group".to_owned(),
     };
     Error::Forbidden(text.into())

@@ -75,10 +75,10 @@ impl Chat {
     pub async fn add_member(&self, group: GroupId, user: &UserId) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
         let found = self.group_head(group).await?;
-        if self.members(group).await?.contains(user) {
-            return Ok(());
+        // The store has the last word: what is in memory may be what was before another server's change.
+        if !self.members(group).await?.contains(user) {
+            self.check_room(group).await?;
         }
-        self.check_room(group).await?;
         self.admit(&found, user, "been added to").await
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Chat;
 use super::groups::no_group;
 use crate::error::Error;
-use crate::model::{Group, GroupId, GroupSummary, Invitation, Role, Timestamp, Token, UserId};
+use crate::model::{GroupId, GroupSummary, Invitation, Role, Timestamp, Token, UserId};
 
 /// Invitations of a group that work at the same time.
 const MAX_INVITATIONS: usize = 100;
@@ -86,7 +86,11 @@ impl Chat {
     /// # Errors
     /// [`Error::Gone`] for an invitation that works no longer, [`Error::TooLarge`] where the group
     /// is full, [`Error::NotFound`].
-    pub async fn accept_invitation(&self, token: &Token, user: &UserId) -> Result<Group, Error> {
+    pub async fn accept_invitation(
+        &self,
+        token: &Token,
+        user: &UserId,
+    ) -> Result<GroupSummary, Error> {
         let group = self.working(token).await?.group;
         let _alone = self.gate.change(group).await;
         let found = self.group_head(group).await?;
@@ -97,7 +101,7 @@ impl Chat {
             }
             self.admit(&found, user, "joined").await?;
         }
-        self.stored_group(group).await
+        self.shown_group(group).await
     }
 
     async fn working(&self, token: &Token) -> Result<Invitation, Error> {

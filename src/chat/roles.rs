@@ -3,7 +3,9 @@
 use super::Chat;
 use super::groups::{group_name, no_group, not_among_members};
 use crate::error::Error;
-use crate::model::{Group, GroupChange, GroupId, GroupNotice, Happened, Role, Until, UserId};
+use crate::model::{
+    Group, GroupChange, GroupId, GroupNotice, GroupSummary, Happened, Role, Until, UserId,
+};
 
 /// Most admins of a group, its owner not counted.
 const MAX_ADMINS: usize = 100;
@@ -20,12 +22,12 @@ impl Chat {
         group: GroupId,
         by: &UserId,
         name: &str,
-    ) -> Result<Group, Error> {
+    ) -> Result<GroupSummary, Error> {
         let name = group_name(name)?;
         let _alone = self.gate.change(group).await;
         let found = self.led_by(group, by, Role::Admin).await?;
         if found.name == name {
-            return self.stored_group(group).await;
+            return self.shown_group(group).await;
         }
         let notice = GroupNotice {
             group,
@@ -50,13 +52,13 @@ impl Chat {
         by: &UserId,
         user: &UserId,
         role: Role,
-    ) -> Result<Group, Error> {
+    ) -> Result<GroupSummary, Error> {
         let _alone = self.gate.change(group).await;
         let found = self.led_by(group, by, Role::Owner).await?;
         let members = self.members(group).await?;
         let had = found.role(user, members.contains(user)).ok_or_else(not_among_members)?;
         if had == role {
-            return self.stored_group(group).await;
+            return self.shown_group(group).await;
         }
         if had == Role::Owner {
             let text = "A group has an owner: give that role to another member instead";
@@ -92,7 +94,7 @@ impl Chat {
         by: &UserId,
         user: &UserId,
         until: Option<Until>,
-    ) -> Result<Group, Error> {
+    ) -> Result<GroupSummary, Error> {
         let now = self.now();
         check_ahead(until, now)?;
         let _alone = self.gate.change(group).await;
@@ -106,7 +108,7 @@ impl Chat {
         }
         let silence = found.silence_of(user, now);
         if silence == until {
-            return self.stored_group(group).await;
+            return self.shown_group(group).await;
         }
         if silence.is_none() && until.is_some() {
             theirs.ok_or_else(not_among_members)?;
@@ -121,8 +123,7 @@ impl Chat {
         };
         let notice = self.news_of(group, text, what, user, Some(by));
         let change = GroupChange::Silence { user: user.clone(), until, now };
-        let changed = self.make(group, change, notice).await?;
-        Ok(changed)
+        self.make(group, change, notice).await
     }
 
     /// A group without its members, for who has at least this role in it.
@@ -151,22 +152,28 @@ impl Chat {
         group: GroupId,
         change: GroupChange,
         notice: GroupNotice,
-    ) -> Result<Group, Error> {
+    ) -> Result<GroupSummary, Error> {
         let made = self.store.change_group(group, &change).await;
         let changed = match made {
-            Ok(true) => self.stored_group(group).await,
+            Ok(true) => self.shown_group(group).await,
             Ok(false) => Err(no_group()),
             Err(error) => Err(error.into()),
         };
         self.gate.enter(|inside| match &changed {
-            Ok(changed) => inside.set_silenced(group, changed.silenced.clone()),
+            Ok(changed) => inside.set_silenced(group, changed.group.silenced.clone()),
             // Nobody knows what became of it.
             Err(_) => inside.forget(group),
         });
         let changed = changed?;
-        let here = self.watch.here_of(&changed.members.iter().cloned().collect());
+        let here = self.watch.here_of(&*self.members(group).await?);
         self.tell(here, notice).await;
         Ok(changed)
+    }
+
+    /// A group as new routes answer it: with its first members.
+    pub(super) async fn shown_group(&self, group: GroupId) -> Result<GroupSummary, Error> {
+        let found = self.store.group_summary(group, GroupSummary::MEMBERS_SHOWN).await?;
+        found.ok_or_else(no_group)
     }
 }
 

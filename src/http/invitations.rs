@@ -13,7 +13,7 @@ use super::extract::{Body, Params, Segments, body_user, path_group};
 use crate::chat::Chat;
 use crate::error::Error;
 use crate::model::Token;
-use crate::wire::groups::{Accept, GroupRow, InvitationRow, InvitedRow, NewInvitation};
+use crate::wire::groups::{Accept, InvitationRow, InvitedRow, NewInvitation, SummaryRow};
 
 /// Longest life of an invitation, in seconds: a year.
 const MAX_EXPIRES_IN: u64 = 365 * 24 * 60 * 60;
@@ -71,7 +71,7 @@ pub(super) async fn accept(
     let token = read(&token)?;
     let user = body_user("user_id", body.user_id)?;
     let group = chat.accept_invitation(&token, &user).await?;
-    Ok(Json(GroupRow(&group)).into_response())
+    Ok(Json(SummaryRow(&group)).into_response())
 }
 
 /// What can't be a token is none that we know.

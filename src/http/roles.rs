@@ -11,7 +11,7 @@ use super::extract::{Body, Params, Segments, body_user, path_group, path_user, r
 use crate::chat::Chat;
 use crate::model::{Role, Until};
 use crate::wire;
-use crate::wire::groups::{GiveRole, GroupRow, MuteRow, PutMute, PutSilence, Rename};
+use crate::wire::groups::{GiveRole, MuteRow, PutMute, PutSilence, Rename, SummaryRow};
 
 pub(super) async fn rename(
     State(chat): State<Arc<Chat>>,
@@ -22,7 +22,7 @@ pub(super) async fn rename(
     let by = body_user("admin_id", body.admin_id)?;
     let name = required("name", body.name)?;
     let group = chat.rename_group(group, &by, &name).await?;
-    Ok(Json(GroupRow(&group)).into_response())
+    Ok(Json(SummaryRow(&group)).into_response())
 }
 
 pub(super) async fn give(
@@ -35,7 +35,7 @@ pub(super) async fn give(
     let role = Role::parse(&required("role", body.role)?)
         .ok_or_else(|| InvalidField::value("body", "role", "one of owner, admin, member"))?;
     let group = chat.give_role(group, &by, &user, role).await?;
-    Ok(Json(GroupRow(&group)).into_response())
+    Ok(Json(SummaryRow(&group)).into_response())
 }
 
 pub(super) async fn silence(
@@ -46,7 +46,7 @@ pub(super) async fn silence(
     let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
     let by = body_user("admin_id", body.admin_id)?;
     let group = chat.silence(group, &by, &user, Some(end(body.until)?)).await?;
-    Ok(Json(GroupRow(&group)).into_response())
+    Ok(Json(SummaryRow(&group)).into_response())
 }
 
 pub(super) async fn unsilence(
@@ -56,7 +56,7 @@ pub(super) async fn unsilence(
 ) -> Result<Response, HttpError> {
     let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
     let group = chat.silence(group, &params.user("admin_id")?, &user, None).await?;
-    Ok(Json(GroupRow(&group)).into_response())
+    Ok(Json(SummaryRow(&group)).into_response())
 }
 
 pub(super) async fn mute(

@@ -93,7 +93,8 @@ impl Serialize for GroupRow<'_> {
 }
 
 /// A group with its first members, and how many it has.
-pub(super) struct SummaryRow<'a>(pub(super) &'a GroupSummary);
+#[derive(Debug, Clone, Copy)]
+pub struct SummaryRow<'a>(pub &'a GroupSummary);
 
 impl Serialize for SummaryRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

@@ -98,7 +98,7 @@ async fn members(app: &TestApp, names: &[&str]) -> Vec<Client> {
 async fn a_group_gets_another_name_and_all_members_are_told(app: TestApp) {
     let group = app.group("ann", &["ann", "bob"]).await;
     let mut all = members(&app, &["ann", "bob"]).await;
-    let row = ok(rename(&app, &group, "ann", "  Colleagues ").await);
+    let mut row = ok(rename(&app, &group, "ann", "  Colleagues ").await);
     assert_eq!((&row["_id"], &row["name"]), (&json!(group), &json!("Colleagues")));
     assert_eq!((&row["created_by"], &row["owner_id"]), (&json!("ann"), &json!("ann")));
     assert_eq!((&row["admin_ids"], &row["silenced"]), (&json!([]), &json!([])));
@@ -108,6 +108,8 @@ async fn a_group_gets_another_name_and_all_members_are_told(app: TestApp) {
         let notice = notified(user, &group, fields).await;
         assert!(notice["content"].as_str().unwrap().contains("Colleagues"), "{notice}");
     }
+    assert_eq!((&row["member_ids"], &row["member_count"]), (&json!(["ann", "bob"]), &json!(2)));
+    row.as_object_mut().unwrap().remove("member_count");
     assert_eq!(app.rows("/groups/bob").await, [row]);
     assert_eq!(app.rows("/groups/search/colle").await.len(), 1, "found by its new name");
     assert_eq!(app.get("/groups/search/friends").await.0, StatusCode::NOT_FOUND);

@@ -853,7 +853,7 @@ describe("life in a group", () => {
     const group = await joinedGroup(alice, bob);
     const name = fresh("renamed");
     const row = await ok("PATCH", of(group), { json: { admin_id: alice.id, name } });
-    keys(row, GROUP_KEYS);
+    keys(row, `${GROUP_KEYS} member_count`);
     assert.deepEqual([row.name, row.owner_id, row.created_by], [name, alice.id, alice.id]);
     const event = { group_id: group._id, by: alice.id, name };
     await told("renamed", event, alice, bob);
