@@ -37,11 +37,11 @@ impl Chat {
         Ok(())
     }
 
-    /// The groups that a user has muted now.
-    pub(super) async fn muted_by(&self, user: &UserId) -> Result<Vec<GroupId>, Error> {
+    /// The groups that a user has muted now, and until when.
+    pub(super) async fn muted_by(&self, user: &UserId) -> Result<Vec<(GroupId, Until)>, Error> {
         let now = self.now();
-        let mutes = self.store.mutes(user, MAX_MUTES).await?;
-        let holds = |(group, until): (GroupId, Until)| until.holds_at(now).then_some(group);
-        Ok(mutes.into_iter().filter_map(holds).collect())
+        let mut mutes = self.store.mutes(user, MAX_MUTES).await?;
+        mutes.retain(|(_, until)| until.holds_at(now));
+        Ok(mutes)
     }
 }

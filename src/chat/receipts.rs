@@ -243,7 +243,8 @@ impl Chat {
     /// for groups that the user has muted.
     pub async fn unread(&self, user: &UserId, until: Position) -> Result<Unread, Error> {
         self.buffer.flushed(FLUSH_WAIT).await;
-        let muted = self.muted_by(user).await?;
+        let muted = self.muted_by(user).await?.into_iter().map(|(group, _)| group);
+        let muted: Vec<_> = muted.collect();
         Ok(self.store.unread(user, Some(until), &muted).await?)
     }
 }

@@ -5,7 +5,7 @@
 //! complete, and the user's sockets are told to ask again once the store has caught up
 //! (`buffer::late`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +176,10 @@ impl Chat {
             true => self.store.group_ids_of(user, MAX_GROUPS).await?.into_iter().collect(),
             false => HashSet::new(),
         };
+        let muted = match entered_or_left.is_empty() {
+            true => HashMap::new(),
+            false => self.muted_by(user).await?.into_iter().collect(),
+        };
         let mut told = HashSet::new();
         for (_, change) in changes.rows {
             news.push(match change {
@@ -204,7 +208,9 @@ impl Chat {
                     None => continue,
                 },
                 Change::Membership(group) => match self.summary(group, &own).await? {
-                    Some(found) => News::Joined(Box::new(found)),
+                    Some(found) => {
+                        News::Joined { group: Box::new(found), muted: muted.get(&group).copied() }
+                    }
                     None => News::Left(group),
                 },
             });

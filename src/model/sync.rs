@@ -39,7 +39,12 @@ pub enum News {
     Hidden(MessageId),
     /// The user has entered this group. While the user was not in it nothing of it was told, so
     /// what a device has of it counts no more.
-    Joined(Box<GroupSummary>),
+    Joined {
+        /// The group.
+        group: Box<GroupSummary>,
+        /// Until when the user has muted it, perhaps when last in it.
+        muted: Option<Until>,
+    },
     /// A group that the user is in is another; this is how it is now.
     Group(Box<GroupSummary>),
     /// The user is in this group no more, or it is gone.

@@ -132,9 +132,10 @@ impl Serialize for NewsRow<'_> {
                 row.serialize_entry("type", "message_hidden")?;
                 row.serialize_entry("message_id", &message.to_string())?;
             }
-            News::Joined(group) => {
+            News::Joined { group, muted: until } => {
                 row.serialize_entry("type", "group_joined")?;
                 row.serialize_entry("group", &SummaryRow(group))?;
+                muted(*until, &mut row)?;
             }
             News::Group(group) => {
                 row.serialize_entry("type", "group_changed")?;

@@ -18,7 +18,7 @@ use futures_util::{StreamExt, stream};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -41,7 +41,9 @@ struct Follower {
     socket: Option<Client>,
     cursor: Option<String>,
     messages: BTreeMap<String, Value>,
-    groups: BTreeSet<String>,
+    /// Its groups, each with its name.
+    groups: BTreeMap<String, Value>,
+    muted: BTreeSet<String>,
     peers: BTreeSet<String>,
     /// Whether it has opened a conversation, and so read in it.
     has_opened: bool,
@@ -49,14 +51,15 @@ struct Follower {
 
 impl Follower {
     fn new(user: &'static str) -> Self {
-        let (messages, groups, peers) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { user, socket: None, cursor: None, messages, groups, peers, has_opened: false }
+        let (messages, groups) = (BTreeMap::new(), BTreeMap::new());
+        let (muted, peers) = (BTreeSet::new(), BTreeSet::new());
+        Self { user, socket: None, cursor: None, messages, groups, muted, peers, has_opened: false }
     }
 
     /// Connects and catches up, or at most `pages` pages of it. Whether all was told.
     async fn connect(&mut self, app: &TestApp, limit: usize, pages: usize) -> bool {
         let mut socket = app.user(self.user).await;
-        for group in &self.groups {
+        for group in self.groups.keys() {
             // One who has been removed meanwhile is refused.
             socket.emit_ack("join_group", json!(group)).await;
         }
@@ -103,12 +106,27 @@ impl Follower {
         let (status, rows) = app.get(&path).await;
         self.has_opened = true;
         if status == StatusCode::OK {
-            self.groups.extend(chat["group_id"].as_str().map(str::to_owned));
+            if let Some(group) = chat["group_id"].as_str() {
+                let row = self.row_of(app, chat, group).await;
+                self.groups.insert(group.to_owned(), row["group"]["name"].clone());
+                self.mute(&chat["group_id"], row["muted"] == json!(true));
+            }
             self.peers.extend(chat["user_id"].as_str().map(str::to_owned));
         }
         for row in rows.as_array().into_iter().flatten() {
             self.put(row);
         }
+    }
+
+    /// A group as the list has it, which is asked for it where only a message of it was told.
+    async fn row_of(&self, app: &TestApp, chat: &Value, group: &str) -> Value {
+        if chat["group"].is_object() {
+            return chat.clone();
+        }
+        let (_, page) = app.get(&format!("/conversations/{}?limit=200", self.user)).await;
+        let rows = page["conversations"].as_array().into_iter().flatten();
+        let mut rows = rows.filter(|row| row["group_id"] == group);
+        rows.next().cloned().unwrap_or_default()
     }
 
     async fn take(&mut self, app: &TestApp, change: &Value) {
@@ -119,7 +137,7 @@ impl Follower {
                 let peer =
                     if row["from_user_id"] == self.user { "to_user_id" } else { "from_user_id" };
                 let is_known = match row["group_id"].as_str() {
-                    Some(group) => self.groups.contains(group),
+                    Some(group) => self.groups.contains_key(group),
                     None => self.peers.contains(row[peer].as_str().expect("a user")),
                 };
                 // New to the device, or it went to the head of the list while that was read.
@@ -137,17 +155,38 @@ impl Follower {
             "group_joined" => {
                 let group = &change["group"]["_id"];
                 self.messages.retain(|_, row| row["group_id"] != *group);
-                self.open(app, &json!({"group_id": group})).await;
+                let mut chat = change.clone();
+                chat["group_id"] = group.clone();
+                self.open(app, &chat).await;
                 let socket = self.socket.as_mut().expect("it is connected");
                 socket.emit_ack("join_group", group.clone()).await;
             }
-            "group_changed" => {}
+            "group_changed" => self.name(&change["group"]["_id"], &change["group"]["name"]),
+            "group_muted" => {
+                self.mute(&change["group_id"], change["muted"] == json!(true));
+            }
             "group_left" => {
                 self.groups.remove(change["group_id"].as_str().expect("an id"));
+                self.mute(&change["group_id"], false);
                 self.messages.retain(|_, row| row["group_id"] != change["group_id"]);
             }
             "group_read" => {}
             other => panic!("an unknown change: {other}"),
+        }
+    }
+
+    fn name(&mut self, group: &Value, name: &Value) {
+        if let Some(known) = self.groups.get_mut(group.as_str().expect("an id")) {
+            *known = name.clone();
+        }
+    }
+
+    fn mute(&mut self, group: &Value, is_muted: bool) {
+        let group = group.as_str().expect("an id");
+        if is_muted {
+            self.muted.insert(group.to_owned());
+        } else {
+            self.muted.remove(group);
         }
     }
 
@@ -180,14 +219,40 @@ impl Follower {
                     } else if body["type"] == "message_edit" {
                         row["content"] = body["new_content"].clone();
                         row["edited_at"] = body["edited_at"].clone();
+                    } else {
+                        attach(row, body);
                     }
                 }
+                "notification" if body["event"] == "renamed" => {
+                    self.name(&body["group_id"], &body["name"]);
+                }
+                "notification" if body["event"] == "muted" => self.mute(&body["group_id"], true),
+                "notification" if body["event"] == "unmuted" => self.mute(&body["group_id"], false),
                 "message_deleted" => {
                     self.messages.remove(body["message_id"].as_str().unwrap());
                 }
                 _ => {}
             }
         }
+    }
+}
+
+/// What an update says of reactions, a pin or a delivery.
+fn attach(row: &mut Value, update: &Value) {
+    let fields = row.as_object_mut().expect("a row");
+    match update["type"].as_str().expect("a type") {
+        "reaction" if update["reactions"] == json!({}) => drop(fields.remove("reactions")),
+        "reaction" => drop(fields.insert("reactions".to_owned(), update["reactions"].clone())),
+        "pin" if update["pinned"] == json!(false) => drop(fields.remove("pinned")),
+        "pin" => {
+            let pin = json!({"by": update["by"], "at": update["at"]});
+            fields.insert("pinned".to_owned(), pin);
+        }
+        "delivery_receipt" if fields["status"] == "sent" => {
+            fields.insert("status".to_owned(), json!("delivered"));
+        }
+        "delivery_receipt" => {}
+        other => panic!("an unknown update: {other}"),
     }
 }
 
@@ -249,7 +314,7 @@ impl World {
         let who = self.random.random_range(0..USERS.len());
         let group = self.groups.choose(&mut self.random).expect("a group").clone();
         let old = self.sent.choose(&mut self.random).cloned();
-        match (self.random.random_range(0..20), old) {
+        match (self.random.random_range(0..28), old) {
             (0..=5, _) | (_, None) => {
                 let peer = USERS.choose(&mut self.random).expect("a user");
                 let text = format!("m{}", self.sent.len());
@@ -278,25 +343,59 @@ impl World {
                 let hide = json!({"message_id": id, "delete_for": "me"});
                 self.actors[who].emit_ack("delete_message", hide).await;
             }
-            (14, _) => {
+            (20..=22, Some((_, id))) => {
+                let event = if self.random.random_bool(0.7) { "add" } else { "remove" };
+                let emoji = ["👍", "🎉"].choose(&mut self.random).expect("an emoji");
+                let reaction = json!({"message_id": id, "emoji": emoji});
+                self.actors[who].emit_ack(&format!("{event}_reaction"), reaction).await;
+            }
+            (23, Some((_, id))) => {
+                let event = if self.random.random() { "pin_message" } else { "unpin_message" };
+                self.actors[who].emit_ack(event, json!({"message_id": id})).await;
+            }
+            (24, Some((_, id))) => {
+                self.actors[who].emit_ack("mark_delivered", json!({"message_ids": [id]})).await;
+            }
+            (other, _) => self.act_on_group(other, who, &group).await,
+        }
+    }
+
+    /// The rest of what a user does.
+    async fn act_on_group(&mut self, what: u32, who: usize, group: &str) {
+        match what {
+            14 => {
                 let path = format!("/messages/{}/{group}?message_type=group&limit=5", USERS[who]);
                 self.app().get(&path).await;
             }
-            (15 | 16, _) => {
+            15 | 16 => {
                 self.app().post(&format!("/group/{group}/{}", USERS[who]), json!(null)).await;
             }
-            (17, _) => {
+            17 => {
                 let user = USERS[who];
                 let path = format!("/groups/{group}/remove?user_id={user}&admin_id={user}");
                 self.app().post(&path, json!(null)).await;
             }
-            (18, _) if self.groups.len() < 4 => {
+            18 if self.groups.len() < 4 => {
                 let members: Vec<_> = USERS[who..].to_vec();
                 let body = json!({"name": "More", "member_ids": members, "created_by": USERS[who]});
                 let (_, made) = self.app().post("/groups/", body).await;
                 self.groups.extend(made["_id"].as_str().map(str::to_owned));
             }
-            (_, _) if self.groups.len() > 2 && self.random.random_bool(0.3) => {
+            25 => {
+                let name = format!("Name {}", self.random.random_range(0..100));
+                let body = json!({"admin_id": USERS[who], "name": name}).to_string();
+                self.app().send(Method::PATCH, &format!("/groups/{group}"), Some(body)).await;
+            }
+            26 | 27 => {
+                let (path, user) = (format!("/groups/{group}/mute"), USERS[who]);
+                if self.random.random() {
+                    let body = json!({"user_id": user}).to_string();
+                    self.app().send(Method::PUT, &path, Some(body)).await;
+                } else {
+                    self.app().delete(&format!("{path}?user_id={user}")).await;
+                }
+            }
+            _ if self.groups.len() > 2 && self.random.random_bool(0.3) => {
                 let gone = self.groups.pop().expect("a group");
                 self.app().delete(&format!("/groups/{gone}")).await;
             }
@@ -413,6 +512,21 @@ async fn open(folder: &Path, mongod: Option<&Mongod>) -> Arc<dyn Store> {
     banter::store::open(&config.mongo, &folder.join("data")).await.unwrap()
 }
 
+/// A user's groups, each with its name, and those of them that the user has muted.
+async fn stored_groups(
+    store: &dyn Store,
+    name: &str,
+) -> (BTreeMap<String, Value>, BTreeSet<String>) {
+    let user = UserId::parse(name).unwrap();
+    let groups = store.groups_of(&user, 100).await.unwrap();
+    let groups: BTreeMap<_, _> =
+        groups.into_iter().map(|group| (group.id.to_string(), json!(group.name))).collect();
+    let muted = store.mutes(&user, 100).await.unwrap();
+    let muted = muted.into_iter().map(|(group, _)| group.to_string());
+    let muted = muted.filter(|group| groups.contains_key(group)).collect();
+    (groups, muted)
+}
+
 /// What the store shows to a user.
 async fn stored(store: &dyn Store, name: &str) -> BTreeMap<String, Value> {
     let viewer = UserId::parse(name).unwrap();
@@ -446,6 +560,9 @@ async fn play(seed: u64, mongod: Option<Mongod>) {
     let (folder, mongod, followers) = ended.unwrap_or_else(|_| panic!("seed {seed} hangs"));
     let store = open(folder.path(), mongod.as_ref()).await;
     for follower in followers {
+        let (groups, muted) = stored_groups(&*store, follower.user).await;
+        assert_eq!(follower.groups, groups, "seed {seed}: the groups of {}", follower.user);
+        assert_eq!(follower.muted, muted, "seed {seed}: what {} has muted", follower.user);
         let expected = stored(&*store, follower.user).await;
         for id in expected.keys().chain(follower.messages.keys()) {
             let (has, should) = (follower.messages.get(id), expected.get(id));
