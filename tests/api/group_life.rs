@@ -18,6 +18,7 @@ crate::on_both_stores![
     who_is_silenced_is_heard_no_more,
     a_silence_ends_by_itself_and_outlasts_leaving,
     a_muted_group_is_in_no_alert_and_says_so_in_the_list,
+    who_comes_back_finds_the_group_muted_as_before,
     who_was_away_learns_of_each_change,
     a_change_of_the_wrong_form_is_refused,
 ];
@@ -312,6 +313,20 @@ async fn a_muted_group_is_in_no_alert_and_says_so_in_the_list(app: TestApp) {
         (&notice["type"], &notice["unread_group"]),
         (&json!("unread_notification"), &json!(1))
     );
+}
+
+async fn who_comes_back_finds_the_group_muted_as_before(app: TestApp) {
+    let group = app.group("ann", &["ann", "bob"]).await;
+    let mut bob = app.user("bob").await;
+    ok(mute(&app, &group, "bob", json!(null)).await);
+    ok(leave(&app, &group, "bob").await);
+    let cursor = cursor_now(&mut bob).await;
+    let (status, _) = app.request(Method::POST, &format!("/group/{group}/bob")).await;
+    assert_eq!(status, StatusCode::OK);
+    let (changes, _) = sync(&mut bob, &cursor, 200).await;
+    let joined = of_type(&changes, "group_joined");
+    let last = joined.last().unwrap_or_else(|| panic!("{changes:?}"));
+    assert_eq!((&last["muted"], &last["muted_until"]), (&json!(true), &json!(null)), "{last}");
 }
 
 async fn who_was_away_learns_of_each_change(app: TestApp) {
