@@ -4,7 +4,8 @@ use super::Chat;
 use super::groups::{group_name, no_group, not_among_members};
 use crate::error::Error;
 use crate::model::{
-    Group, GroupChange, GroupId, GroupNotice, GroupSummary, Happened, Role, Until, UserId,
+    Group, GroupChange, GroupId, GroupNotice, GroupSummary, Happened, Role, Timestamp, Until,
+    UserId,
 };
 
 /// Most admins of a group, its owner not counted.
@@ -178,7 +179,7 @@ impl Chat {
 }
 
 /// Refuses a time that is over.
-pub(super) fn check_ahead(until: Option<Until>, now: crate::model::Timestamp) -> Result<(), Error> {
+pub(super) fn check_ahead(until: Option<Until>, now: Timestamp) -> Result<(), Error> {
     if until.is_none_or(|until| until.holds_at(now)) {
         return Ok(());
     }
