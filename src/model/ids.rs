@@ -17,6 +17,9 @@ pub enum InvalidId {
     /// A message id is neither 24 hexadecimal digits nor an id of the old server.
     #[error("a message id is 1 to {max} letters, digits, '-' or '_'", max = MessageRef::MAX_BYTES)]
     Message,
+    /// A session id is not 24 hexadecimal digits.
+    #[error("a session id is 24 hexadecimal digits")]
+    Session,
     /// A client id is empty, too long or holds a control character.
     #[error(
         "a client_id is 1 to {max} characters without control characters",
@@ -131,6 +134,11 @@ object_id!(
     /// The `_id` of a group.
     GroupId,
     InvalidId::Group
+);
+object_id!(
+    /// The id of a sign-in, which its tokens name.
+    SessionId,
+    InvalidId::Session
 );
 
 /// How a client names a message: by its `_id`, or by the `id` under which the old server sent it

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or knows a wire format.
 
+mod account;
 mod batch;
 mod block;
 mod content;
@@ -17,6 +18,10 @@ mod reaction;
 mod sync;
 mod time;
 
+pub use account::{
+    Account, AccountKey, Email, InvalidAccount, LoginSession, PasswordHash, Revocation, SecretHash,
+    Username,
+};
 pub use batch::{Batch, Deletion, MessageChange, ReadCursor};
 pub use block::Block;
 pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
@@ -24,7 +29,7 @@ pub use cursor::{InvalidCursor, Next, Place, SyncCursor};
 pub use draft::Draft;
 pub use event::{Audience, Dispatch, Event, GroupNotice, Happened, Presence, Reading};
 pub use group::{Group, GroupChange, GroupSummary, Role, Silence, Unread, Until};
-pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, UserId};
+pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, SessionId, UserId};
 pub use invitation::{Invitation, Token};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};
 pub use op::Op;

@@ -3,6 +3,7 @@
 //! Messages are written by [`Store::apply`] alone, which the write buffer calls with folded
 //! batches. Groups are written directly. Both stores pass one conformance suite (`tests/store`).
 
+mod accounts;
 mod changes;
 mod guard;
 mod indexer;
@@ -23,6 +24,7 @@ use crate::model::{
     Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
 };
 
+pub use accounts::{AccountStore, REVOCATION_LIFE, Registered};
 pub use changes::{Change, Changes, ChangesQuery};
 pub use guard::Guard;
 pub use indexer::Indexer;

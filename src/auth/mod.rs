@@ -1,6 +1,10 @@
 //! Who is asking.
 
+mod caller;
+
 use std::net::IpAddr;
+
+pub use caller::{Caller, Claims};
 
 /// How the server knows who is asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
