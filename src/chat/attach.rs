@@ -2,7 +2,7 @@
 
 use tokio::sync::MutexGuard;
 
-use super::{Accepted, Chat, not_a_member, parties};
+use super::{Accepted, Chat, no_message, not_a_member, parties};
 use crate::error::Error;
 use crate::model::{
     Conversation, Emoji, Event, Message, MessageRef, Op, Pin, Reaction, Revision, Timestamp, UserId,
@@ -93,8 +93,8 @@ impl Chat {
     /// What a message said before it was edited, the oldest first, for who sees it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not there or hidden, [`Error::Forbidden`] for who is no
-    /// party of it, [`Error::Unavailable`] if the store is needed and away.
+    /// [`Error::NotFound`] where it is not there or hidden, or for who is no party of it,
+    /// [`Error::Unavailable`] if the store is needed and away.
     pub async fn revisions(
         &self,
         viewer: &UserId,
@@ -120,7 +120,7 @@ impl Chat {
     pub(super) async fn check_sees(&self, message: &Message, user: &UserId) -> Result<(), Error> {
         self.check_party(message, user).await?;
         if message.is_hidden_for(user) {
-            return Err(Error::NotFound("Message not found".into()));
+            return Err(no_message());
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ impl Chat {
     ) -> Result<Accepted<()>, Error> {
         self.check_size(content.weight())?;
         let (_alone, message) = self.hold(id).await?;
-        check_sender(&message, user, "You can only edit your own messages")?;
+        self.check_sender(&message, user, "You can only edit your own messages").await?;
         self.check_speaks(&message.target, user).await?;
         let edited_at = edit_time(&message, &content, self.now());
         let event = Event::Edited { message: message.id, content: content.clone(), edited_at };
@@ -38,7 +38,8 @@ impl Chat {
         id: &MessageRef,
     ) -> Result<Accepted<()>, Error> {
         let (_alone, message) = self.hold(id).await?;
-        check_sender(&message, user, "You can only delete your own messages for everyone")?;
+        let refusal = "You can only delete your own messages for everyone";
+        self.check_sender(&message, user, refusal).await?;
         let at = self.now();
         let event = Event::Deleted {
             message: message.id,
@@ -88,6 +89,20 @@ impl Chat {
         }
     }
 
+    /// Refuses who has not sent a message; who can't see it is told that it is not there.
+    async fn check_sender(
+        &self,
+        message: &Message,
+        user: &UserId,
+        refusal: &'static str,
+    ) -> Result<(), Error> {
+        if message.from == *user {
+            return Ok(());
+        }
+        self.check_party(message, user).await?;
+        Err(Error::Forbidden(refusal.into()))
+    }
+
     pub(super) fn change(&self, op: Op, to: Audience, event: Event) -> Result<Accepted<()>, Error> {
         let receipt = self.buffer.accept(op, Some(Dispatch { to, event }))?;
         Ok(Accepted::with((), receipt))
@@ -103,8 +118,4 @@ fn edit_time(message: &Message, content: &Content, now: Timestamp) -> Timestamp 
         Some(last) => now.max(Timestamp(last.as_millis().saturating_add(1))),
         None => now,
     }
-}
-
-fn check_sender(message: &Message, user: &UserId, refusal: &'static str) -> Result<(), Error> {
-    if message.from == *user { Ok(()) } else { Err(Error::Forbidden(refusal.into())) }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bson::oid::ObjectId;
 
-use super::Chat;
+use super::{Chat, no_message, not_a_member};
 use crate::error::Error;
 use crate::model::{Conversation, Message, MessageId, MessageRef, Op, Position, Timestamp, UserId};
 use crate::store::{HistoryQuery, Range};
@@ -50,7 +50,7 @@ impl Chat {
         if let Conversation::Group(group) = conversation
             && !self.is_member(group, viewer).await?
         {
-            return Err(Error::Forbidden("You are not a member of this group".into()));
+            return Err(not_a_member());
         }
         let newest = HistoryQuery {
             conversation: conversation.clone(),
@@ -81,7 +81,7 @@ impl Chat {
         id: &MessageRef,
     ) -> Result<Vec<Arc<Message>>, Error> {
         let Place::At(place) = self.place_of(&query.conversation, id).await? else {
-            return Err(not_found());
+            return Err(no_message());
         };
         let (range, limit) = (Range::Before(place), query.limit / 2);
         let mut older = Vec::new();
@@ -92,7 +92,7 @@ impl Chat {
         let mut page = self.buffer.history(&HistoryQuery { range, limit, ..query }).await?;
         // Who asks for a message, not for a place, is told that it is gone.
         if page.last().is_none_or(|oldest| oldest.position() != place) {
-            return Err(not_found());
+            return Err(no_message());
         }
         page.extend(older);
         Ok(page)
@@ -114,7 +114,7 @@ impl Chat {
         // As it is stored: what is on its way does not change a place.
         if let Some(message) = self.store.message(id).await? {
             let is_here = message.conversation() == *conversation;
-            return is_here.then(|| Place::At(message.position())).ok_or_else(not_found);
+            return is_here.then(|| Place::At(message.position())).ok_or_else(no_message);
         }
         self.place_of_absent(id).await
     }
@@ -122,7 +122,7 @@ impl Chat {
     /// Where a message was that is not there any more; by an id of ours at least the second is
     /// known.
     pub(super) async fn place_of_absent(&self, id: &MessageRef) -> Result<Place, Error> {
-        let id = id.as_id().ok_or_else(not_found)?;
+        let id = id.as_id().ok_or_else(no_message)?;
         Ok(match self.store.sent_at(id).await? {
             Some(at) => Place::At((at, id)),
             None => Place::Within(Timestamp(id.0.timestamp().timestamp_millis())),
@@ -187,10 +187,6 @@ fn just_before((at, id): Position) -> Position {
         }
     }
     (Timestamp(at.as_millis().saturating_sub(1)), MessageId(ObjectId::from_bytes(bytes)))
-}
-
-fn not_found() -> Error {
-    Error::NotFound("Message not found".into())
 }
 
 #[cfg(test)]

@@ -198,17 +198,17 @@ impl Chat {
 
     /// A message as it is after everything accepted so far.
     async fn find(&self, id: &MessageRef) -> Result<Message, Error> {
-        let found = self.buffer.message(id).await?;
-        found.ok_or(Error::NotFound("Message not found".into()))
+        self.buffer.message(id).await?.ok_or_else(no_message)
     }
 
-    /// Refuses who is neither the sender nor a recipient of a message.
+    /// Refuses who is neither the sender nor a recipient of a message, as if it were not there:
+    /// that two others have talked, and when, is theirs to know.
     async fn check_party(&self, message: &Message, user: &UserId) -> Result<(), Error> {
         let is_party = match &message.target {
             Target::User(to) => message.from == *user || to == user,
             Target::Group(group) => self.is_member(*group, user).await?,
         };
-        if is_party { Ok(()) } else { Err(Error::Forbidden("This message is not yours".into())) }
+        if is_party { Ok(()) } else { Err(no_message()) }
     }
 
     /// Sends a notice that no op causes.
@@ -227,6 +227,10 @@ fn parties(message: &Message) -> Audience {
         Target::User(to) if !is_shown(to) => Audience::Users(vec![message.from.clone()]),
         Target::User(to) => Audience::Users(vec![to.clone(), message.from.clone()]),
     }
+}
+
+fn no_message() -> Error {
+    Error::NotFound("Message not found".into())
 }
 
 fn not_a_member() -> Error {

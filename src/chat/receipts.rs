@@ -227,7 +227,7 @@ impl Chat {
                     Some((_, rows)) => rows.push(row),
                     None => match self.check_party(&row, user).await {
                         Ok(()) => found.push((conversation, vec![row])),
-                        Err(Error::Forbidden(_) | Error::NotFound(_)) => {}
+                        Err(Error::NotFound(_)) => {}
                         Err(error) => return Err(error),
                     },
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Chat;
+use super::{Chat, not_a_member};
 use crate::error::Error;
 use crate::model::{Conversation, Message, MessageId, MessageRef, Position, UserId};
 use crate::search::{self, Words};
@@ -52,7 +52,7 @@ impl Chat {
         if let Some(Conversation::Group(group)) = search.conversation
             && !self.is_member(group, viewer).await?
         {
-            return Err(Error::Forbidden("You are not a member of this group".into()));
+            return Err(not_a_member());
         }
         let before = match &search.before {
             Some(id) => Some(self.end_of_search(viewer, id).await?),

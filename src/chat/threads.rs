@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Chat, Page, not_a_member};
+use super::{Chat, Page, no_message, not_a_member};
 use crate::error::Error;
 use crate::model::{Conversation, Message, MessageId, MessageRef, Target, UserId};
 use crate::store::{HistoryQuery, Range};
@@ -26,8 +26,8 @@ impl Chat {
     ///
     /// # Errors
     /// [`Error::NotFound`] where the root is deleted, hidden or was never there, or where the page
-    /// leads nowhere, [`Error::Forbidden`] for who is no party of it, [`Error::Invalid`] for a page
-    /// around a message, [`Error::Unavailable`] while the store is away.
+    /// leads nowhere, and for who is no party of it; [`Error::Invalid`] for a page around a
+    /// message, [`Error::Unavailable`] while the store is away.
     pub async fn thread(
         &self,
         viewer: &UserId,
@@ -92,6 +92,6 @@ impl Chat {
         if answered.conversation() == conversation && !answered.is_hidden_for(from) {
             return Ok(answered.reply_to.unwrap_or(answered.id));
         }
-        Err(Error::NotFound("Message not found".into()))
+        Err(no_message())
     }
 }

@@ -128,9 +128,11 @@ async fn receipts_of_a_group_add_up(app: TestApp) {
 async fn a_stranger_may_change_nothing(app: TestApp) {
     let (mut ann, mut eve) = (app.user("ann").await, app.user("eve").await);
     let id = sent(&mut ann, to_user("bob", "hello")).await;
-    refused(&mut eve, "mark_read", json!({"message_id": id}), "forbidden").await;
+    refused(&mut eve, "mark_read", json!({"message_id": id}), "not_found").await;
     let hide = json!({"message_id": id, "delete_for": "me"});
-    refused(&mut eve, "delete_message", hide, "forbidden").await;
+    refused(&mut eve, "delete_message", hide, "not_found").await;
+    refused(&mut eve, "delete_message", json!({"message_id": id}), "not_found").await;
+    refused(&mut eve, "edit_message", json!({"message_id": id, "content": "x"}), "not_found").await;
     let nowhere = json!({"message_id": "f".repeat(24)});
     refused(&mut eve, "mark_read", nowhere, "not_found").await;
 }

@@ -38,7 +38,7 @@ async fn only_who_sees_a_message_sees_what_it_said(app: TestApp) {
     let in_group = sent(&mut ann, to_group(&group, "x")).await;
     for id in [&direct, &in_group] {
         let (status, _) = app.get(&format!("/edits/{id}?user_id=eve")).await;
-        assert_eq!(status, StatusCode::FORBIDDEN);
+        assert_eq!(status, StatusCode::NOT_FOUND);
         assert!(app.rows(&format!("/edits/{id}?user_id=bob")).await.is_empty());
         bob.emit_ack("delete_message", json!({"message_id": id, "delete_for": "me"})).await;
         let (status, _) = app.get(&format!("/edits/{id}?user_id=bob")).await;

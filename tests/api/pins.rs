@@ -108,7 +108,7 @@ async fn who_does_not_see_a_message_can_not_pin_it(app: TestApp) {
     let mut eve = app.user("eve").await;
     let id = sent(&mut ann, to_user("bob", "hello")).await;
     for event in ["pin_message", "unpin_message"] {
-        refused(&mut eve, event, json!({"message_id": id}), "forbidden").await;
+        refused(&mut eve, event, json!({"message_id": id}), "not_found").await;
         let nothing = json!({"message_id": "0123456789abcdef01234567"});
         refused(&mut ann, event, nothing, "not_found").await;
         refused(&mut ann, event, json!({"message_id": 7}), "invalid_payload").await;

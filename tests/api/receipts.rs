@@ -173,7 +173,7 @@ async fn what_can_not_be_marked_is_left_out(app: TestApp) {
         refused(bob, event, json!({"message_ids": []}), "invalid_payload").await;
         refused(bob, event, json!({"message_ids": vec![&nowhere; 201]}), "invalid_payload").await;
     }
-    refused(eve, "mark_read", json!({"up_to": direct}), "forbidden").await;
+    refused(eve, "mark_read", json!({"up_to": direct}), "not_found").await;
     refused(eve, "mark_read", json!({"up_to": nowhere}), "not_found").await;
 }
 

@@ -55,7 +55,7 @@ async fn a_search_is_for_those_who_may_see_the_message(app: TestApp) {
     let (status, _) = app.get(&format!("/search?user_id=eve&{inside}")).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     let (status, _) = app.get(&format!("/search?user_id=eve&q=hello&before={direct}")).await;
-    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(status, StatusCode::NOT_FOUND);
     let nowhere = format!("/search?user_id=bob&q=a&type=group&in={}", "0".repeat(24));
     assert_eq!(app.get(&nowhere).await.0, StatusCode::NOT_FOUND);
 

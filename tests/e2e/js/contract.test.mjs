@@ -159,7 +159,7 @@ describe("what is attached to messages", () => {
     assert.deepEqual(thread.replies.map(({ id }) => id), [second.id, first.id]);
     assert.deepEqual([thread.root.id, thread.root.reply_count, thread.reply_count], [root.id, 2, 2]);
     assert.equal((await history(bob, alice.id))[2].reply_count, 2);
-    await fails(403, "GET", `/threads/${root.id}`, { query: { user_id: fresh("eve") } });
+    await fails(404, "GET", `/threads/${root.id}`, { query: { user_id: fresh("eve") } });
   });
 
   test("who is mentioned is told", async () => {
