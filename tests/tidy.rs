@@ -50,6 +50,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("socketioxide", &["src/realtime/", "src/app.rs"]),
     ("mongodb", &["src/store/mongo/"]),
     ("rusqlite", &["src/store/sqlite/"]),
+    ("jsonwebtoken", &["src/auth/"]),
+    ("ring", &["src/auth/"]),
+    ("reqwest", &["src/auth/jwks.rs"]),
+    ("argon2", &["src/auth/password.rs"]),
     ("failsafe", &["src/buffer/breaker.rs"]),
     ("prometheus_client::encoding::text", &["src/telemetry.rs"]),
 ];

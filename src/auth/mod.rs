@@ -1,10 +1,23 @@
 //! Who is asking.
 
 mod caller;
+mod config;
+mod jwks;
+mod keys;
+mod password;
+mod provider;
+mod secret;
+#[cfg(test)]
+mod testing;
+mod tokens;
 
 use std::net::IpAddr;
 
 pub use caller::{Caller, Claims};
+pub use config::{InvalidTokenConfig, OwnAlgorithm, SecretKey, TokenConfig, WeakSecret};
+pub use password::{InvalidPassword, Password, Passwords};
+pub use secret::Secret;
+pub use tokens::{TokenError, Tokens};
 
 /// How the server knows who is asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -30,6 +30,9 @@ pub struct Config {
     /// Sign-in.
     #[command(flatten)]
     pub auth: auth::Config,
+    /// Tokens.
+    #[command(flatten)]
+    pub tokens: auth::TokenConfig,
     /// The store.
     #[command(flatten)]
     pub mongo: store::mongo::Config,
