@@ -14,7 +14,7 @@ use crate::store::{PoolGauges, Result, StoreError};
 /// How long a statement waits for a lock that another process (a backup, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept prepared per connection; every statement of the store fits.
-const STATEMENT_CACHE: usize = 64;
+const STATEMENT_CACHE: usize = 128;
 /// The write-ahead log is cut to this after a checkpoint, so that one huge batch does not keep its
 /// space for ever.
 const LOG_BYTES: i64 = 64 << 20;

@@ -4,6 +4,7 @@
 //! batch is stored whole or not at all. The log is written ahead (WAL), so readers and the writer
 //! never wait for each other, and a commit is on the disk before [`Store::apply`] returns.
 
+mod accounts;
 mod attached;
 mod blocks;
 mod changes;

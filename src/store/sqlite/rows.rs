@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::model::{
     ClientId, Content, ContentType, Emoji, Group, GroupId, JsonObject, Message, MessageId, Pin,
-    Reaction, Revision, Silence, Status, Target, Timestamp, Until, UserId,
+    Reaction, Revision, SessionId, Silence, Status, Target, Timestamp, Until, UserId,
 };
 
 /// Binds a message to [`super::statements::INSERT_MESSAGE`] and runs it; rows written.
@@ -218,6 +218,11 @@ pub(super) fn message_id(row: &Row<'_>, column: usize) -> rusqlite::Result<Messa
 /// A group's id.
 pub(super) fn group_id(row: &Row<'_>, column: usize) -> rusqlite::Result<GroupId> {
     object_id(row, column).map(GroupId)
+}
+
+/// A sign-in's id.
+pub(super) fn session_id(row: &Row<'_>, column: usize) -> rusqlite::Result<SessionId> {
+    object_id(row, column).map(SessionId)
 }
 
 /// A number of rows.

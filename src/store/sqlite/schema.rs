@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     TABLES,
     TOMBSTONES,
     PLACES_OF_DELETED,
@@ -22,10 +22,11 @@ const STEPS: [&str; 10] = [
     BLOCKS,
     SEARCH,
     GROUP_LIFE,
+    ACCOUNTS,
 ];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 11] = [
+pub(super) const COLLECTIONS: [&str; 14] = [
     "messages",
     "tombstones",
     "groups",
@@ -37,6 +38,9 @@ pub(super) const COLLECTIONS: [&str; 11] = [
     "presence",
     "blocks",
     "mutes",
+    "accounts",
+    "sessions",
+    "revocations",
 ];
 
 const TABLES: &str = "
@@ -262,6 +266,43 @@ CREATE TABLE mutes (
     PRIMARY KEY (user, group_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mute_changes ON mutes (user, version, group_id);
+";
+
+/// Who may sign in, who has, and whose tokens are void. A key is a name or an address in the spelling
+/// that stands for all of them. A session that was ended stays until it would have expired.
+const ACCOUNTS: &str = "
+CREATE TABLE accounts (
+    id TEXT NOT NULL PRIMARY KEY,
+    username TEXT NOT NULL,
+    username_key TEXT NOT NULL,
+    email TEXT NOT NULL,
+    email_key TEXT NOT NULL,
+    password TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX account_username ON accounts (username_key);
+CREATE UNIQUE INDEX account_email ON accounts (email_key);
+
+CREATE TABLE sessions (
+    id BLOB NOT NULL PRIMARY KEY,
+    user TEXT NOT NULL,
+    secret BLOB NOT NULL,
+    previous BLOB,
+    rotated_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    ended_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_sessions ON sessions (user, created_at DESC, id DESC);
+CREATE INDEX session_expiry ON sessions (expires_at);
+CREATE INDEX session_end ON sessions (ended_at, expires_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE revocations (
+    user TEXT NOT NULL PRIMARY KEY,
+    void_until INTEGER NOT NULL,
+    banned INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revocation_time ON revocations (banned, void_until);
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

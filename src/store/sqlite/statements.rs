@@ -20,6 +20,18 @@ macro_rules! group_columns {
     };
 }
 
+macro_rules! account_columns {
+    () => {
+        "id, username, email, password, created_at"
+    };
+}
+
+macro_rules! session_columns {
+    () => {
+        "id, user, secret, previous, rotated_at, created_at, expires_at, ended_at"
+    };
+}
+
 macro_rules! statements {
     ($($(#[doc = $doc:literal])* $name:ident = $sql:expr;)*) => {
         $($(#[doc = $doc])* pub(super) const $name: &str = $sql;)*
@@ -265,6 +277,49 @@ statements! {
         SET last_seen = excluded.last_seen WHERE excluded.last_seen > last_seen";
     LAST_SEEN = "SELECT last_seen FROM presence WHERE user = ?1";
 
+    INSERT_ACCOUNT = concat!("INSERT INTO accounts (", account_columns!(), ", username_key, \
+        email_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    ACCOUNT_BY_ID = concat!("SELECT ", account_columns!(), " FROM accounts WHERE id = ?1");
+    ACCOUNT_BY_USERNAME =
+        concat!("SELECT ", account_columns!(), " FROM accounts WHERE username_key = ?1");
+    ACCOUNT_BY_EMAIL =
+        concat!("SELECT ", account_columns!(), " FROM accounts WHERE email_key = ?1");
+    /// No key is empty, so all names lie behind the empty one.
+    ACCOUNTS_AFTER = concat!("SELECT ", account_columns!(), " FROM accounts \
+        WHERE username_key > ?1 ORDER BY username_key LIMIT ?2");
+    SET_PASSWORD = "UPDATE accounts SET password = ?2 WHERE id = ?1";
+    DELETE_ACCOUNT = "DELETE FROM accounts WHERE id = ?1";
+    DELETE_SESSIONS = "DELETE FROM sessions WHERE user = ?1";
+
+    INSERT_SESSION = concat!("INSERT INTO sessions (", session_columns!(), ") \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING");
+    SESSION = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1");
+    /// The oldest live ones of a user, but for the newest few.
+    END_OLD_SESSIONS = "UPDATE sessions SET ended_at = ?2 WHERE id IN (SELECT id FROM sessions \
+        WHERE user = ?1 AND ended_at IS NULL AND expires_at > ?2 \
+        ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?3)";
+    ROTATE_SESSION = "UPDATE sessions SET secret = ?3, previous = ?2, rotated_at = ?4, \
+        expires_at = ?5 \
+        WHERE id = ?1 AND secret = ?2 AND ended_at IS NULL AND expires_at > ?4";
+    END_SESSION = "UPDATE sessions SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL";
+    END_SESSIONS = "UPDATE sessions SET ended_at = ?2 \
+        WHERE user = ?1 AND ended_at IS NULL AND expires_at > ?2";
+    ENDED_SESSIONS = "SELECT id FROM sessions WHERE ended_at >= ?1 AND expires_at > ?2";
+    FORGET_SESSIONS = "DELETE FROM sessions \
+        WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT ?2)";
+
+    VOID_TOKENS = "INSERT INTO revocations (user, void_until, banned) VALUES (?1, ?2, 0) \
+        ON CONFLICT (user) DO UPDATE \
+        SET void_until = excluded.void_until WHERE excluded.void_until > void_until";
+    BAN = "INSERT INTO revocations (user, void_until, banned) VALUES (?1, ?2, 1) \
+        ON CONFLICT (user) DO UPDATE \
+        SET void_until = max(void_until, excluded.void_until), banned = 1";
+    UNBAN = "UPDATE revocations SET banned = 0 WHERE user = ?1";
+    REVOCATIONS = "SELECT user, void_until, banned FROM revocations WHERE banned = 1 UNION ALL \
+        SELECT user, void_until, banned FROM revocations WHERE banned = 0 AND void_until >= ?1";
+    FORGET_REVOCATIONS = "DELETE FROM revocations WHERE user IN \
+        (SELECT user FROM revocations WHERE banned = 0 AND void_until < ?1 LIMIT ?2)";
+
     ADD_TO_COUNT = "UPDATE counts SET n = n + ?2 WHERE name = ?1";
     COUNT = "SELECT n FROM counts WHERE name = ?1";
     INDEX_KEYS = "SELECT i.name, k.name, k.\"desc\" FROM pragma_index_list(?1) AS i, \
@@ -359,6 +414,17 @@ mod tests {
             (DELETE_INVITATIONS, "group_invitations (group_id=?)"),
             (MUTES_OF, "mute_changes (user=?)"),
             (CHANGED_MUTES, "mute_changes (user=? AND (version,group_id)>(?,?))"),
+            (ACCOUNT_BY_USERNAME, "account_username (username_key=?)"),
+            (ACCOUNT_BY_EMAIL, "account_email (email_key=?)"),
+            (ACCOUNTS_AFTER, "account_username (username_key>?)"),
+            (DELETE_SESSIONS, "user_sessions (user=?)"),
+            (END_OLD_SESSIONS, "user_sessions (user=?)"),
+            (END_SESSIONS, "user_sessions (user=?)"),
+            (ENDED_SESSIONS, "session_end (ended_at>?)"),
+            (FORGET_SESSIONS, "session_expiry (expires_at<?)"),
+            (REVOCATIONS, "revocation_time (banned=?)"),
+            (REVOCATIONS, "revocation_time (banned=? AND void_until>?)"),
+            (FORGET_REVOCATIONS, "revocation_time (banned=? AND void_until<?)"),
             (MEMBERS, "group_joined (group_id=?)"),
             (COUNT_MEMBERS, "group_joined (group_id=?)"),
         ] {
