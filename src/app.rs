@@ -65,7 +65,8 @@ impl App {
         let tasks = Tasks::default();
         let stopping = CancellationToken::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = store::open(&config.mongo, &config.server.data_dir).await?;
+        let store::Stores { store, .. } =
+            store::open(&config.mongo, &config.server.data_dir).await?;
         let media = MediaStore::open(&config.media)
             .with_context(|| format!("UPLOAD_DIR {:?} can't be used", config.media.upload_dir))?;
 

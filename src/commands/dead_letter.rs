@@ -63,7 +63,8 @@ pub async fn run(
                 say_none(&letters, out)?;
                 return Ok(Outcome::Done);
             }
-            let store = store::open(&config.mongo, &config.server.data_dir).await?;
+            let store::Stores { store, .. } =
+                store::open(&config.mongo, &config.server.data_dir).await?;
             writeln!(
                 out,
                 "trying {} on {}",

@@ -44,7 +44,7 @@ pub(super) async fn run(
     }
     let tasks = Tasks::default();
     let shutdown = Shutdown::on_signals(&tasks)?;
-    let store = store::open(&config.mongo, &config.server.data_dir).await?;
+    let store::Stores { store, .. } = store::open(&config.mongo, &config.server.data_dir).await?;
     let operations = counted(total, "operation");
     writeln!(out, "bringing {operations} of {} to {}", dir.display(), store.describe())?;
     let outcome = if is_prepared(&*store, &shutdown, out).await? {

@@ -29,7 +29,7 @@ pub use changes::{Change, Changes, ChangesQuery};
 pub use guard::Guard;
 pub use indexer::Indexer;
 pub use metrics::PoolCollector;
-pub use open::open;
+pub use open::{Stores, open};
 pub use search::{Backlog, Hits, SearchQuery};
 
 /// How long a store remembers that a message was deleted: far longer than the message's own insert

@@ -509,7 +509,7 @@ impl World {
 async fn open(folder: &Path, mongod: Option<&Mongod>) -> Arc<dyn Store> {
     let env = mongod.map(|mongod| ("MONGO_URL".into(), mongod.url().into()));
     let config = Config::load(["banter".into()], env, folder).unwrap();
-    banter::store::open(&config.mongo, &folder.join("data")).await.unwrap()
+    banter::store::open(&config.mongo, &folder.join("data")).await.unwrap().store
 }
 
 /// A user's groups, each with its name, and those of them that the user has muted.

@@ -31,6 +31,7 @@ impl MongoStore {
             label: format!("MongoDB at {hosts}/{}", config.mongodb_name),
             pool: Arc::default(),
             place: OnceCell::new(),
+            accounts_apart: OnceCell::new(),
             swept: Mutex::default(),
             writing_since: Mutex::default(),
         };

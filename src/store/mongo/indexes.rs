@@ -8,10 +8,10 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
 use super::{
-    BLOCKS, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore, READ_CURSORS,
-    SEARCH, errors,
+    ACCOUNTS, BLOCKS, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore,
+    READ_CURSORS, REVOCATIONS, SEARCH, SESSIONS, errors,
 };
-use crate::store::{Result, TOMBSTONE_LIFE};
+use crate::store::{Result, StoreError, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,8 @@ pub struct Index {
 enum Kind {
     /// Nothing; every document is in it.
     Plain,
+    /// It refuses a second document with the same keys; every document is in it.
+    Unique,
     /// It refuses a second document with the same keys. In it are those documents in which this
     /// field is a text.
     UniqueWhereText(&'static str),
@@ -148,6 +150,37 @@ const INVITATION_END: Index = Index {
 /// What a user has muted and unmuted, by when that was.
 pub const MUTE_CHANGES: Index =
     index(MUTES, "mute_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
+/// Accounts by name, one of each, in any case.
+pub const ACCOUNT_USERNAME: Index =
+    Index { kind: Kind::Unique, ..index(ACCOUNTS, "account_username", &[("username_key", 1)]) };
+/// Accounts by address, one of each, in any case.
+pub const ACCOUNT_EMAIL: Index =
+    Index { kind: Kind::Unique, ..index(ACCOUNTS, "account_email", &[("email_key", 1)]) };
+/// The sign-ins of a user, the newest first.
+pub const USER_SESSIONS: Index =
+    index(SESSIONS, "user_sessions", &[("user", 1), ("created_at", -1), ("_id", -1)]);
+/// The sign-ins that were ended, by when that was.
+pub const SESSION_END: Index = Index {
+    kind: Kind::Only(|| doc! {"ended_at": {"$exists": true}}),
+    ..index(SESSIONS, "session_end", &[("ended_at", 1), ("expires_at", 1), ("_id", 1)])
+};
+/// Ended or not, a sign-in goes when it expires.
+const SESSION_EXPIRY: Index = Index {
+    kind: Kind::Expiring(Duration::ZERO),
+    ..index(SESSIONS, "session_expiry", &[("expires_at", 1)])
+};
+/// The users that are banned.
+pub const BANNED: Index = Index {
+    kind: Kind::Only(|| doc! {"banned": true}),
+    ..index(REVOCATIONS, "banned", &[("banned", 1)])
+};
+/// Revocations by their time.
+pub const REVOCATION_TIME: Index = index(REVOCATIONS, "revocation_time", &[("void_until", 1)]);
+/// A revocation that is no ban goes at the time that it names.
+const REVOCATION_EXPIRY: Index = Index {
+    kind: Kind::Expiring(Duration::ZERO),
+    ..index(REVOCATIONS, "revocation_expiry", &[("forget_at", 1)])
+};
 /// Messages by the words that a party may search for.
 pub const SEARCH_KEYS: Index = index(SEARCH, "search_keys", &[("keys", 1)]);
 /// What is filed of a party in order.
@@ -155,7 +188,7 @@ pub const SEARCH_ORDER: Index =
     index(SEARCH, "search_order", &[("parties", 1), ("timestamp", -1), ("_id", -1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 31] = [
+pub const ALL: [Index; 39] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -185,6 +218,14 @@ pub const ALL: [Index; 31] = [
     GROUP_INVITATIONS,
     INVITATION_END,
     MUTE_CHANGES,
+    ACCOUNT_USERNAME,
+    ACCOUNT_EMAIL,
+    USER_SESSIONS,
+    SESSION_END,
+    SESSION_EXPIRY,
+    BANNED,
+    REVOCATION_TIME,
+    REVOCATION_EXPIRY,
     SEARCH_KEYS,
     SEARCH_ORDER,
 ];
@@ -194,6 +235,7 @@ impl Kind {
         let options = IndexOptions::builder().name(name.to_owned());
         match self {
             Self::Plain => options.build(),
+            Self::Unique => options.unique(true).build(),
             Self::UniqueWhereText(field) => {
                 options.unique(true).partial_filter_expression(where_text(field)).build()
             }
@@ -209,6 +251,9 @@ impl Kind {
         let only = found.partial_filter_expression.as_ref();
         let kind_fits = match self {
             Self::Plain => found.sparse != Some(true) && only.is_none(),
+            Self::Unique => {
+                found.unique == Some(true) && found.sparse != Some(true) && only.is_none()
+            }
             Self::UniqueWhereText(field) => {
                 found.unique == Some(true) && only == Some(&where_text(field))
             }
@@ -233,17 +278,51 @@ impl MongoStore {
     /// on a large collection each takes a while, during which reads and writes go on.
     pub(super) async fn make_indexes(&self) -> Result<()> {
         let place = self.place().await?;
-        let ours = [READ_CURSORS, GROUP_CHANGES_LOG, BLOCKS, INVITATIONS, MUTES, SEARCH]
-            .map(|name| place.database.collection(name));
+        let ours = [
+            READ_CURSORS,
+            GROUP_CHANGES_LOG,
+            BLOCKS,
+            INVITATIONS,
+            MUTES,
+            ACCOUNTS,
+            SESSIONS,
+            REVOCATIONS,
+            SEARCH,
+        ]
+        .map(|name| place.database.collection(name));
         for collection in [&place.messages, &place.groups].into_iter().chain(&ours) {
-            let present = self.present(collection).await?;
-            for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {
-                if !is_there(wanted, &present) {
-                    make(wanted, collection).await?;
-                }
+            self.make_missing(collection).await?;
+        }
+        Ok(())
+    }
+
+    async fn make_missing(&self, collection: &Collection<bson::RawDocumentBuf>) -> Result<()> {
+        let present = self.present(collection).await?;
+        for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {
+            if !is_there(wanted, &present) {
+                make(wanted, collection).await?;
             }
         }
         Ok(())
+    }
+
+    /// Makes sure that no two accounts can share a name or an address. Before the first one is
+    /// stored it is too early to rely on [`MongoStore::make_indexes`], which may still be at work:
+    /// two that do share one would keep the index from being made.
+    pub(super) async fn keep_accounts_apart(&self) -> Result<()> {
+        let make_sure = async || {
+            let accounts = self.place().await?.database.collection(ACCOUNTS);
+            self.make_missing(&accounts).await?;
+            let present = self.present(&accounts).await?;
+            if [ACCOUNT_USERNAME, ACCOUNT_EMAIL].iter().all(|index| is_there(index, &present)) {
+                return Ok(());
+            }
+            Err(StoreError::Configuration(anyhow::anyhow!(
+                "the collection `{ACCOUNTS}` has no unique indexes on `username_key` and \
+                 `email_key`; a warning in the log says what is in their way"
+            )))
+        };
+        self.accounts_apart.get_or_try_init(make_sure).await.copied()
     }
 
     /// The indexes of a collection; none where the collection is not there.

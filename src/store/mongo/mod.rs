@@ -22,6 +22,13 @@
 //!   `max_uses` (null where there is no limit), `uses`; each goes by itself. Ours alone.
 //! - `mutes`: `_id: {user, group}`, `user`, `group`, `muted` (false once taken back), `until` (a
 //!   Date, or null for good), `version`; ours alone.
+//! - `accounts`: `_id` the user, `username`, `email`, `username_key` and `email_key` (the same for all
+//!   spellings), `password` (a PHC string), `created_at` (Date); ours alone.
+//! - `sessions`: `_id` ObjectId, `user`, `secret` and `previous` (Binary, SHA-256; the latter once
+//!   there is one), `rotated_at`, `created_at`, `expires_at`, with which it goes by itself, and
+//!   `ended_at` once it was ended (Dates); ours alone.
+//! - `revocations`: `_id` the user, `void_until` (Date), `banned`, and `forget_at` (Date), with which
+//!   it goes by itself, unless the user is banned; ours alone.
 //! - `presence`: `_id` the user, `last_seen` (Date); ours alone.
 //! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, the `keys` of its
 //!   words and those of its `parties`; ours alone. `search_state`: how far all messages have been
@@ -30,6 +37,7 @@
 //! The driver connects by itself and goes on looking for a server that is away; calls fail with
 //! [`crate::store::StoreError::Transient`] meanwhile.
 
+pub mod accounts;
 pub mod attached;
 pub mod blocks;
 pub mod changes;
@@ -49,6 +57,7 @@ pub mod presence;
 pub mod queries;
 mod reads;
 pub mod search;
+pub mod sessions;
 mod statements;
 mod write;
 
@@ -86,6 +95,9 @@ const PRESENCE: &str = "presence";
 const BLOCKS: &str = "blocks";
 const INVITATIONS: &str = "invitations";
 const MUTES: &str = "mutes";
+const ACCOUNTS: &str = "accounts";
+const SESSIONS: &str = "sessions";
+const REVOCATIONS: &str = "revocations";
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;
@@ -99,6 +111,8 @@ pub struct MongoStore {
     label: String,
     pool: Arc<PoolWatch>,
     place: OnceCell<Place>,
+    /// Set once the indexes are there that keep accounts apart.
+    accounts_apart: OnceCell<()>,
     /// Where a sweep for the search index is.
     swept: Mutex<Option<ObjectId>>,
     /// Since when a batch is being written.

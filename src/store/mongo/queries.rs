@@ -38,6 +38,18 @@ impl Find {
         Self { collection, filter, sort: None, hint: None, projection: None, limit: 1 }
     }
 
+    /// All documents that a filter finds through an index, in no order.
+    pub(super) fn all(index: Index, filter: Document) -> Self {
+        Self {
+            collection: index.collection,
+            filter,
+            sort: None,
+            hint: Some(index.keys()),
+            projection: None,
+            limit: 0,
+        }
+    }
+
     pub(super) fn ordered(index: Index, filter: Document, sort: Document, limit: usize) -> Self {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Self {
