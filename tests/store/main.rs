@@ -1,8 +1,9 @@
 //! The conformance suite: every test runs on every store.
 //!
-//! A store is a module with `async fn fresh() -> (Arc<dyn Store>, impl Sized)`: an empty, prepared
-//! store, and what keeps it alive until the test ends. One line below adds it. A test is a
-//! function in `suite/` and its name in [`conformance!`]; one that isn't listed is dead code.
+//! A store is a module with `async fn fresh() -> (Arc<S>, impl Sized)`: an empty, prepared store, and
+//! what keeps it alive until the test ends. One line below adds it. A test is a function in `suite/`
+//! that takes the store as an `Arc<dyn Store>` or an `Arc<dyn AccountStore>`, and its name in
+//! [`conformance!`]; one that isn't listed is dead code.
 
 #![expect(clippy::expect_used, reason = "a test that can't go on fails")]
 
@@ -44,6 +45,16 @@ macro_rules! conformance {
                 a_purge_takes_the_messages_of_that_group_alone
                 a_batch_applied_twice_equals_once
                 parts_of_a_batch_apply_in_their_order
+            }
+            accounts {
+                an_account_comes_back_as_it_was_stored
+                an_account_is_found_by_id_and_by_name_and_address_in_any_case
+                a_name_and_an_address_are_given_once_in_any_case
+                of_registrations_at_once_exactly_one_is_done
+                accounts_come_in_the_order_of_names_and_in_pages
+                a_password_is_changed_where_there_is_an_account
+                a_deleted_account_frees_its_name_and_takes_its_sessions_along
+                no_text_is_an_operator
             }
             attached {
                 replies_come_in_pages_newest_first
@@ -145,6 +156,12 @@ macro_rules! conformance {
                 changes_tell_each_member_that_the_group_is_another
                 whoever_leaves_is_no_admin_any_more_and_stays_silenced
             }
+            revocations {
+                voiding_only_moves_forward
+                a_ban_voids_and_stays_until_it_is_taken_back
+                the_banned_and_the_recent_are_listed
+                users_are_voided_and_banned_at_once
+            }
             search {
                 words_are_found_in_any_case_and_accent_by_their_beginnings
                 only_what_the_viewer_may_see_is_found
@@ -158,6 +175,17 @@ macro_rules! conformance {
                 an_object_is_searched_in_its_text_and_caption
                 a_user_of_many_groups_finds_what_is_in_each
                 what_is_indexed_leaves_no_backlog
+            }
+            sessions {
+                a_session_comes_back_as_it_was_stored
+                a_rotation_makes_the_old_secret_the_previous_one
+                of_rotations_at_once_exactly_one_succeeds
+                only_a_live_session_with_that_secret_is_rotated
+                the_oldest_live_sessions_beyond_the_most_end
+                of_sign_ins_at_once_no_more_than_the_most_stay
+                a_session_ends_once
+                all_live_sessions_of_a_user_end
+                ended_sessions_are_told_from_a_time_on_until_they_expire
             }
             status {
                 health_counts_and_names_indexes

@@ -8,7 +8,7 @@ use banter::store::mongo::{Config, Durability, MongoStore};
 use crate::mongod::TestDatabase;
 
 /// An empty store in a database of its own, which goes with the second value.
-pub(crate) async fn fresh() -> (Arc<dyn Store>, TestDatabase) {
+pub(crate) async fn fresh() -> (Arc<MongoStore>, TestDatabase) {
     let database = TestDatabase::new();
     let config = Config {
         mongo_url: Some(database.url.parse().expect("any text is taken")),

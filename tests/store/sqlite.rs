@@ -14,7 +14,7 @@ use crate::make::{
 };
 
 /// An empty store in a folder of its own, which goes with the second value.
-pub(crate) async fn fresh() -> (Arc<dyn Store>, TempDir) {
+pub(crate) async fn fresh() -> (Arc<SqliteStore>, TempDir) {
     let folder = folder();
     (Arc::new(open(&folder).await), folder)
 }

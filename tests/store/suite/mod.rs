@@ -1,5 +1,6 @@
 //! What a store promises, one file per subject.
 
+pub(crate) mod accounts;
 pub(crate) mod attached;
 pub(crate) mod blocks;
 pub(crate) mod catch_up;
@@ -15,8 +16,10 @@ pub(crate) mod mutes;
 pub(crate) mod presence;
 pub(crate) mod random;
 pub(crate) mod readers;
+pub(crate) mod revocations;
 pub(crate) mod roles;
 pub(crate) mod search;
+pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tombstones;
 pub(crate) mod unread;
