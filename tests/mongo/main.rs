@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that can't go on says why")]
 
+mod accounts;
 mod explain;
 mod groups;
 #[path = "../support/make.rs"]

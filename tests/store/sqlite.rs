@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use banter::model::{Batch, GroupId, Invitation, Message, Timestamp, Token};
+use banter::model::{
+    Batch, GroupId, Invitation, LoginSession, Message, SecretHash, SessionId, Timestamp, Token,
+};
 use banter::search::Words;
 use banter::store::sqlite::SqliteStore;
-use banter::store::{PoolGauges, SearchQuery, Store, StoreError};
+use banter::store::{AccountStore, PoolGauges, REVOCATION_LIFE, SearchQuery, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::make::{
@@ -173,6 +175,64 @@ async fn an_invitation_goes_when_another_one_is_made_thirty_days_after_its_end()
         there.push(store.invitation(&link.token).await.expect("the store answers").is_some());
     }
     assert_eq!(there, [false, true, true, true]);
+}
+
+#[tokio::test]
+async fn expired_sessions_go_when_users_sign_in() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let session = |created_at: i64, expires_at: i64| LoginSession {
+        id: SessionId::mint(),
+        user: user("ann"),
+        secret: SecretHash([1; 32]),
+        previous: None,
+        rotated_at: Timestamp(created_at),
+        created_at: Timestamp(created_at),
+        expires_at: Timestamp(expires_at),
+        ended_at: None,
+    };
+    let mut sessions: Vec<_> = (0..150).map(|at| session(at, 1_000)).collect();
+    sessions.extend([session(150, 1_001), session(1_000, 2_000), session(1_000, 2_000)]);
+    let mut there = Vec::new();
+    for session in &sessions {
+        store.create_session(session, 200).await.expect("a new session");
+        let mut left = 0;
+        for session in &sessions {
+            let found = store.session(session.id).await.expect("the store answers");
+            left += usize::from(found.is_some());
+        }
+        there.push(left);
+    }
+    assert_eq!(there[..151], (1..=151).collect::<Vec<_>>());
+    assert_eq!(there[151..], [52, 3], "some with each, so that none takes long");
+    let ended = store.session(sessions[150].id).await.expect("the store answers");
+    assert_eq!(ended.as_ref(), Some(&sessions[150]));
+}
+
+#[tokio::test]
+async fn a_revocation_goes_when_another_one_is_made_long_after_it_unless_it_is_a_ban() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let life = REVOCATION_LIFE.as_millis() as i64;
+    for (name, until) in [("ann", 5), ("bob", 6), ("dan", 5)] {
+        store.void_tokens(&user(name), Timestamp(until)).await.expect("stored");
+    }
+    for name in ["cem", "dan"] {
+        store.set_banned(&user(name), true, Timestamp(1)).await.expect("stored");
+    }
+    let names = async || {
+        let all = store.revocations(Timestamp(0)).await.expect("the store answers");
+        let mut names: Vec<_> = all.into_iter().map(|one| one.user.to_string()).collect();
+        names.sort();
+        names
+    };
+
+    store.void_tokens(&user("eve"), Timestamp(life + 6)).await.expect("stored");
+    assert_eq!(names().await, ["bob", "cem", "dan", "eve"]);
+
+    store.set_banned(&user("cem"), false, Timestamp(life + 7)).await.expect("stored");
+    store.set_banned(&user("eve"), true, Timestamp(life + 7)).await.expect("stored");
+    assert_eq!(names().await, ["dan", "eve"], "it is no ban any more");
 }
 
 #[tokio::test]

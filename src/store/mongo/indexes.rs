@@ -322,7 +322,9 @@ impl MongoStore {
                  `email_key`; a warning in the log says what is in their way"
             )))
         };
-        self.accounts_apart.get_or_try_init(make_sure).await.copied()
+        let made = self.accounts_apart.get_or_try_init(make_sure);
+        let made = tokio::time::timeout(super::WRITE_LIMIT, made).await;
+        made.map_err(|_| errors::no_answer(super::WRITE_LIMIT))?.copied()
     }
 
     /// The indexes of a collection; none where the collection is not there.
