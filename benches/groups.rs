@@ -198,7 +198,7 @@ impl Scene<'_> {
     async fn send_after_a_change(&self) -> Samples {
         let mut samples = Vec::new();
         for (from, guest) in self.others().zip(self.guests()) {
-            self.chat().add_member(self.group, &guest).await.unwrap();
+            self.chat().add_member(self.group, &guest, None).await.unwrap();
             timed(&mut samples, self.server.send(from, self.target())).await;
             self.chat().remove_member(self.group, &guest, &self.members[0]).await.unwrap();
         }
@@ -255,7 +255,7 @@ impl Scene<'_> {
     async fn change_members(&self) -> [Samples; 2] {
         let (mut adding, mut removing) = (Vec::new(), Vec::new());
         for guest in self.guests() {
-            timed(&mut adding, self.chat().add_member(self.group, &guest)).await.unwrap();
+            timed(&mut adding, self.chat().add_member(self.group, &guest, None)).await.unwrap();
             let remove = self.chat().remove_member(self.group, &guest, &self.members[0]);
             timed(&mut removing, remove).await.unwrap();
         }
@@ -293,7 +293,7 @@ impl Scene<'_> {
             }
         }
         for guest in self.guests() {
-            self.chat().add_member(self.group, &guest).await.unwrap();
+            self.chat().add_member(self.group, &guest, None).await.unwrap();
             self.server.send(&self.members[0], self.target()).await;
             self.server.stored().await;
             let ask = self.chat().sync(user, cursor, Chat::SYNC_PAGE);
@@ -389,7 +389,7 @@ async fn notices(server: &Server, online: &[UserId], size: usize, rounds: usize)
     let (guest, to_self) = (UserId::parse("guest").unwrap(), Target::User(creator.clone()));
     let mut samples = Vec::new();
     for _ in 0..rounds {
-        chat.add_member(group, &guest).await.unwrap();
+        chat.add_member(group, &guest, None).await.unwrap();
         server.send(creator, to_self.clone()).await;
         let tell = async {
             chat.remove_member(group, &guest, creator).await.unwrap();

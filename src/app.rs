@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::auth::AuthMode;
+use crate::auth::{Auth, AuthMode, Ended, SignIn};
 use crate::buffer::{Buffer, Folders};
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
@@ -22,7 +22,7 @@ use crate::http::{self, HttpMetrics, Monitor};
 use crate::media::MediaStore;
 use crate::realtime::Realtime;
 use crate::shutdown::{Shutdown, Tasks};
-use crate::store::{self, Indexer, PoolCollector, Store};
+use crate::store::{self, AccountStore, Indexer, PoolCollector, Store};
 use crate::telemetry::Telemetry;
 
 /// Events that may wait for the fan-out; past that the committer waits, and the buffer fills.
@@ -65,7 +65,7 @@ impl App {
         let tasks = Tasks::default();
         let stopping = CancellationToken::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store::Stores { store, .. } =
+        let store::Stores { store, accounts } =
             store::open(&config.mongo, &config.server.data_dir).await?;
         let media = MediaStore::open(&config.media)
             .with_context(|| format!("UPLOAD_DIR {:?} can't be used", config.media.upload_dir))?;
@@ -89,11 +89,19 @@ impl App {
             Arc::clone(&store),
             buffer.clone(),
             media.clone(),
-            clock,
+            Arc::clone(&clock),
             deliveries,
         ));
-        let realtime =
-            Realtime::start(&config.realtime, Arc::clone(&chat), fan_out, &tasks, registry);
+        let (sign_in, ended) = sign_in(config, accounts, clock, &tasks, &stopping)?;
+        let realtime = Realtime::start(
+            &config.realtime,
+            Arc::clone(&chat),
+            sign_in.clone(),
+            fan_out,
+            ended,
+            &tasks,
+            registry,
+        );
         watch_users(&chat, &tasks);
         let indexer = Indexer::new(Arc::clone(&store), registry);
         prepare_when_there(&store, indexer, &tasks, &stopping);
@@ -105,7 +113,7 @@ impl App {
             auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::routes(Arc::clone(&chat), media, monitor, &tasks)
+        let routes = http::routes(Arc::clone(&chat), media, monitor, sign_in, &tasks)
             .route_service("/socket.io/", realtime.layer.layer(Router::new()));
         let router = http::surround(routes, &config.http, http_metrics);
         let max_connections = config.http.max_connections as usize;
@@ -148,6 +156,7 @@ impl App {
             AuthMode::Open if address.ip().is_loopback() => {
                 tracing::info!("sign-in is open: every user_id is believed, on this machine alone");
             }
+            AuthMode::Jwt => tracing::info!("users sign in by token"),
             AuthMode::Open => tracing::warn!(
                 "SIGN-IN IS OPEN: whoever reaches this server can act as any user (AUTH_MODE)"
             ),
@@ -198,6 +207,28 @@ fn watch_users(chat: &Arc<Chat>, tasks: &Tasks) {
     tasks.spawn_worker("last seen", async move { seen.keep_last_seen().await });
     let files = Arc::clone(chat);
     tasks.spawn_worker("files of deleted messages", async move { files.remove_leftovers().await });
+}
+
+/// Sets up how users sign in.
+fn sign_in(
+    config: &Config,
+    accounts: Arc<dyn AccountStore>,
+    clock: Arc<dyn Clock>,
+    tasks: &Tasks,
+    stopping: &CancellationToken,
+) -> anyhow::Result<(SignIn, mpsc::Receiver<Ended>)> {
+    if config.auth.mode() == AuthMode::Open {
+        return Ok((SignIn::Open, mpsc::channel(1).1));
+    }
+    let (auth, ended) = Auth::new(&config.tokens, accounts, clock)?;
+    let auth = Arc::new(auth);
+    let (keys, revocations, stop) = (Arc::clone(&auth), Arc::clone(&auth), stopping.clone());
+    tasks.spawn_worker("keys of tokens", async move {
+        stop.run_until_cancelled(keys.keep_keys()).await;
+    });
+    let stop = stopping.clone();
+    tasks.spawn_worker("revocations", async move { revocations.keep_revocations(stop).await });
+    Ok((SignIn::Tokens(auth), ended))
 }
 
 /// Makes tables or indexes as soon as the store answers, and then keeps the search index complete;

@@ -23,6 +23,9 @@ pub enum Error {
     /// What was asked for was there, and is not any more: what a cursor stands for, an invitation.
     #[error("{0}")]
     Gone(Cow<'static, str>),
+    /// What was asked for belongs to somebody else already.
+    #[error("{0}")]
+    Conflict(Cow<'static, str>),
     /// A size is over its limit.
     #[error("{0}")]
     TooLarge(Cow<'static, str>),
@@ -53,6 +56,8 @@ pub enum ErrorCode {
     NotFound,
     /// See [`Error::Gone`].
     Gone,
+    /// See [`Error::Conflict`].
+    Conflict,
     /// See [`Error::TooLarge`].
     TooLarge,
     /// See [`Error::RateLimited`].
@@ -74,6 +79,7 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Gone => "gone",
+            Self::Conflict => "conflict",
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",
             Self::BufferFull => "buffer_full",
@@ -92,6 +98,7 @@ impl Error {
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Gone(_) => ErrorCode::Gone,
+            Self::Conflict(_) => ErrorCode::Conflict,
             Self::TooLarge(_) => ErrorCode::TooLarge,
             Self::RateLimited(_) => ErrorCode::RateLimited,
             Self::BufferFull => ErrorCode::BufferFull,

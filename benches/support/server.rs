@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use banter::auth::SignIn;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::chat::{self, Chat};
 use banter::clock::SystemClock;
@@ -86,7 +87,15 @@ impl Server {
             max_payload: 1_000_000,
         };
         let (chat, mut registry) = (Arc::clone(&server.chat), Registry::default());
-        let realtime = Realtime::start(&config, chat, fan_out, &server.tasks, &mut registry);
+        let realtime = Realtime::start(
+            &config,
+            chat,
+            SignIn::Open,
+            fan_out,
+            mpsc::channel(1).1,
+            &server.tasks,
+            &mut registry,
+        );
         let sockets = realtime.layer.layer(Router::new());
         (server, Wire(Router::new().route_service("/socket.io/", sockets)))
     }

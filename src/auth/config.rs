@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 use std::{fmt, io};
 
 use super::keys::InvalidKey;
@@ -182,6 +183,23 @@ pub struct TokenConfig {
     /// The claim of the other issuer's tokens that is the user's id
     #[arg(long, value_name = "NAME", default_value = "sub")]
     pub jwt_user_claim: String,
+}
+
+impl TokenConfig {
+    /// Whether there is anything to check tokens with.
+    pub fn has_keys(&self) -> bool {
+        self.secret_key.is_some() || self.jwks_url.is_some() || self.jwt_public_key.is_some()
+    }
+
+    /// How long an access token is good.
+    pub fn access_life(&self) -> Duration {
+        Duration::from_mins(self.access_token_expire_minutes.into())
+    }
+
+    /// How long a sign-in can be renewed.
+    pub fn refresh_life(&self) -> Duration {
+        Duration::from_hours(u64::from(self.refresh_token_expire_days) * 24)
+    }
 }
 
 /// How to make a secret; the end of each error about it.

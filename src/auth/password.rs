@@ -75,7 +75,7 @@ impl Password {
 
 /// Hashes passwords, as many at a time as the machine has cores.
 #[derive(Debug, Clone)]
-pub struct Passwords {
+pub(super) struct Passwords {
     /// One for each that is hashed.
     cores: Arc<Semaphore>,
     /// One for each that is hashed or waits.
@@ -90,7 +90,7 @@ impl Default for Passwords {
 
 impl Passwords {
     /// For this machine.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_cores(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
@@ -103,7 +103,7 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Error::RateLimited`] when too many wait.
-    pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
+    pub(super) async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
         self.run(move || hash(&password)).await
     }
 
@@ -112,7 +112,7 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Error::RateLimited`] when too many wait; [`Error::Internal`] when what was kept is no hash.
-    pub async fn verify(
+    pub(super) async fn verify(
         &self,
         password: &Password,
         hash: Option<&PasswordHash>,

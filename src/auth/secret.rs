@@ -13,7 +13,7 @@ use crate::model::{SecretHash, SessionId};
 
 /// What makes a refresh token worth something: 256 random bits, which nobody guesses.
 #[derive(Clone)]
-pub struct Secret([u8; Secret::BYTES]);
+pub(super) struct Secret([u8; Secret::BYTES]);
 
 /// Whoever reads a log does not get in with it.
 impl fmt::Debug for Secret {
@@ -33,19 +33,19 @@ impl Secret {
     ///
     /// # Errors
     /// When the system has none.
-    pub fn mint() -> Result<Self, SysError> {
+    pub(super) fn mint() -> Result<Self, SysError> {
         let mut bytes = [0; Self::BYTES];
         SysRng.try_fill_bytes(&mut bytes)?;
         Ok(Self(bytes))
     }
 
     /// The refresh token of a sign-in: `<24 hexadecimal digits>.<43 characters of base64url>`.
-    pub fn to_token(&self, session: SessionId) -> String {
+    pub(super) fn to_token(&self, session: SessionId) -> String {
         format!("{session}.{}", BASE64_URL_SAFE_NO_PAD.encode(self.0))
     }
 
     /// Reads a refresh token from outside; `None` can't be one.
-    pub fn parse_token(text: &str) -> Option<(SessionId, Self)> {
+    pub(super) fn parse_token(text: &str) -> Option<(SessionId, Self)> {
         let (session, secret) = text.split_once('.')?;
         if session.len() != Self::SESSION_CHARS || secret.len() != Self::SECRET_CHARS {
             return None;
@@ -56,14 +56,14 @@ impl Secret {
     }
 
     /// What the store keeps. Without salt and slowness, which are for secrets that people choose.
-    pub fn hash(&self) -> SecretHash {
+    pub(super) fn hash(&self) -> SecretHash {
         let mut hash = [0; Self::BYTES];
         hash.copy_from_slice(digest::digest(&digest::SHA256, &self.0).as_ref());
         SecretHash(hash)
     }
 
     /// Whether this is the secret that was kept. Takes as long wherever they differ.
-    pub fn matches(&self, kept: &SecretHash) -> bool {
+    pub(super) fn matches(&self, kept: &SecretHash) -> bool {
         let differences = self.hash().0.iter().zip(kept.0).fold(0, |all, (a, b)| all | (a ^ b));
         black_box(differences) == 0
     }

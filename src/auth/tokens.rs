@@ -26,7 +26,7 @@ const MAX_AHEAD_MS: i64 = 60_000;
 
 /// Why a token is worth nothing. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub(super) enum TokenError {
     /// It was good once.
     #[error("The token has expired")]
     Expired,
@@ -56,7 +56,7 @@ struct Issuer {
 
 /// Makes and checks tokens.
 #[derive(Debug)]
-pub struct Tokens {
+pub(super) struct Tokens {
     signing: EncodingKey,
     own: VerifyKey,
     own_life_ms: i64,
@@ -68,7 +68,7 @@ impl Tokens {
     ///
     /// # Errors
     /// Which setting is wrong or missing, and what is allowed.
-    pub fn new(config: &TokenConfig) -> Result<Self, InvalidTokenConfig> {
+    pub(super) fn new(config: &TokenConfig) -> Result<Self, InvalidTokenConfig> {
         provider::install();
         let secret = config.secret_key.as_ref().ok_or(InvalidTokenConfig::NoSecret)?;
         secret.check().map_err(InvalidTokenConfig::Weak)?;
@@ -81,7 +81,12 @@ impl Tokens {
     }
 
     /// A token of our own, and when it ends.
-    pub fn issue(&self, user: &UserId, session: SessionId, now: Timestamp) -> (String, Timestamp) {
+    pub(super) fn issue(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> (String, Timestamp) {
         let ends = Timestamp(now.0.saturating_add(self.own_life_ms));
         let claims = json!({
             "sub": user.as_str(),
@@ -101,7 +106,7 @@ impl Tokens {
     ///
     /// # Errors
     /// Why it is worth nothing.
-    pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+    pub(super) async fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
         use TokenError::Invalid;
         if token.len() > MAX_BYTES {
             return Err(Invalid("it is too long"));
@@ -122,7 +127,7 @@ impl Tokens {
     }
 
     /// Keeps the other issuer's keys up to date, where they are fetched. Never ends.
-    pub async fn keep_fresh(&self) {
+    pub(super) async fn keep_fresh(&self) {
         match &self.issuer {
             Some(Issuer { source: Source::Jwks(jwks), .. }) => jwks.keep_fresh().await,
             _ => std::future::pending().await,

@@ -515,7 +515,7 @@ impl Store for FakeStore {
         Ok(Vec::new())
     }
 
-    async fn search_groups(&self, _: &str, _: usize) -> Result<Vec<Group>> {
+    async fn search_groups(&self, _: &str, _: Option<&UserId>, _: usize) -> Result<Vec<Group>> {
         Ok(Vec::new())
     }
 

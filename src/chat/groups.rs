@@ -65,16 +65,27 @@ impl Chat {
         Ok(self.store.groups_of(user, MAX_GROUPS_LISTED).await?)
     }
 
-    /// Groups whose name contains a text, in any case; `NotFound` when there is none.
-    pub async fn search_groups(&self, text: &str) -> Result<Vec<Group>, Error> {
-        let found = self.store.search_groups(text, MAX_GROUPS_LISTED).await?;
+    /// Groups whose name contains a text, in any case: of those that `viewer` is in, or of all,
+    /// where nobody knows who asks. `NotFound` when there is none.
+    pub async fn search_groups(
+        &self,
+        text: &str,
+        viewer: Option<&UserId>,
+    ) -> Result<Vec<Group>, Error> {
+        let found = self.store.search_groups(text, viewer, MAX_GROUPS_LISTED).await?;
         if found.is_empty() { Err(Error::NotFound("No groups found".into())) } else { Ok(found) }
     }
 
-    /// Makes a user a member and tells all members. One who is a member already stays one.
-    pub async fn add_member(&self, group: GroupId, user: &UserId) -> Result<(), Error> {
+    /// Makes a user a member and tells all members. One who is a member already stays one. Owner and
+    /// admins may; and everybody, where nobody knows who asks.
+    pub async fn add_member(
+        &self,
+        group: GroupId,
+        user: &UserId,
+        by: Option<&UserId>,
+    ) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
-        let found = self.group_head(group).await?;
+        let found = self.led_by_known(group, by, Role::Admin).await?;
         // The store has the last word: what is in memory may be what was before another server's change.
         if !self.members(group).await?.contains(user) {
             self.check_room(group).await?;
@@ -226,9 +237,11 @@ impl Chat {
         })
     }
 
-    /// Deletes a group and all its messages; its room is left empty.
-    pub async fn delete_group(&self, group: GroupId) -> Result<(), Error> {
+    /// Deletes a group and all its messages; its room is left empty. Its owner may; and everybody,
+    /// where nobody knows who asks.
+    pub async fn delete_group(&self, group: GroupId, by: Option<&UserId>) -> Result<(), Error> {
         let _alone = self.gate.change(group).await;
+        self.led_by_known(group, by, Role::Owner).await?;
         let found = self.stored_group(group).await?;
         // From here on a send loads the group first, and so waits until it is gone from the store:
         // no message can follow the purge.
@@ -241,6 +254,19 @@ impl Chat {
         let was_there = self.store.delete_group(group).await?;
         self.watch.regroup(group, &found.members, &[]);
         if was_there { Ok(()) } else { Err(no_group()) }
+    }
+
+    /// As [`Chat::led_by`]; where nobody knows who asks, everybody leads every group.
+    async fn led_by_known(
+        &self,
+        group: GroupId,
+        by: Option<&UserId>,
+        least: Role,
+    ) -> Result<Group, Error> {
+        match by {
+            Some(by) => self.led_by(group, by, least).await,
+            None => self.group_head(group).await,
+        }
     }
 
     pub(super) async fn stored_group(&self, group: GroupId) -> Result<Group, Error> {

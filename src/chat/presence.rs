@@ -176,8 +176,24 @@ impl Chat {
     }
 
     /// How users are, in the order asked. `last_seen` is now for those who are online; for others
-    /// it is `None` if they were never there, or if only the store knows and does not answer.
-    pub async fn presence(&self, users: &[UserId]) -> Vec<Presence> {
+    /// it is `None` if they were never there, or if only the store knows and does not answer. Who
+    /// has blocked `viewer`, or is blocked, shows nothing.
+    pub async fn presence(&self, users: &[UserId], viewer: Option<&UserId>) -> Vec<Presence> {
+        let mut found = self.all_presence(users).await;
+        if let Some(viewer) = viewer {
+            let mut shown = users.to_vec();
+            for user in [viewer].into_iter().chain(users) {
+                self.learn_blocks(user).await;
+            }
+            self.blocks.part(viewer, &mut shown);
+            for hidden in found.iter_mut().filter(|row| !shown.contains(&row.user)) {
+                (hidden.is_online, hidden.last_seen) = (false, None);
+            }
+        }
+        found
+    }
+
+    async fn all_presence(&self, users: &[UserId]) -> Vec<Presence> {
         let now = self.now();
         let mut found: Vec<Presence> = {
             let company = self.watch.lock();

@@ -153,7 +153,7 @@ impl Config {
 
     /// Rules that concern more than one section.
     fn check(&self) -> Result<(), String> {
-        self.auth.check(self.server.host).map_err(|error| error.to_string())
+        self.auth.check(self.server.host, self.tokens.has_keys()).map_err(|error| error.to_string())
     }
 }
 

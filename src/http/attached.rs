@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments, path_message};
 use super::messages::{DEFAULT_LIMIT, conversation, page};
@@ -14,12 +15,13 @@ use crate::wire::attach::{CountedRow, RevisionRow, ThreadPage};
 use crate::wire::message::MessageRow;
 
 pub(super) async fn thread(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(message_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let message = path_message("message_id", &message_id)?;
-    let user = params.user("user_id")?;
+    let user = asker.in_query("user_id", &params)?;
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
     let page = page(&params)?;
     if let Page::Around(_) = page {
@@ -34,21 +36,23 @@ pub(super) async fn thread(
 }
 
 pub(super) async fn pins(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments((user_id, other_id)): Segments<(String, String)>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let (viewer, conversation) = conversation(&user_id, &other_id, &params)?;
+    let (viewer, conversation) = conversation(&asker, &user_id, &other_id, &params)?;
     let rows = chat.pins(&viewer, &conversation).await?;
     Ok(Json(rows.iter().map(MessageRow).collect::<Vec<_>>()).into_response())
 }
 
 pub(super) async fn edits(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(message_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let message = path_message("message_id", &message_id)?;
-    let revisions = chat.revisions(&params.user("user_id")?, &message).await?;
+    let revisions = chat.revisions(&asker.in_query("user_id", &params)?, &message).await?;
     Ok(Json(revisions.iter().map(RevisionRow).collect::<Vec<_>>()).into_response())
 }

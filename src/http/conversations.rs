@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
-use super::extract::{Params, Segments, path_user};
+use super::extract::{Params, Segments};
 use crate::chat::Chat;
 use crate::model::{Next, SyncCursor};
 use crate::wire::sync::ChatList;
@@ -16,11 +17,12 @@ use crate::wire::sync::ChatList;
 const DEFAULT_LIMIT: usize = 50;
 
 pub(super) async fn list(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(user_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let user = path_user("user_id", &user_id)?;
+    let user = asker.in_path("user_id", &user_id)?;
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
     let cursor = params.get("cursor").map(SyncCursor::parse).transpose();
     let cursor = cursor.map_err(|error| InvalidField::value("query", "cursor", error))?;

@@ -119,18 +119,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| Error::TooLarge("The body is too large, or broke off".into()))?;
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let kind = if error.inner().is_data() { "value_error" } else { "json_invalid" };
-            let way = error.path().iter().filter_map(step).collect::<Vec<_>>();
-            InvalidField::new("body", way, error.inner(), kind)
-        })?;
-        json.end().map_err(|error| InvalidField::unreadable("body", error, "json_invalid"))?;
-        Ok(Self(body))
+        Ok(Self(read_json(&bytes(request, state).await?)?))
     }
+}
+
+/// A JSON body, or none at all.
+pub(super) struct MaybeBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        let bytes = bytes(request, state).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { Ok(Self(read_json(&bytes)?)) }
+    }
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Error> {
+    let bytes = Bytes::from_request(request, state).await;
+    bytes.map_err(|_| Error::TooLarge("The body is too large, or broke off".into()))
+}
+
+fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidField> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let kind = if error.inner().is_data() { "value_error" } else { "json_invalid" };
+        let way = error.path().iter().filter_map(step).collect::<Vec<_>>();
+        InvalidField::new("body", way, error.inner(), kind)
+    })?;
+    json.end().map_err(|error| InvalidField::unreadable("body", error, "json_invalid"))?;
+    Ok(body)
 }
 
 fn step(segment: &Segment) -> Option<Value> {
@@ -139,12 +157,6 @@ fn step(segment: &Segment) -> Option<Value> {
         Segment::Map { key } => Some(Value::from(key.as_str())),
         Segment::Enum { .. } | Segment::Unknown => None,
     }
-}
-
-/// A user id in a body, which must be given.
-pub(super) fn body_user(field: &str, value: Option<String>) -> Result<UserId, InvalidField> {
-    let text = required(field, value)?;
-    UserId::parse(&text).map_err(|error| InvalidField::value("body", field, error))
 }
 
 /// A field of a body that must be given.

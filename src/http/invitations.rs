@@ -8,8 +8,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
-use super::extract::{Body, Params, Segments, body_user, path_group};
+use super::extract::{Body, Params, Segments, path_group};
 use crate::chat::Chat;
 use crate::error::Error;
 use crate::model::Token;
@@ -21,12 +22,13 @@ const MAX_EXPIRES_IN: u64 = 365 * 24 * 60 * 60;
 const MAX_USES: u64 = 10_000;
 
 pub(super) async fn create(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(group_id): Segments<String>,
     Body(new): Body<NewInvitation>,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
-    let by = body_user("admin_id", new.admin_id)?;
+    let by = asker.in_body("admin_id", new.admin_id.as_deref())?;
     let life = within("expires_in", new.expires_in, MAX_EXPIRES_IN)?;
     let life = life.map_or(Chat::INVITATION_LIFE, Duration::from_secs);
     let max_uses = within("max_uses", new.max_uses, MAX_USES)?;
@@ -36,26 +38,29 @@ pub(super) async fn create(
 }
 
 pub(super) async fn list(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(group_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
-    let all = chat.invitations(group, &params.user("admin_id")?).await?;
+    let all = chat.invitations(group, &asker.in_query("admin_id", &params)?).await?;
     Ok(Json(all.iter().map(InvitationRow).collect::<Vec<_>>()).into_response())
 }
 
 pub(super) async fn end(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments((group_id, token)): Segments<(String, String)>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
-    chat.end_invitation(group, &params.user("admin_id")?, &read(&token)?).await?;
+    chat.end_invitation(group, &asker.in_query("admin_id", &params)?, &read(&token)?).await?;
     Ok(Json(json!({"message": "Invitation ended"})).into_response())
 }
 
 pub(super) async fn look(
+    _: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(token): Segments<String>,
 ) -> Result<Response, HttpError> {
@@ -64,12 +69,13 @@ pub(super) async fn look(
 }
 
 pub(super) async fn accept(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(token): Segments<String>,
     Body(body): Body<Accept>,
 ) -> Result<Response, HttpError> {
     let token = read(&token)?;
-    let user = body_user("user_id", body.user_id)?;
+    let user = asker.in_body("user_id", body.user_id.as_deref())?;
     let group = chat.accept_invitation(&token, &user).await?;
     Ok(Json(SummaryRow(&group)).into_response())
 }

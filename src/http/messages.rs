@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments, path_group, path_message, path_user};
 use crate::chat::{Chat, Page};
@@ -18,11 +19,12 @@ use crate::wire::events::{ChatType, DeleteFor};
 pub(super) const DEFAULT_LIMIT: usize = 50;
 
 pub(super) async fn history(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments((user_id, other_id)): Segments<(String, String)>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let (viewer, conversation) = conversation(&user_id, &other_id, &params)?;
+    let (viewer, conversation) = conversation(&asker, &user_id, &other_id, &params)?;
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
     let rows = chat.history(&viewer, conversation.clone(), &page(&params)?, limit).await?;
     let counts = chat.reply_counts(&conversation, &rows).await;
@@ -38,11 +40,12 @@ pub(super) async fn history(
 
 /// Who asks, and for which conversation.
 pub(super) fn conversation(
+    asker: &Asker,
     user_id: &str,
     other_id: &str,
     params: &Params,
 ) -> Result<(UserId, Conversation), HttpError> {
-    let viewer = path_user("user_id", user_id)?;
+    let viewer = asker.in_path("user_id", user_id)?;
     let kinds = [("direct", ChatType::Direct), ("group", ChatType::Group)];
     let conversation = match params.choice("message_type", &kinds)? {
         ChatType::Direct => Conversation::direct(viewer.clone(), path_user("other_id", other_id)?),
@@ -72,12 +75,13 @@ pub(super) fn page(params: &Params) -> Result<Page, InvalidField> {
 }
 
 pub(super) async fn delete(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(message_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let message = path_message("message_id", &message_id)?;
-    let user = params.user("user_id")?;
+    let user = asker.in_query("user_id", &params)?;
     let choices = [("me", DeleteFor::Me), ("everyone", DeleteFor::Everyone)];
     let accepted = match params.choice("delete_for", &choices)? {
         DeleteFor::Me => chat.delete_for_me(&user, &message).await?,

@@ -1,5 +1,7 @@
 //! The HTTP side: every route, the layers around them, and the loop that serves them.
 
+mod accounts;
+mod asker;
 mod attached;
 mod blocks;
 mod conversations;
@@ -18,6 +20,7 @@ mod presence;
 mod roles;
 mod search;
 pub mod serve;
+mod sign_in;
 mod uploads;
 
 use std::sync::Arc;
@@ -31,6 +34,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
+use crate::auth::SignIn;
 use crate::chat::Chat;
 use crate::media::MediaStore;
 use crate::shutdown::Tasks;
@@ -58,7 +62,13 @@ pub struct Config {
 const MAX_BODY_BYTES: usize = 1_000_000;
 
 /// All routes, on one screen. The old server's paths work with and without their last slash.
-pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Tasks) -> Router {
+pub fn routes(
+    chat: Arc<Chat>,
+    media: MediaStore,
+    monitor: Monitor,
+    sign_in: SignIn,
+    tasks: &Tasks,
+) -> Router {
     let api = Router::new()
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
@@ -88,6 +98,20 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/users/{user_id}/blocks", get(blocks::list))
         .route("/presence", get(presence::of_users))
         .with_state(chat)
+        .layer(from_fn_with_state(tasks.clone(), finish::run_to_end))
+        .layer(from_fn(sign_in::require));
+    let accounts = Router::new()
+        .route("/api/auth/register", post(accounts::register))
+        .route("/api/auth/login", post(accounts::login))
+        .route("/api/auth/refresh", post(accounts::refresh))
+        .route("/api/auth/logout", post(accounts::logout))
+        .route("/api/auth/me", get(accounts::me))
+        .route("/api/auth/password", put(accounts::change_password))
+        .route("/auth/user/signup", post(accounts::register))
+        .route("/auth/login", post(accounts::login))
+        .route("/auth/logout", post(accounts::logout))
+        .with_state(sign_in.clone())
+        .layer(from_fn(sign_in::keep_out_of_caches))
         .layer(from_fn_with_state(tasks.clone(), finish::run_to_end));
     let health = Router::new()
         .route("/health", get(health::overview))
@@ -97,13 +121,15 @@ pub fn routes(chat: Arc<Chat>, media: MediaStore, monitor: Monitor, tasks: &Task
         .route("/health/message-buffer", get(health::message_buffer))
         .route("/metrics", get(health::metrics))
         .with_state(monitor);
-    api.merge(health)
+    api.merge(accounts)
+        .merge(health)
         .merge(page::routes())
         // Uploads are compressed already, and asked for in ranges of their own bytes.
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(finish::answer_in_time))
         .merge(uploads::routes(media))
+        .layer(from_fn_with_state(sign_in, sign_in::identify))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)
 }

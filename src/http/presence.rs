@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::asker::Asker;
 use super::error::HttpError;
 use super::extract::Params;
 use crate::chat::Chat;
@@ -15,9 +16,10 @@ use crate::wire::rest::PresenceRow;
 const MAX_USERS: usize = 100;
 
 pub(super) async fn of_users(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let found = chat.presence(&params.users("user_ids", MAX_USERS)?).await;
+    let found = chat.presence(&params.users("user_ids", MAX_USERS)?, asker.user()).await;
     Ok(Json(found.iter().map(PresenceRow).collect::<Vec<_>>()).into_response())
 }

@@ -6,32 +6,35 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
-use super::extract::{Body, Params, Segments, body_user, path_group, path_user, required};
+use super::extract::{Body, Params, Segments, path_group, path_user, required};
 use crate::chat::Chat;
 use crate::model::{Role, Until};
 use crate::wire;
 use crate::wire::groups::{GiveRole, MuteRow, PutMute, PutSilence, Rename, SummaryRow};
 
 pub(super) async fn rename(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(group_id): Segments<String>,
     Body(body): Body<Rename>,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
-    let by = body_user("admin_id", body.admin_id)?;
+    let by = asker.in_body("admin_id", body.admin_id.as_deref())?;
     let name = required("name", body.name)?;
     let group = chat.rename_group(group, &by, &name).await?;
     Ok(Json(SummaryRow(&group)).into_response())
 }
 
 pub(super) async fn give(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments((group_id, user_id)): Segments<(String, String)>,
     Body(body): Body<GiveRole>,
 ) -> Result<Response, HttpError> {
     let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
-    let by = body_user("admin_id", body.admin_id)?;
+    let by = asker.in_body("admin_id", body.admin_id.as_deref())?;
     let role = Role::parse(&required("role", body.role)?)
         .ok_or_else(|| InvalidField::value("body", "role", "one of owner, admin, member"))?;
     let group = chat.give_role(group, &by, &user, role).await?;
@@ -39,45 +42,49 @@ pub(super) async fn give(
 }
 
 pub(super) async fn silence(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments((group_id, user_id)): Segments<(String, String)>,
     Body(body): Body<PutSilence>,
 ) -> Result<Response, HttpError> {
     let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
-    let by = body_user("admin_id", body.admin_id)?;
+    let by = asker.in_body("admin_id", body.admin_id.as_deref())?;
     let group = chat.silence(group, &by, &user, Some(end(body.until)?)).await?;
     Ok(Json(SummaryRow(&group)).into_response())
 }
 
 pub(super) async fn unsilence(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments((group_id, user_id)): Segments<(String, String)>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let (group, user) = (path_group("group_id", &group_id)?, path_user("user_id", &user_id)?);
-    let group = chat.silence(group, &params.user("admin_id")?, &user, None).await?;
+    let group = chat.silence(group, &asker.in_query("admin_id", &params)?, &user, None).await?;
     Ok(Json(SummaryRow(&group)).into_response())
 }
 
 pub(super) async fn mute(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(group_id): Segments<String>,
     Body(body): Body<PutMute>,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
-    let user = body_user("user_id", body.user_id)?;
+    let user = asker.in_body("user_id", body.user_id.as_deref())?;
     let until = Some(end(body.until)?);
     chat.mute(group, &user, until).await?;
     Ok(Json(MuteRow { group, until }).into_response())
 }
 
 pub(super) async fn unmute(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     Segments(group_id): Segments<String>,
     params: Params,
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
-    chat.mute(group, &params.user("user_id")?, None).await?;
+    chat.mute(group, &asker.in_query("user_id", &params)?, None).await?;
     Ok(Json(MuteRow { group, until: None }).into_response())
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::Params;
 use crate::chat::{Chat, Search};
@@ -18,10 +19,11 @@ use crate::wire::search::SearchResults;
 const DEFAULT_LIMIT: usize = 20;
 
 pub(super) async fn search(
+    asker: Asker,
     State(chat): State<Arc<Chat>>,
     params: Params,
 ) -> Result<Response, HttpError> {
-    let viewer = params.user("user_id")?;
+    let viewer = asker.in_query("user_id", &params)?;
     let text = params.get("q").ok_or_else(|| InvalidField::missing("query", "q"))?;
     let kinds = [("direct", ChatType::Direct), ("group", ChatType::Group)];
     let kind = params.choice("type", &kinds)?;

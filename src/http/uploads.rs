@@ -9,6 +9,7 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use tower_http::services::ServeFile;
 
 use super::error::InvalidField;
+use super::sign_in;
 use crate::error::Error;
 use crate::media::{MediaName, MediaStore};
 use crate::wire::rest::Uploaded;
@@ -40,6 +42,7 @@ pub(super) fn routes(media: MediaStore) -> Router {
     Router::new()
         .route("/upload", post(upload))
         .route("/upload/", post(upload))
+        .layer(from_fn(sign_in::require))
         // `MAX_UPLOAD_SIZE` is held while the file streams to disk.
         .layer(DefaultBodyLimit::disable())
         .route("/uploads/{filename}", get(download))

@@ -190,6 +190,28 @@ impl LoginSession {
     }
 }
 
+/// Why tokens are worth nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The user has signed out, or changed the password.
+    SignedOut,
+    /// An operator has banned the user.
+    Banned,
+    /// Their time is over.
+    Expired,
+}
+
+impl EndReason {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed_out",
+            Self::Banned => "banned",
+            Self::Expired => "token_expired",
+        }
+    }
+}
+
 /// What a user's tokens are worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Content, Conversation, GroupId, Message, MessageId, Pin, Position, Reaction, Role, Target,
-    Timestamp, Unread, Until, UserId,
+    Content, Conversation, EndReason, GroupId, Message, MessageId, Pin, Position, Reaction, Role,
+    Target, Timestamp, Unread, Until, UserId,
 };
 
 /// Who is told of an event.
@@ -98,6 +98,16 @@ pub enum Event {
     },
     /// A user has come or gone.
     Presence(Presence),
+    /// The socket that is told lives on a token whose time is nearly over.
+    TokenExpiring {
+        /// When it is over.
+        at: Timestamp,
+    },
+    /// The socket that is told ends, because its token is worth nothing any more.
+    SignedOut {
+        /// Why.
+        reason: EndReason,
+    },
     /// The audience's sockets leave the group's room; nothing is sent to a client.
     Left {
         /// Which group.

@@ -19,8 +19,8 @@ mod sync;
 mod time;
 
 pub use account::{
-    Account, AccountKey, Email, InvalidAccount, LoginSession, PasswordHash, Revocation, SecretHash,
-    Username,
+    Account, AccountKey, Email, EndReason, InvalidAccount, LoginSession, PasswordHash, Revocation,
+    SecretHash, Username,
 };
 pub use batch::{Batch, Deletion, MessageChange, ReadCursor};
 pub use block::Block;

@@ -7,17 +7,20 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use socketioxide::ProtocolVersion;
 use socketioxide::extract::{SocketRef, TryData};
+use socketioxide::socket::Sid;
 
 use super::incoming::Incoming;
 use super::metrics::Connected;
 use super::outlet::Outlet;
 use super::turns::Turns;
-use super::{Hub, fanout, handlers};
-use crate::chat::Chat;
+use super::{Hub, fanout, handlers, leases};
+use crate::auth::{self, Claims, SignIn};
 use crate::error::Error;
-use crate::model::{Event, Position, UserId};
+use crate::model::{Event, Position, SessionId, Timestamp, UserId};
+use crate::wire::accounts::Hidden;
 use crate::wire::events::Auth;
 
 /// Version 4 of the Socket.IO protocol runs on Engine.IO 3.
@@ -26,6 +29,10 @@ const EIO3: ProtocolVersion = ProtocolVersion::V4;
 /// One connected socket: whose it is, the order of what it asks, and of what it is told.
 pub(super) struct Session {
     pub(super) user: UserId,
+    /// The token that it lives on, where users sign in by token.
+    lease: Mutex<Option<Claims>>,
+    /// Whether its token has ended: nothing that it asks is done any more.
+    has_ended: AtomicBool,
     /// The place at which it connected: what comes later is told live, and is no news from before.
     since: Position,
     pub(super) turns: Turns,
@@ -33,7 +40,8 @@ pub(super) struct Session {
     /// The connection counts until nothing holds its session any more: what would keep a session
     /// of a client that has gone shows in the figure.
     _connected: Connected,
-    chat: Arc<Chat>,
+    hub: Arc<Hub>,
+    socket: Sid,
     has_left: AtomicBool,
 }
 
@@ -43,10 +51,65 @@ impl Session {
         socket.extensions.get()
     }
 
+    fn new(hub: &Arc<Hub>, socket: &SocketRef, user: UserId, lease: Option<Claims>) -> Self {
+        if let Some(claims) = &lease {
+            hub.leases.renew(socket.id, None, claims.expires_at);
+        }
+        Self {
+            user,
+            lease: Mutex::new(lease),
+            has_ended: AtomicBool::new(false),
+            since: hub.chat.place(),
+            turns: Turns::default(),
+            outlet: Outlet::default(),
+            _connected: hub.metrics.connected(),
+            hub: Arc::clone(hub),
+            socket: socket.id,
+            has_left: AtomicBool::new(false),
+        }
+    }
+
+    /// When the token that it lives on ends.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.lease.lock().as_ref().map(|claims| claims.expires_at)
+    }
+
+    /// Whether it lives on a token of this sign-in, or, without one, on any token.
+    pub(super) fn lives_on(&self, sign_in: Option<SessionId>) -> bool {
+        let lease = self.lease.lock();
+        lease.as_ref().is_some_and(|claims| sign_in.is_none() || claims.session == sign_in)
+    }
+
+    /// It lives on another token from now on.
+    pub(super) fn renew(&self, claims: Claims) {
+        let mut lease = self.lease.lock();
+        let before = lease.as_ref().map(|claims| claims.expires_at);
+        self.hub.leases.renew(self.socket, before, claims.expires_at);
+        *lease = Some(claims);
+    }
+
+    /// Ends it; whether it had not ended before.
+    pub(super) fn end(&self) -> bool {
+        !self.has_ended.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether its token has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::SeqCst)
+    }
+
+    /// Whether its socket has ended, or is about to.
+    pub(super) fn is_over(&self, socket: &SocketRef) -> bool {
+        self.has_ended() || (self.outlet.has_opened() && !socket.connected())
+    }
+
     /// The user has one socket less. Called again, it does nothing.
     fn leave(&self) {
         if !self.has_left.swap(true, Ordering::Relaxed) {
-            self.chat.leave(&self.user);
+            self.hub.chat.leave(&self.user);
+            if let Some(expires_at) = self.expires_at() {
+                self.hub.leases.end(self.socket, expires_at);
+            }
         }
     }
 }
@@ -86,18 +149,17 @@ pub(super) fn admit(
     move |socket, TryData(auth)| {
         let hub = Arc::clone(&hub);
         Box::pin(async move {
-            let user = identify(&socket, auth.ok()).map_err(Refusal)?;
+            let (user, lease) = identify(&hub, &socket, auth.ok()).await.map_err(Refusal)?;
             socket.join(fanout::user_room(&user));
             hub.chat.arrive(&user);
-            socket.extensions.insert(Arc::new(Session {
-                user,
-                since: hub.chat.place(),
-                turns: Turns::default(),
-                outlet: Outlet::default(),
-                _connected: hub.metrics.connected(),
-                chat: Arc::clone(&hub.chat),
-                has_left: AtomicBool::new(false),
-            }));
+            socket.extensions.insert(Arc::new(Session::new(&hub, &socket, user, lease.clone())));
+            // What voids a token ends the sockets in its user's room: this one, too, from here on.
+            if let Some(claims) = lease
+                && hub.sign_in.is_void(&claims)
+            {
+                socket.leave_all();
+                return Err(Refusal(Error::Unauthorized("The token has been revoked".into())));
+            }
             socket.on_disconnect(depart);
             listen(&socket, hub);
             Ok(())
@@ -115,6 +177,9 @@ pub(super) fn greet(
         Box::pin(async move {
             if let Some(session) = Session::of(&socket) {
                 session.outlet.open(&hub, &socket);
+                if session.has_ended() {
+                    return leases::disconnect(&hub, &socket);
+                }
                 hub.chat.learn_blocks(&session.user).await;
                 tell_unread(&hub, &socket, &session).await;
             }
@@ -122,17 +187,41 @@ pub(super) fn greet(
     }
 }
 
-fn identify(socket: &SocketRef, auth: Option<Auth>) -> Result<UserId, Error> {
-    let given = auth.and_then(|auth| auth.user_id).or_else(|| query_user(socket));
-    let user_id = given.ok_or(Error::Unauthorized("auth.user_id is required".into()))?;
-    Ok(UserId::parse(&user_id)?)
+/// Whose a socket is, and the token that it lives on.
+async fn identify(
+    hub: &Hub,
+    socket: &SocketRef,
+    auth: Option<Auth>,
+) -> Result<(UserId, Option<Claims>), Error> {
+    let Auth { user_id, token } = auth.unwrap_or_default();
+    let user_id = user_id.or_else(|| in_query(socket, "user_id"));
+    let named = user_id.as_deref().map(UserId::parse).transpose()?;
+    let SignIn::Tokens(auth) = &hub.sign_in else {
+        let user = named.ok_or(Error::Unauthorized("auth.user_id is required".into()))?;
+        return Ok((user, None));
+    };
+    let token = token.map(|Hidden(token)| token);
+    let token = token.or_else(|| in_query(socket, "token")).or_else(|| in_header(socket));
+    let token = token.ok_or(Error::Unauthorized("auth.token is required".into()))?;
+    let claims = auth.verify(&token).await?;
+    if named.is_some_and(|named| named != claims.user) {
+        let other = "auth.user_id is another user than the token's";
+        return Err(Error::Forbidden(other.into()));
+    }
+    Ok((claims.user.clone(), Some(claims)))
 }
 
 /// Clients of Engine.IO 3 have no `auth`; what they are given instead is in their query.
-fn query_user(socket: &SocketRef) -> Option<String> {
+fn in_query(socket: &SocketRef, wanted: &str) -> Option<String> {
     let query = socket.req_parts().uri.query().filter(|_| socket.protocol() == EIO3)?;
     let mut pairs = form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(name, _)| name == "user_id").map(|(_, user_id)| user_id.into_owned())
+    pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+}
+
+/// The token of the request that opened the connection.
+fn in_header(socket: &SocketRef) -> Option<String> {
+    let given = socket.req_parts().headers.get("authorization")?.to_str().ok()?;
+    auth::bearer(given).map(str::to_owned)
 }
 
 fn listen(socket: &SocketRef, hub: Arc<Hub>) {

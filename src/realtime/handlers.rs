@@ -8,9 +8,11 @@ use super::connect::Session;
 use super::incoming::{AckTo, Incoming};
 use super::outlet::{Outlet, Packet};
 use super::{Hub, fanout};
+use crate::auth::SignIn;
 use crate::chat::{Accepted, Chat};
 use crate::error::Error;
 use crate::model::GroupId;
+use crate::wire::accounts::{Hidden, Renewal};
 use crate::wire::ack::{Ack, Notice};
 use crate::wire::events::{ClientEvent, DeleteFor};
 
@@ -42,6 +44,9 @@ pub(super) fn handle(
             return answer(Err(Error::RateLimited(busy.into())));
         };
         turn.begin().await;
+        if session.has_ended() {
+            return answer(Err(Error::Unauthorized("You have been signed out".into())));
+        }
         // A question changes nothing, and may wait for the store: what comes after it need not.
         let turn = Some(turn).filter(|_| !matches!(event, Ok(ClientEvent::Sync(..))));
         let settled = match event {
@@ -68,7 +73,8 @@ async fn act(
     let done = |accepted: Accepted<()>| accepted.map(|()| Ack::Done);
     Ok(match event {
         ClientEvent::JoinGroup(group) => {
-            chat.join(user, group, || enter(socket, &session.outlet, group)).await?;
+            let enter = || enter(socket, group, || session.is_over(socket));
+            chat.join(user, group, enter).await?;
             Accepted::settled(Ack::Done)
         }
         ClientEvent::LeaveGroup(group) => {
@@ -100,6 +106,9 @@ async fn act(
             done(chat.react(user, &message, emoji, on).await?)
         }
         ClientEvent::Pin(message, pinned) => done(chat.pin(user, &message, pinned).await?),
+        ClientEvent::RefreshToken(renewal) => {
+            Accepted::settled(renew(hub, session, renewal).await?)
+        }
         ClientEvent::Sync(cursor, limit) => {
             let page = chat.sync(user, cursor, limit.unwrap_or(Chat::SYNC_PAGE)).await?;
             Accepted::settled(Ack::Synced(user.clone(), Box::new(page)))
@@ -107,11 +116,33 @@ async fn act(
     })
 }
 
+/// Lets a socket live on, with another token of the same user.
+async fn renew(hub: &Hub, session: &Session, renewal: Renewal) -> Result<Ack, Error> {
+    let SignIn::Tokens(auth) = &hub.sign_in else {
+        return Err(Error::Invalid("Sign-in is open on this server: there are no tokens".into()));
+    };
+    let (access, tokens) = match renewal {
+        Renewal::Access(Hidden(access)) => (access, None),
+        Renewal::Refresh(Hidden(refresh)) => {
+            let next = auth.refresh(&refresh).await?;
+            let tokens = (Hidden(next.access_token.clone()), Hidden(next.refresh_token));
+            (next.access_token, Some(tokens))
+        }
+    };
+    let claims = auth.verify(&access).await?;
+    if claims.user != session.user {
+        return Err(Error::Forbidden("The token is another user's".into()));
+    }
+    let expires_at = claims.expires_at;
+    session.renew(claims);
+    Ok(Ack::Renewed { expires_at, tokens })
+}
+
 /// Lets a socket into a group's room. The library forgets a socket's rooms when it ends; a room
 /// that it enters later would hold it for ever.
-fn enter(socket: &SocketRef, outlet: &Outlet, group: GroupId) {
+fn enter(socket: &SocketRef, group: GroupId, is_over: impl Fn() -> bool) {
     socket.join(fanout::group_room(group));
-    if outlet.has_opened() && !socket.connected() {
+    if is_over() {
         socket.leave_all();
     }
 }
@@ -134,7 +165,9 @@ fn answer(
             Some(("error", error.to_string()))
         }
         Ack::Success(text) => Some(("success", (*text).to_owned())),
-        Ack::Done | Ack::Sent(_) | Ack::ReadBackTo(_) | Ack::Synced(..) => None,
+        Ack::Renewed { .. } | Ack::Done | Ack::Sent(_) | Ack::ReadBackTo(_) | Ack::Synced(..) => {
+            None
+        }
     };
     if let Some((event, message)) = said
         && let Some(notice) = fanout::encode(event, &Notice { message })
@@ -192,11 +225,10 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_has_ended_enters_no_room() {
         let socket = connected().await;
-        let outlet = Outlet::opened();
-        enter(&socket, &outlet, GroupId::mint());
+        enter(&socket, GroupId::mint(), || !socket.connected());
         assert_eq!(socket.rooms().len(), 1);
         socket.clone().disconnect().unwrap();
-        enter(&socket, &outlet, GroupId::mint());
+        enter(&socket, GroupId::mint(), || !socket.connected());
         assert!(socket.rooms().is_empty());
     }
 }

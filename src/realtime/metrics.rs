@@ -54,6 +54,7 @@ pub(super) struct Metrics {
     deliveries: Counter,
     dropped: Counter,
     let_go: Counter,
+    signed_out: Counter,
 }
 
 impl Metrics {
@@ -86,6 +87,11 @@ impl Metrics {
             "Packets of typing and presence that a socket which was behind went without",
             m.let_go.clone(),
         );
+        registry.register(
+            "banter_sockets_signed_out",
+            "Sockets that were ended because their token was",
+            m.signed_out.clone(),
+        );
         m
     }
 
@@ -113,6 +119,10 @@ impl Metrics {
 
     pub(super) fn let_go(&self) {
         self.let_go.inc();
+    }
+
+    pub(super) fn signed_out(&self) {
+        self.signed_out.inc();
     }
 
     pub(super) fn dropped(&self, packets: u64) {

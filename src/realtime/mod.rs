@@ -4,6 +4,7 @@ mod connect;
 mod fanout;
 mod handlers;
 mod incoming;
+mod leases;
 mod metrics;
 mod outlet;
 mod receipts;
@@ -19,10 +20,12 @@ use socketioxide::{ParserConfig, SocketIo};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Ended, SignIn};
 use crate::buffer::Delivery;
 use crate::chat::Chat;
 use crate::shutdown::Tasks;
 
+use leases::Leases;
 use metrics::{Metrics, OnlineCollector};
 
 /// Packets that the library holds for one client; what comes on top waits in its [`outlet`].
@@ -70,6 +73,8 @@ pub struct Realtime {
 /// What every handler stands on.
 struct Hub {
     chat: Arc<Chat>,
+    sign_in: SignIn,
+    leases: Leases,
     metrics: Metrics,
     tasks: Tasks,
     /// The events that are being handled.
@@ -83,7 +88,9 @@ impl Realtime {
     pub fn start(
         config: &Config,
         chat: Arc<Chat>,
+        sign_in: SignIn,
         deliveries: mpsc::Receiver<Delivery>,
+        ended: mpsc::Receiver<Ended>,
         tasks: &Tasks,
         registry: &mut Registry,
     ) -> Self {
@@ -108,6 +115,8 @@ impl Realtime {
         registry.register_collector(Box::new(OnlineCollector(Arc::clone(&chat))));
         let hub = Arc::new(Hub {
             chat,
+            sign_in: sign_in.clone(),
+            leases: Leases::default(),
             metrics: Metrics::register(registry),
             tasks: tasks.clone(),
             in_flight: in_flight.clone(),
@@ -115,6 +124,10 @@ impl Realtime {
         });
         let admit = connect::admit(Arc::clone(&hub));
         io.ns("/", connect::greet(Arc::clone(&hub)).with(admit));
+        if let SignIn::Tokens(auth) = sign_in {
+            let ends = leases::run(Arc::clone(&hub), io.clone(), auth, ended);
+            tasks.spawn_worker("sign-out", ends);
+        }
         tasks.spawn_worker("fan-out", fanout::run(hub, io.clone(), deliveries));
         Self { layer, io, in_flight, draining }
     }

@@ -264,14 +264,6 @@ impl Outlet {
 }
 
 #[cfg(test)]
-impl Outlet {
-    /// The outlet of a socket for which the library takes packets.
-    pub(super) fn opened() -> Self {
-        Self(Arc::new(Mutex::new(Waiting { is_open: true, ..Waiting::default() })))
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
 

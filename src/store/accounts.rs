@@ -65,8 +65,13 @@ pub trait AccountStore: Send + Sync + 'static {
     /// Ends all live sign-ins of a user.
     async fn end_sessions(&self, user: &UserId, now: Timestamp) -> Result<()>;
 
-    /// The sign-ins that were ended at `since` or later and have not expired at `now`, in no order.
-    async fn ended_sessions(&self, since: Timestamp, now: Timestamp) -> Result<Vec<SessionId>>;
+    /// The sign-ins that were ended at `since` or later and have not expired at `now`, and whose
+    /// they were, in no order.
+    async fn ended_sessions(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionId, UserId)>>;
 
     /// Voids a user's tokens that were made up to `until`; an earlier time than the stored one
     /// changes nothing. A ban stays.

@@ -232,8 +232,13 @@ impl Store for Guard {
         self.ask(self.store.groups_of(user, limit)).await
     }
 
-    async fn search_groups(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
-        self.ask(self.store.search_groups(text, limit)).await
+    async fn search_groups(
+        &self,
+        text: &str,
+        member: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Group>> {
+        self.ask(self.store.search_groups(text, member, limit)).await
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {

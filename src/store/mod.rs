@@ -308,8 +308,14 @@ pub trait Store: Send + Sync + 'static {
     /// The groups a user is in, newest first.
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>>;
 
-    /// Groups whose name contains a text, any case, newest first. The text is never a pattern.
-    async fn search_groups(&self, text: &str, limit: usize) -> Result<Vec<Group>>;
+    /// Groups whose name contains a text, any case, newest first; those of one member alone, where
+    /// one is given. The text is never a pattern.
+    async fn search_groups(
+        &self,
+        text: &str,
+        member: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Group>>;
 
     /// Makes a user a member.
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange>;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::accounts::Hidden;
 use super::message::MessageRow;
 use crate::error::Error;
-use crate::model::{Message, MessageId, SyncPage, UserId};
+use crate::model::{Message, MessageId, SyncPage, Timestamp, UserId};
 
 /// What an event's acknowledgement carries: `{ok: true, ...}` or
 /// `{ok: false, error: {code, message}}`.
@@ -23,6 +24,13 @@ pub enum Ack {
     ReadBackTo(Option<MessageId>),
     /// What a user has missed.
     Synced(UserId, Box<SyncPage>),
+    /// The socket lives on until then.
+    Renewed {
+        /// Until when.
+        expires_at: Timestamp,
+        /// The tokens that were given for a refresh token: the next access and refresh token.
+        tokens: Option<(Hidden, Hidden)>,
+    },
     /// It was not done.
     Failed(Error),
 }
@@ -41,6 +49,13 @@ impl Serialize for Ack {
             Self::Done | Self::Success(_) | Self::ReadBackTo(None) => {}
             Self::ReadBackTo(Some(next)) => ack.serialize_entry("next", &next.to_string())?,
             Self::Sent(message) => ack.serialize_entry("message", &MessageRow(message))?,
+            Self::Renewed { expires_at, tokens } => {
+                ack.serialize_entry("expires_at", &super::iso(*expires_at))?;
+                if let Some((Hidden(access), Hidden(refresh))) = tokens {
+                    ack.serialize_entry("access_token", access)?;
+                    ack.serialize_entry("refresh_token", refresh)?;
+                }
+            }
             Self::Synced(user, page) => super::sync::page(page, user, &mut ack)?,
             Self::Failed(error) => ack.serialize_entry("error", &Failure::from(error))?,
         }

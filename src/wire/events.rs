@@ -7,6 +7,7 @@ use serde::de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::accounts::{Hidden, Renewal, RenewalIn};
 use super::attach::{MentionsIn, ReactionIn};
 use crate::error::Error;
 use crate::model::{
@@ -215,12 +216,14 @@ pub enum ClientEvent {
     Pin(MessageRef, bool),
     /// `sync`: what was missed since a cursor, and how much of it at once.
     Sync(Option<SyncCursor>, Option<usize>),
+    /// `refresh_token`: live on another token from now on.
+    RefreshToken(Renewal),
     /// `typing_start` and `typing_stop`: where, and whether the user types.
     Typing(Target, bool),
 }
 
 /// The names of [`ClientEvent`]s; what is not among them is ignored and counted.
-pub const CLIENT_EVENTS: [&str; 14] = [
+pub const CLIENT_EVENTS: [&str; 15] = [
     "join_group",
     "leave_group",
     "send_message",
@@ -233,6 +236,7 @@ pub const CLIENT_EVENTS: [&str; 14] = [
     "pin_message",
     "unpin_message",
     "sync",
+    "refresh_token",
     "typing_start",
     "typing_stop",
 ];
@@ -263,6 +267,9 @@ impl ClientEvent {
             "pin_message" => pin(frame, true),
             "unpin_message" => pin(frame, false),
             "sync" => payload::<Sync>(frame).and_then(Self::try_from),
+            "refresh_token" => {
+                payload::<RenewalIn>(frame).and_then(RenewalIn::read).map(Self::RefreshToken)
+            }
             "typing_start" => typing(frame, true),
             "typing_stop" => typing(frame, false),
             _ => return None,
@@ -325,6 +332,8 @@ fn payload<T: DeserializeOwned>(frame: &str) -> Result<T, Error> {
 pub struct Auth {
     /// Who it says it is.
     pub user_id: Option<String>,
+    /// Its access token.
+    pub token: Option<Hidden>,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Every JSON shape that goes in or out: the one place that knows field names.
 
+pub mod accounts;
 pub mod ack;
 pub mod attach;
 pub mod events;

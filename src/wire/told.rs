@@ -22,6 +22,8 @@ pub fn name(event: &Event) -> Option<&'static str> {
         Event::SyncRequired => "sync_required",
         Event::Typing { .. } => "typing",
         Event::Presence(_) => "presence",
+        Event::TokenExpiring { .. } => "token_expiring",
+        Event::SignedOut { .. } => "signed_out",
         Event::Left { .. } => return None,
     })
 }
@@ -40,6 +42,10 @@ impl Serialize for Payload<'_> {
         let mut body = to.serialize_map(None)?;
         match self.0 {
             Event::Sent(_) | Event::Presence(_) | Event::SyncRequired | Event::Left { .. } => {}
+            Event::TokenExpiring { at } => {
+                body.serialize_entry("expires_at", &super::iso(*at))?;
+            }
+            Event::SignedOut { reason } => body.serialize_entry("reason", reason.as_str())?,
             Event::Typing { user, to, is_typing } => typing(user, to, *is_typing, &mut body)?,
             Event::Read(reading) => {
                 body.serialize_entry("type", "read_receipt")?;

@@ -14,6 +14,38 @@ use tokio::task::JoinHandle;
 use crate::mongod::TestDatabase;
 use crate::sio::Client;
 
+/// Where users sign in by token.
+pub(crate) const BY_TOKEN: &[(&str, &str)] = &[("AUTH_MODE", "jwt"), ("SECRET_KEY", KEY)];
+/// What signs them.
+pub(crate) const KEY: &str = "q7Tn0Zk4Wd2LxVb9Rf6Hy3Mc8Js1Pg5UeAiOoNvX";
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// Somebody who has signed in.
+#[derive(Debug, Clone)]
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+impl Person {
+    /// From the answer to a sign-in.
+    pub(crate) fn of(answer: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+        Self {
+            id: text(&answer["user"]["user_id"]),
+            access: text(&answer["access_token"]),
+            refresh: text(&answer["refresh_token"]),
+        }
+    }
+
+    /// What a socket connects with.
+    pub(crate) fn auth(&self) -> Value {
+        json!({"token": self.access})
+    }
+}
+
 /// A running server; it goes with its value, and leaves nothing.
 pub(crate) struct TestApp {
     pub(crate) addr: SocketAddr,
@@ -123,11 +155,47 @@ impl TestApp {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let response = request.send().await.expect("an answer");
-        let status = response.status();
-        let text = response.text().await.expect("a body");
-        let json = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        (status, json)
+        answer(request).await
+    }
+
+    /// A request with a token, where one is given.
+    pub(crate) async fn ask(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self.http.request(method, format!("http://{}{path}", self.addr));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        answer(request).await
+    }
+
+    /// A new account, signed in.
+    pub(crate) async fn sign_up(&self, name: &str) -> Person {
+        let email = format!("{name}@example.com");
+        let body = json!({"username": name, "email": email, "password": PASSWORD});
+        let (status, answer) = self.post("/api/auth/register", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        Person::of(&answer)
+    }
+
+    /// Another sign-in of an account.
+    pub(crate) async fn sign_in(&self, name: &str) -> Person {
+        let body = json!({"username": name, "password": PASSWORD});
+        let (status, answer) = self.post("/api/auth/login", body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        Person::of(&answer)
+    }
+
+    /// A connected socket of somebody who has signed in.
+    pub(crate) async fn socket(&self, person: &Person) -> Client {
+        Client::connect(self.addr, person.auth()).await
     }
 
     /// A new group; its id.
@@ -184,6 +252,14 @@ impl TestApp {
     pub(crate) fn begin_stop(&self) {
         self.shutdown.soft.cancel();
     }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.expect("an answer");
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    let json = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    (status, json)
 }
 
 /// A direct message's payload.

@@ -8,6 +8,7 @@ mod mongod;
 #[path = "../support/sio.rs"]
 mod sio;
 
+mod accounts;
 mod app;
 mod away;
 mod binary;
@@ -41,24 +42,28 @@ mod slow;
 mod stopping;
 mod sync;
 mod threads;
+mod tokens;
 mod typing;
 
-/// Runs each test on each store.
+/// Runs each test on each store; `with` settings, where the tests need some.
 macro_rules! on_both_stores {
-    ($($test:ident),* $(,)?) => {
+    (with $settings:expr; $($test:ident),* $(,)?) => {
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(crate::app::TestApp::on_sqlite().await).await;
+                super::$test(crate::app::TestApp::with($settings).await).await;
             })*
         }
 
         mod on_mongodb {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(crate::app::TestApp::on_mongodb().await).await;
+                super::$test(crate::app::TestApp::on_mongodb_with($settings).await).await;
             })*
         }
+    };
+    ($($test:ident),* $(,)?) => {
+        crate::on_both_stores! { with &[]; $($test),* }
     };
 }
 pub(crate) use on_both_stores;

@@ -224,6 +224,8 @@ async fn groups_of_a_user_come_in_the_order_of_an_index() {
     assert!(!covered.contains(&"FETCH".to_owned()), "groups are read: {covered:?}");
     assert_index(&filled.count(&queries::group_summaries(&[filled.group], 9)).await, "_id_");
     assert_index(&filled.find(&queries::groups_named("roup 1", 10)).await, "group_name");
+    let of_user = queries::groups_of_named(&user, "roup 1", 10);
+    assert_index(&filled.find(&of_user).await, "member_groups");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,7 +54,7 @@ async fn an_index_under_another_name_is_accepted() {
     assert!(!indexes["groups"].contains_key("group_name"));
     let team = group("Team", &["ann"], 1);
     store.create_group(&team).await.expect("a new group");
-    assert_eq!(store.search_groups("TEAM", 5).await.expect("an answer"), [team]);
+    assert_eq!(store.search_groups("TEAM", None, 5).await.expect("an answer"), [team]);
 }
 
 #[tokio::test]

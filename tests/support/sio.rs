@@ -94,13 +94,34 @@ impl Client {
         addr: SocketAddr,
         auth: Value,
     ) -> Result<Self, Value> {
-        let mut client = Self::open(transport, addr).await;
-        match transport {
-            // The auth of an EIO=3 client is the query of its handshake; CONNECT is the server's.
-            Transport::WebSocketV3 => {}
-            Transport::WebSocket | Transport::Polling => {
-                client.raw_send(format!("40{auth}")).await;
-            }
+        if transport != Transport::WebSocketV3 {
+            return Self::open(transport, addr).await.enter(Some(&auth)).await;
+        }
+        // The auth of an EIO=3 client is the query of its handshake; CONNECT is the server's.
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in auth.as_object().expect("an object") {
+            query.append_pair(name, value.as_str().expect("a text"));
+        }
+        let query = format!("&{}", query.finish());
+        Self::open_with(transport, addr, &query, None).await.enter(None).await
+    }
+
+    /// Connects over WebSocket with a header in the request that opens the connection.
+    pub(crate) async fn connect_with_header(
+        addr: SocketAddr,
+        header: (&'static str, &str),
+        auth: Value,
+    ) -> Result<Self, Value> {
+        let client = Self::open_with(Transport::WebSocket, addr, "", Some(header)).await;
+        client.enter(Some(&auth)).await
+    }
+
+    /// Joins the namespace, where the server does not do that by itself, or gives the data of
+    /// `connect_error`.
+    async fn enter(self, auth: Option<&Value>) -> Result<Self, Value> {
+        let mut client = self;
+        if let Some(auth) = auth {
+            client.raw_send(format!("40{auth}")).await;
         }
         match client.next_packet().await {
             Packet::Connect(data) => {
@@ -114,14 +135,26 @@ impl Client {
 
     /// Opens the Engine.IO session alone: no CONNECT is sent.
     pub(crate) async fn open(transport: Transport, addr: SocketAddr) -> Self {
+        Self::open_with(transport, addr, "", None).await
+    }
+
+    async fn open_with(
+        transport: Transport,
+        addr: SocketAddr,
+        query: &str,
+        header: Option<(&'static str, &str)>,
+    ) -> Self {
         let (commands, todo) = mpsc::channel(QUEUE);
         let (found, packets) = mpsc::channel(QUEUE);
         let (ping, pinged) = watch::channel(false);
         match transport {
             Transport::WebSocket | Transport::WebSocketV3 => {
                 let eio = if transport == Transport::WebSocket { 4 } else { 3 };
-                let url = format!("ws://{addr}/socket.io/?EIO={eio}&transport=websocket");
-                let request = url.into_client_request().expect("a valid request");
+                let url = format!("ws://{addr}/socket.io/?EIO={eio}&transport=websocket{query}");
+                let mut request = url.into_client_request().expect("a valid request");
+                if let Some((name, value)) = header {
+                    request.headers_mut().insert(name, value.parse().expect("a header's value"));
+                }
                 let stream = TcpStream::connect(addr).await.expect("the server accepts");
                 stream.set_nodelay(true).expect("TCP_NODELAY can be set");
                 let stream = MaybeTlsStream::Plain(stream);

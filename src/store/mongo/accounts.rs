@@ -184,7 +184,11 @@ impl AccountStore for MongoStore {
         self.end_all_of(user, now).await
     }
 
-    async fn ended_sessions(&self, since: Timestamp, now: Timestamp) -> Result<Vec<SessionId>> {
+    async fn ended_sessions(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionId, UserId)>> {
         self.find_ended(since, now).await
     }
 

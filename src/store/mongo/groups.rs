@@ -64,12 +64,21 @@ impl MongoStore {
         Ok(super::reads::readable(&rows, |row| documents::to_summary(row, members)))
     }
 
-    pub(super) async fn find_named(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
+    pub(super) async fn find_named(
+        &self,
+        text: &str,
+        member: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Group>> {
         // No name holds a NUL character, and the server takes none in a pattern.
         if text.len() > MAX_SEARCH_BYTES || text.contains('\0') {
             return Ok(Vec::new());
         }
-        self.find_groups(&queries::groups_named(text, limit)).await
+        let query = match member {
+            Some(member) => queries::groups_of_named(member, text, limit),
+            None => queries::groups_named(text, limit),
+        };
+        self.find_groups(&query).await
     }
 
     /// Changes who is in a group.

@@ -289,8 +289,13 @@ impl Store for MongoStore {
         self.find_groups(&queries::groups_of(user, limit)).await
     }
 
-    async fn search_groups(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
-        self.find_named(text, limit).await
+    async fn search_groups(
+        &self,
+        text: &str,
+        member: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Group>> {
+        self.find_named(text, member, limit).await
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {

@@ -369,9 +369,20 @@ pub fn group_ids_of(user: &UserId, limit: usize) -> Find {
 /// Groups whose name contains a text, any case, newest first: all names are looked at, in the
 /// index, and the groups that fit are sorted.
 pub fn groups_named(text: &str, limit: usize) -> Find {
-    let filter = doc! {"name": {"$regex": literal(text), "$options": "i"}};
+    let filter = doc! {"name": name_with(text)};
     let order = doc! {"created_at": -1, "_id": -1};
     Find::ordered(GROUP_NAME, filter, order, limit)
+}
+
+/// The same of the groups that a user is in.
+pub fn groups_of_named(user: &UserId, text: &str, limit: usize) -> Find {
+    let mut find = groups_of(user, limit);
+    find.filter.insert("name", name_with(text));
+    find
+}
+
+fn name_with(text: &str) -> Document {
+    doc! {"$regex": literal(text), "$options": "i"}
 }
 
 /// A regular expression (PCRE) that matches the text alone. A backslash before an ASCII sign that

@@ -25,13 +25,13 @@ pub fn live_sessions(user: &UserId, now: Timestamp) -> Find {
     }
 }
 
-/// The `_id` of the sign-ins that were ended at `since` or later and have not expired.
+/// The `_id` and `user` of the sign-ins that were ended at `since` or later and have not expired.
 pub fn ended_sessions(since: Timestamp, now: Timestamp) -> Find {
     let filter = doc! {
         "ended_at": {"$gte": documents::date(since)},
         "expires_at": {"$gt": documents::date(now)},
     };
-    Find { projection: Some(doc! {"_id": 1}), ..Find::all(SESSION_END, filter) }
+    Find { projection: Some(doc! {"user": 1}), ..Find::all(SESSION_END, filter) }
 }
 
 /// All sign-ins of a user, as a filter.
@@ -154,9 +154,15 @@ impl MongoStore {
         &self,
         since: Timestamp,
         now: Timestamp,
-    ) -> Result<Vec<SessionId>> {
+    ) -> Result<Vec<(SessionId, UserId)>> {
         let rows = self.find_on_primary(&ended_sessions(since, now)).await?;
-        Ok(rows.iter().filter_map(documents::to_id).map(SessionId).collect())
+        let ended = |row: &RawDocumentBuf| {
+            Some((
+                SessionId(documents::to_id(row)?),
+                UserId::from_stored(row.get_str("user").ok()?),
+            ))
+        };
+        Ok(reads::readable(&rows, ended))
     }
 
     /// Removes all sign-ins of a user.

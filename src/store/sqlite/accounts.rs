@@ -99,11 +99,16 @@ impl AccountStore for SqliteStore {
         Ok(())
     }
 
-    async fn ended_sessions(&self, since: Timestamp, now: Timestamp) -> Result<Vec<SessionId>> {
+    async fn ended_sessions(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionId, UserId)>> {
         let list = move |transaction: &Transaction<'_>| {
             let mut statement = transaction.prepare_cached(statements::ENDED_SESSIONS)?;
             let times = [since.as_millis(), now.as_millis()];
-            statement.query_map(times, |row| rows::session_id(row, 0))?.collect()
+            let ended = |row: &Row<'_>| Ok((rows::session_id(row, 0)?, rows::user(row, 1)?));
+            statement.query_map(times, ended)?.collect()
         };
         self.readers.run(list).await
     }

@@ -73,14 +73,21 @@ pub(super) fn ids_of_user(
     statement.query_map(params, |row| rows::group_id(row, 0))?.collect()
 }
 
-/// Groups whose name contains a text, newest first.
+/// Groups whose name contains a text, newest first; of one member alone, where one is given.
 pub(super) fn search(
     transaction: &Transaction<'_>,
     text: &str,
+    member: Option<&UserId>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Group>> {
-    let params = params![fold_case(text), limit_to_sql(limit)];
-    list(transaction, statements::SEARCH_GROUPS, params)
+    let (text, limit) = (fold_case(text), limit_to_sql(limit));
+    match member {
+        None => list(transaction, statements::SEARCH_GROUPS, params![text, limit]),
+        Some(member) => {
+            let params = params![text, limit, member.as_str()];
+            list(transaction, statements::SEARCH_GROUPS_OF_USER, params)
+        }
+    }
 }
 
 /// Makes a user a member.

@@ -250,9 +250,17 @@ impl Store for SqliteStore {
         self.readers.run(move |transaction| groups::of_user(transaction, &user, limit)).await
     }
 
-    async fn search_groups(&self, text: &str, limit: usize) -> Result<Vec<Group>> {
-        let text = text.to_owned();
-        self.readers.run(move |transaction| groups::search(transaction, &text, limit)).await
+    async fn search_groups(
+        &self,
+        text: &str,
+        member: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Group>> {
+        let (text, member) = (text.to_owned(), member.cloned());
+        let find = move |transaction: &rusqlite::Transaction<'_>| {
+            groups::search(transaction, &text, member.as_ref(), limit)
+        };
+        self.readers.run(find).await
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {

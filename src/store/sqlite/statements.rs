@@ -209,6 +209,10 @@ statements! {
     /// group first, until it has found enough.
     SEARCH_GROUPS = concat!("SELECT ", group_columns!(), " FROM groups AS g \
         WHERE instr(g.name_folded, ?1) > 0 ORDER BY g.created_at DESC, g.id DESC LIMIT ?2");
+    SEARCH_GROUPS_OF_USER = concat!("SELECT ", group_columns!(), " \
+        FROM group_members AS m JOIN groups AS g ON g.id = m.group_id \
+        WHERE m.user = ?3 AND instr(g.name_folded, ?1) > 0 \
+        ORDER BY m.created_at DESC, m.group_id DESC LIMIT ?2");
     RENAME_GROUP = "UPDATE groups SET name = ?2, name_folded = ?3 WHERE id = ?1";
     SET_OWNER = "UPDATE groups SET owner = ?2 WHERE id = ?1";
     /// Who is no member has no row, so becomes no admin.
@@ -304,7 +308,8 @@ statements! {
     END_SESSION = "UPDATE sessions SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL";
     END_SESSIONS = "UPDATE sessions SET ended_at = ?2 \
         WHERE user = ?1 AND ended_at IS NULL AND expires_at > ?2";
-    ENDED_SESSIONS = "SELECT id FROM sessions WHERE ended_at >= ?1 AND expires_at > ?2";
+    ENDED_SESSIONS = "SELECT id, user FROM sessions \
+        WHERE ended_at >= ?1 AND expires_at > ?2";
     FORGET_SESSIONS = "DELETE FROM sessions \
         WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT ?2)";
 
@@ -404,6 +409,7 @@ mod tests {
             (PEERS_BELOW, "direct_peers (user_high=? AND user_low>? AND user_low<?)"),
             (SMALL_GROUPS_OF, "member_groups (user=?)"),
             (GROUPS_OF_USER, "member_groups (user=?)"),
+            (SEARCH_GROUPS_OF_USER, "member_groups (user=?)"),
             (GROUPS_OF_USER, "group_admins (group_id=? AND admin>?)"),
             (GROUPS_OF_USER, "group_silenced (group_id=?)"),
             (ADD_ADMIN, "group_member (group_id=? AND user=?)"),

@@ -18,7 +18,7 @@ async fn get(store: &dyn Store, id: GroupId) -> Option<Group> {
 }
 
 async fn found(store: &dyn Store, text: &str) -> Vec<String> {
-    let groups = store.search_groups(text, 100).await.expect("the store answers");
+    let groups = store.search_groups(text, None, 100).await.expect("the store answers");
     groups.into_iter().map(|group| group.name).collect()
 }
 
@@ -157,8 +157,15 @@ pub(crate) async fn a_search_finds_any_case_newest_first_up_to_the_limit(store: 
     assert_eq!(found(&*store, "rust").await, ["berlin trust", "Rust Berlin"]);
     assert_eq!(found(&*store, "st B").await, ["Rust Berlin"]);
     assert_eq!(found(&*store, "london").await, [""; 0]);
-    let newest = store.search_groups("berlin", 2).await.expect("the store answers");
+    let newest = store.search_groups("berlin", None, 2).await.expect("the store answers");
     assert_eq!(newest, [groups[1].clone(), groups[2].clone()], "members and all");
+
+    let alice = user("alice");
+    let hers = store.search_groups("berlin", Some(&alice), 2).await.expect("the store answers");
+    assert_eq!(hers, [groups[2].clone(), groups[0].clone()], "of one member alone");
+    let newest = store.search_groups("berlin", Some(&alice), 1).await.expect("the store answers");
+    assert_eq!(newest, [groups[2].clone()]);
+    assert_eq!(store.search_groups("", Some(&user("eve")), 9).await.expect("an answer"), []);
 }
 
 pub(crate) async fn a_search_folds_case_beyond_ascii(store: Arc<dyn Store>) {

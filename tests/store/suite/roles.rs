@@ -36,7 +36,7 @@ async fn get(store: &dyn Store, id: GroupId, member: &UserId) -> Group {
     let summary = store.group_summary(id, 1_000).await.expect("the store answers");
     assert_eq!(summary.map(|summary| summary.group), Some(found.clone()), "its summary");
     let of_user = store.groups_of(member, 10).await.expect("the store answers");
-    let named = store.search_groups(&found.name, 10).await.expect("the store answers");
+    let named = store.search_groups(&found.name, None, 10).await.expect("the store answers");
     for (list, groups) in [("of a user", of_user), ("a search", named)] {
         let listed = groups.into_iter().find(|group| group.id == id);
         assert_eq!(listed, Some(found.clone()), "in the list {list}");
@@ -103,9 +103,9 @@ pub(crate) async fn each_change_makes_what_it_says_once_however_often_it_comes(
         }
     }
     assert_eq!(get(&*store, other.id, &ann).await, other, "another one is as it was");
-    let found = store.search_groups("NAME äö", 10).await.expect("the store answers");
+    let found = store.search_groups("NAME äö", None, 10).await.expect("the store answers");
     assert_eq!(found, [team], "by the new name");
-    assert_eq!(store.search_groups("team", 10).await.expect("the store answers"), []);
+    assert_eq!(store.search_groups("team", None, 10).await.expect("the store answers"), []);
 }
 
 pub(crate) async fn admins_come_in_the_order_in_which_they_became_it(store: Arc<dyn Store>) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banter::model::{LoginSession, SecretHash, SessionId, Timestamp};
+use banter::model::{LoginSession, SecretHash, SessionId, Timestamp, UserId};
 use banter::store::AccountStore;
 use futures_util::future::join_all;
 
@@ -82,8 +82,10 @@ async fn told(
     [since, now]: [i64; 2],
 ) -> Vec<usize> {
     let ended = store.ended_sessions(at(since), at(now)).await.expect("the store answers");
-    let place = |id: &SessionId| sessions.iter().position(|session| session.id == *id);
-    let mut places: Vec<_> = ended.iter().map(|id| place(id).expect("one of these")).collect();
+    let place = |(id, user): &(SessionId, UserId)| {
+        sessions.iter().position(|session| session.id == *id && session.user == *user)
+    };
+    let mut places: Vec<_> = ended.iter().map(|one| place(one).expect("one of these")).collect();
     places.sort_unstable();
     places
 }

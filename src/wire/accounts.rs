@@ -1,0 +1,179 @@
+//! Accounts and tokens.
+
+use std::fmt;
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::model::{Account, Timestamp, UserId};
+
+/// A text that no log shows, and no answer that says what is wrong with it.
+#[derive(Clone, PartialEq)]
+pub struct Hidden(pub String);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match Value::deserialize(from)? {
+            Value::String(text) => Ok(Self(text)),
+            _ => Err(de::Error::custom("expected a string")),
+        }
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(..)")
+    }
+}
+
+/// What a socket is to live on from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Renewal {
+    /// An access token that its client has got elsewhere.
+    Access(Hidden),
+    /// The access token that it gets for this refresh token.
+    Refresh(Hidden),
+}
+
+/// `refresh_token`, the event: one of the two.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with token or refresh_token")]
+pub struct RenewalIn {
+    token: Option<Hidden>,
+    refresh_token: Option<Hidden>,
+}
+
+impl RenewalIn {
+    /// Checks that one of them is given.
+    pub fn read(self) -> Result<Renewal, Error> {
+        match (self.token, self.refresh_token) {
+            (Some(token), None) => Ok(Renewal::Access(token)),
+            (None, Some(token)) => Ok(Renewal::Refresh(token)),
+            _ => Err(Error::Invalid("one of token and refresh_token must be given".into())),
+        }
+    }
+}
+
+/// `POST /api/auth/register`.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with username, email and password")]
+pub struct NewAccount {
+    /// The name to sign in with.
+    pub username: Option<String>,
+    /// An address to sign in with.
+    pub email: Option<String>,
+    /// The password.
+    pub password: Option<Hidden>,
+}
+
+/// `POST /api/auth/login`: one of the three names, and the password.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with username, email or username_or_email, and password")]
+pub struct Login {
+    /// The account's name.
+    pub username: Option<String>,
+    /// Its address.
+    pub email: Option<String>,
+    /// Either of the two.
+    pub username_or_email: Option<String>,
+    /// The password.
+    pub password: Option<Hidden>,
+}
+
+/// `POST /api/auth/refresh`.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with refresh_token")]
+pub struct Refresh {
+    /// The token that was given last.
+    pub refresh_token: Option<Hidden>,
+}
+
+/// `POST /api/auth/logout`; nothing of it is required.
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object with refresh_token and everywhere")]
+pub struct Logout {
+    /// What sign-in ends, where the request brings no access token.
+    pub refresh_token: Option<Hidden>,
+    /// Whether all sign-ins of the user end.
+    pub everywhere: bool,
+}
+
+/// `PUT /api/auth/password`.
+#[derive(Deserialize)]
+#[serde(expecting = "an object with old_password and new_password")]
+pub struct NewPassword {
+    /// The present password.
+    pub old_password: Option<Hidden>,
+    /// The next one.
+    pub new_password: Option<Hidden>,
+}
+
+/// An account, as its own user sees it: `{id, user_id, username, email, created_at}`; both ids are
+/// the same.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountRow<'a>(pub &'a Account);
+
+impl Serialize for AccountRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let account = self.0;
+        let mut row = to.serialize_map(Some(5))?;
+        row.serialize_entry("id", account.id.as_str())?;
+        row.serialize_entry("user_id", account.id.as_str())?;
+        row.serialize_entry("username", account.username.as_str())?;
+        row.serialize_entry("email", account.email.as_str())?;
+        row.serialize_entry("created_at", &super::iso(account.created_at))?;
+        row.end()
+    }
+}
+
+/// A user whom another issuer has signed in: as [`AccountRow`], as far as anything is known.
+#[derive(Debug, Clone, Copy)]
+pub struct GuestRow<'a>(pub &'a UserId);
+
+impl Serialize for GuestRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut row = to.serialize_map(Some(5))?;
+        row.serialize_entry("id", self.0.as_str())?;
+        row.serialize_entry("user_id", self.0.as_str())?;
+        for unknown in ["username", "email", "created_at"] {
+            row.serialize_entry(unknown, &())?;
+        }
+        row.end()
+    }
+}
+
+/// What somebody gets who has signed in.
+#[derive(Clone, Copy)]
+pub struct TokensRow<'a> {
+    /// Who.
+    pub account: &'a Account,
+    /// What requests bring.
+    pub access_token: &'a str,
+    /// Until when that is good.
+    pub access_expires_at: Timestamp,
+    /// What gets the next one.
+    pub refresh_token: &'a str,
+    /// Until when that is good.
+    pub refresh_expires_at: Timestamp,
+    /// The time of all this.
+    pub at: Timestamp,
+}
+
+impl Serialize for TokensRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut row = to.serialize_map(Some(6))?;
+        row.serialize_entry("access_token", self.access_token)?;
+        row.serialize_entry("refresh_token", self.refresh_token)?;
+        row.serialize_entry("token_type", "bearer")?;
+        row.serialize_entry("expires_in", &seconds(self.at, self.access_expires_at))?;
+        row.serialize_entry("refresh_expires_in", &seconds(self.at, self.refresh_expires_at))?;
+        row.serialize_entry("user", &AccountRow(self.account))?;
+        row.end()
+    }
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_millis().saturating_sub(from.as_millis()) / 1_000
+}
