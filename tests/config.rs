@@ -192,6 +192,30 @@ fn a_variable_that_is_not_utf8_is_refused_only_when_it_is_a_setting() {
 }
 
 #[test]
+fn settings_of_tokens_have_limits_and_the_secret_is_not_shown() {
+    let tokens = load(&[], &[]).unwrap().tokens;
+    assert!(tokens.secret_key.is_none() && tokens.jwks_url.is_none());
+    assert_eq!(tokens.access_token_expire_minutes, 30);
+    assert_eq!(tokens.refresh_token_expire_days, 30);
+    assert_eq!(tokens.jwt_user_claim, "sub");
+    for (name, bad, allowed) in [
+        ("ALGORITHM", "RS256", "HS256"),
+        ("ALGORITHM", "none", "HS256"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0", "1 to 1440"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "1441", "1 to 1440"),
+        ("REFRESH_TOKEN_EXPIRE_DAYS", "0", "1 to 365"),
+        ("REFRESH_TOKEN_EXPIRE_DAYS", "366", "1 to 365"),
+    ] {
+        assert_tells(&refusal(load(&[], &[(name, bad)])), &[name, bad, allowed]);
+    }
+    // The settings of the old servers.
+    let old = [("SECRET_KEY", "hunter2"), ("ALGORITHM", "HS256")];
+    let config = load(&[], &old).unwrap();
+    assert!(config.tokens.secret_key.is_some());
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
 fn a_server_that_trusts_everybody_listens_beyond_this_machine_only_when_told_to() {
     for host in ["0.0.0.0", "::", "192.0.2.1"] {
         let told = refusal(load(&[], &[("HOST", host)]));

@@ -118,7 +118,27 @@ struct Known {
     is_away: bool,
 }
 
+/// A change that is worth a line in the log.
+#[derive(Debug)]
+enum Turn {
+    Away(FetchError),
+    Back,
+}
+
 impl Known {
+    /// Keeps what was fetched, or else what was there.
+    fn learn(&mut self, fetched: Result<Vec<Named>, FetchError>) -> Option<Turn> {
+        self.fetched = Some(Instant::now());
+        let was_away = std::mem::replace(&mut self.is_away, fetched.is_err());
+        match fetched {
+            Ok(keys) => {
+                self.keys = keys;
+                was_away.then_some(Turn::Back)
+            }
+            Err(error) => (!was_away).then_some(Turn::Away(error)),
+        }
+    }
+
     fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<VerifyKey> {
         let mut fitting = self.keys.iter().filter(|named| {
             named.key.algorithm() == algorithm && (kid.is_none() || named.kid.as_deref() == kid)
@@ -135,6 +155,7 @@ impl Known {
 pub(super) struct Jwks {
     url: Url,
     client: Client,
+    refresh: Duration,
     pause: Duration,
     wanted: Notify,
     known: watch::Sender<Known>,
@@ -157,7 +178,8 @@ impl Jwks {
             InvalidTokenConfig::Client(format!("{:#}", anyhow::Error::from(error)))
         })?;
         let known = watch::Sender::default();
-        Ok(Self { url, client, pause: PAUSE, wanted: Notify::new(), known })
+        let wanted = Notify::new();
+        Ok(Self { url, client, refresh: REFRESH, pause: PAUSE, wanted, known })
     }
 
     /// The key for a token with this header.
@@ -194,7 +216,7 @@ impl Jwks {
             self.learn(fetched);
             let done = Instant::now();
             let is_away = self.known.borrow().is_away;
-            let next = done + if is_away { self.pause } else { REFRESH };
+            let next = done + if is_away { self.pause } else { self.refresh };
             loop {
                 tokio::select! {
                     () = sleep_until(next) => break,
@@ -220,26 +242,15 @@ impl Jwks {
         parse(&answer)
     }
 
-    /// Keeps what was fetched, or else what was there, and logs where an outage begins and ends.
+    /// Keeps what was fetched, and logs where an outage begins and ends.
     fn learn(&self, fetched: Result<Vec<Named>, FetchError>) {
         let issuer = self.url.host_str().unwrap_or_default();
-        self.known.send_modify(|known| {
-            let was_away = known.is_away;
-            known.fetched = Some(Instant::now());
-            known.is_away = fetched.is_err();
-            match fetched {
-                Ok(keys) => {
-                    if was_away {
-                        tracing::info!(issuer, keys = keys.len(), "JWKS_URL can be fetched again");
-                    }
-                    known.keys = keys;
-                }
-                Err(error) if !was_away => {
-                    let kept = known.keys.len();
-                    tracing::warn!(issuer, kept, %error, "JWKS_URL can't be fetched");
-                }
-                Err(_) => {}
+        self.known.send_modify(|known| match known.learn(fetched) {
+            Some(Turn::Away(error)) => {
+                tracing::warn!(issuer, kept = known.keys.len(), %error, "JWKS_URL can't be fetched");
             }
+            Some(Turn::Back) => tracing::info!(issuer, "JWKS_URL can be fetched again"),
+            None => {}
         });
     }
 }
@@ -485,6 +496,45 @@ mod tests {
         issuer.say(set(&[rsa("b")]));
         // The worker tries by itself, so the first answer may still be of an attempt before.
         while jwks.find(Algorithm::RS256, Some("b")).await.is_err() {}
+    }
+
+    #[tokio::test]
+    async fn an_old_set_is_fetched_again_unasked() {
+        let tasks = &mut JoinSet::new();
+        let issuer = Issuer::start(tasks, set(&[rsa("a")])).await;
+        let jwks = Jwks { refresh: Duration::ZERO, ..Jwks::new(&issuer.url).unwrap() };
+        let mut known = jwks.known.subscribe();
+        let withdrawn = async {
+            known.changed().await.unwrap();
+            issuer.say(set(&[rsa("b")]));
+            known
+                .wait_for(|known| known.find(Algorithm::RS256, Some("b")).is_some())
+                .await
+                .unwrap();
+            assert!(jwks.known.borrow().find(Algorithm::RS256, Some("a")).is_none());
+        };
+        tokio::select! {
+            () = withdrawn => {}
+            () = jwks.keep_fresh() => {}
+        }
+    }
+
+    #[test]
+    fn an_outage_is_logged_once() {
+        let mut known = Known::default();
+        let mut learn = |is_away: bool| {
+            let keys = json!({"keys": [rsa("a")]}).to_string();
+            let fetched = if is_away { Err(FetchError::TooLarge) } else { parse(keys.as_bytes()) };
+            known.learn(fetched)
+        };
+        assert!(learn(false).is_none());
+        for _ in 0..2 {
+            assert!(matches!(learn(true), Some(Turn::Away(_))));
+            assert!(learn(true).is_none() && learn(true).is_none());
+            assert!(matches!(learn(false), Some(Turn::Back)));
+            assert!(learn(false).is_none());
+        }
+        assert_eq!(known.keys.len(), 1);
     }
 
     #[tokio::test]
