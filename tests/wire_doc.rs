@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 
 #[path = "support/sio.rs"]
 mod sio;
+#[path = "support/web.rs"]
+mod web;
 
 fn read(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -206,7 +208,7 @@ async fn server(folder: &Path) -> SocketAddr {
 }
 
 async fn get(addr: SocketAddr, path: &str) -> String {
-    reqwest::get(format!("http://{addr}{path}")).await.unwrap().text().await.unwrap()
+    web::get(format!("http://{addr}{path}")).await.unwrap().text().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

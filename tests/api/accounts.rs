@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::app::{PASSWORD, Person, TestApp, refused, sent, to_user};
 use crate::on_both_stores;
-use crate::sio::{Packet, Transport};
+use crate::sio::Transport;
 
 on_both_stores! { with crate::app::BY_TOKEN;
     who_registers_is_signed_in_and_known,
@@ -54,15 +54,9 @@ async fn who_registers_is_signed_in_and_known(app: TestApp) {
     assert_eq!(user["username"], "Ann");
     assert_eq!(user["email"], "Ann@Example.com");
     assert_eq!(user["id"], user["user_id"]);
-    assert_eq!(
-        me(&app, answer["access_token"].as_str().unwrap()).await,
-        (status_ok(), user.clone())
-    );
+    let token = answer["access_token"].as_str().unwrap();
+    assert_eq!(me(&app, token).await, (StatusCode::OK, user.clone()));
     assert!(!answer.to_string().contains(PASSWORD) && !answer.to_string().contains("argon2"));
-}
-
-fn status_ok() -> StatusCode {
-    StatusCode::OK
 }
 
 async fn an_account_is_found_by_its_name_and_address_in_any_case(app: TestApp) {
@@ -197,7 +191,7 @@ async fn signing_out_ends_one_sign_in_and_its_sockets(app: TestApp) {
     let answer = app.ask(Some(&phone.access), Method::POST, "/api/auth/logout", None).await;
     assert_eq!(answer, (StatusCode::OK, out.clone()));
     assert_eq!(on_phone.next_event("signed_out").await, json!({"reason": "signed_out"}));
-    assert!(matches!(on_phone.next_packet().await, Packet::Disconnect));
+    on_phone.disconnected().await;
     assert!(!is_in(&app, &phone).await);
     assert_eq!(refresh(&app, &phone.refresh).await.0, StatusCode::UNAUTHORIZED);
     crate::tokens::connecting_fails(&app, phone.auth()).await;

@@ -110,7 +110,7 @@ impl TestApp {
         let addr = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();
         let server = tokio::spawn(app.serve(listener, shutdown.clone()));
-        let http = reqwest::Client::new();
+        let http = crate::web::client();
         let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         Self { addr, folder, http, shutdown, server, database, settings }
     }

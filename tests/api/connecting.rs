@@ -99,7 +99,7 @@ async fn connections_are_counted() {
 async fn pages_of_foreign_origins_get_in_by_no_transport() {
     const HOME: &str = "https://chat.example.com";
     let app = TestApp::with(&[("CORS_ORIGINS", HOME)]).await;
-    let http = reqwest::Client::new();
+    let http = crate::web::client();
     for (origin, is_let_in) in [
         (Some("https://evil.example.com"), false),
         (Some("https://chat.example.com.evil.example"), false),

@@ -103,7 +103,7 @@ impl Rule<'_> {
 
 async fn history(banter: &Banter) -> Vec<Value> {
     let url = format!("http://{}/messages/bob/ann?message_type=direct", banter.addr);
-    let rows: Value = reqwest::get(url).await.expect("an answer").json().await.expect("JSON");
+    let rows: Value = crate::web::get(url).await.expect("an answer").json().await.expect("JSON");
     rows.as_array().expect("rows").iter().map(|row| row["content"].clone()).collect()
 }
 

@@ -7,6 +7,8 @@
 mod mongod;
 #[path = "../support/sio.rs"]
 mod sio;
+#[path = "../support/web.rs"]
+mod web;
 
 mod accounts;
 mod app;

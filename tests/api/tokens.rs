@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::{KEY, Person, TestApp, refused, sent, to_user};
 use crate::on_both_stores;
-use crate::sio::{Client, Packet, Transport};
+use crate::sio::{Client, Transport};
 
 on_both_stores! { with crate::app::BY_TOKEN;
     a_socket_is_its_tokens_user,
@@ -143,7 +143,7 @@ async fn a_socket_ends_with_its_token(app: TestApp) {
     assert!(warning["expires_at"].as_str().unwrap().ends_with("+00:00"), "{warning}");
     sent(&mut short, to_user(&ann.id, "still here")).await;
     assert_eq!(short.next_event("signed_out").await, json!({"reason": "token_expired"}));
-    assert!(matches!(short.next_packet().await, Packet::Disconnect));
+    short.disconnected().await;
     sent(&mut long, to_user(&ann.id, "so am I")).await;
     assert_eq!(app.metric("banter_sockets_signed_out_total").await, 1.0);
 }

@@ -121,8 +121,8 @@ async fn is_told(server: &Server) {
     let told = async {
         loop {
             let url = server.url();
-            let ready = reqwest::get(format!("{url}/health/ready")).await.unwrap().status();
-            let buffer = reqwest::get(format!("{url}/health/message-buffer")).await.unwrap();
+            let ready = crate::web::get(format!("{url}/health/ready")).await.unwrap().status();
+            let buffer = crate::web::get(format!("{url}/health/message-buffer")).await.unwrap();
             let buffer: serde_json::Value = buffer.json().await.unwrap();
             let is_full = buffer["stats"]["journal_disk"] == "full";
             if ready == 503 && is_full && buffer["status"] == "unhealthy" {
@@ -138,7 +138,7 @@ async fn is_told(server: &Server) {
 /// read.
 async fn can_be_read(server: &Server) {
     let get = async |path: &str| {
-        let answer = reqwest::get(format!("{}{path}", server.url())).await.unwrap();
+        let answer = crate::web::get(format!("{}{path}", server.url())).await.unwrap();
         answer.error_for_status().unwrap()
     };
     get("/health/live").await;

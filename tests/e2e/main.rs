@@ -16,6 +16,8 @@ mod stored;
 mod suite;
 mod trial;
 mod verdict;
+#[path = "../support/web.rs"]
+mod web;
 
 use server::{Server, Store};
 use suite::Suite;

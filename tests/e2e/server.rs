@@ -148,7 +148,7 @@ impl Server {
         let mut health = Value::Null;
         let reached = async {
             loop {
-                health = reqwest::get(&url).await.unwrap().json().await.unwrap();
+                health = crate::web::get(&url).await.unwrap().json().await.unwrap();
                 if is_reached(&health["stats"]) {
                     return;
                 }

@@ -44,9 +44,10 @@ async fn a_router_with_a_fallback_of_its_own_lays_the_layer_anew_for_each_reques
     let not_found = async || axum::http::StatusCode::NOT_FOUND;
     let addr = serve_router(Router::new().fallback(not_found).layer(layer)).await;
     let url = format!("http://{addr}/socket.io/?EIO=4&transport=polling");
-    let open = reqwest::get(&url).await.unwrap().text().await.unwrap();
+    let open = crate::web::get(&url).await.unwrap().text().await.unwrap();
     let open: serde_json::Value = serde_json::from_str(&open[1..]).unwrap();
-    let next = reqwest::get(format!("{url}&sid={}", open["sid"].as_str().unwrap())).await.unwrap();
+    let next =
+        crate::web::get(format!("{url}&sid={}", open["sid"].as_str().unwrap())).await.unwrap();
     assert_eq!(next.status(), 400, "the session is not known to the next request's service");
 }
 

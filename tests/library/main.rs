@@ -6,6 +6,8 @@
 
 #[path = "../support/sio.rs"]
 mod sio;
+#[path = "../support/web.rs"]
+mod web;
 
 mod breaker;
 mod fan_out;

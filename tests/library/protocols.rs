@@ -78,7 +78,7 @@ async fn the_heartbeat_of_eio_3_is_the_clients_and_is_answered() {
 /// Sends `packet` with this length before it, as an EIO=3 payload, and gives what the server then
 /// sends.
 async fn echo_by_polling_v3(packet: &str, length: usize) -> (u16, String) {
-    let http = reqwest::Client::new();
+    let http = crate::web::client();
     let url = format!("http://{}/socket.io/?EIO=3&transport=polling", echo().await);
     let open = http.get(&url).send().await.unwrap().text().await.unwrap();
     let open: Value = serde_json::from_str(open.split_once(":0").unwrap().1).unwrap();

@@ -168,7 +168,7 @@ impl Client {
                 tokio::spawn(run_websocket(socket, todo, found, ping));
             }
             Transport::Polling => {
-                let http = reqwest::Client::new();
+                let http = crate::web::client();
                 let url = format!("http://{addr}/socket.io/?EIO=4&transport=polling");
                 let open = http.get(&url).send().await.expect("the server answers");
                 let open = open.text().await.expect("a body");
@@ -307,6 +307,12 @@ impl Client {
             Some(Packet::Closed(reason)) => reason,
             _ => panic!("the connection is still open; kept: {:?}", self.kept),
         }
+    }
+
+    /// Waits until the server has said that the socket is out of the namespace.
+    pub(crate) async fn disconnected(&mut self) {
+        let end = self.find(Instant::now() + PATIENCE, |packet| *packet == Packet::Disconnect);
+        assert!(end.await.is_some(), "the socket is still connected; kept: {:?}", self.kept);
     }
 
     /// Sends this Engine.IO text packet as it is.

@@ -1,0 +1,14 @@
+//! The HTTP client of the tests.
+#![allow(dead_code, reason = "each test binary uses the part it needs")]
+
+/// A client. The library makes none without something to do TLS with, also where there is none.
+pub(crate) fn client() -> reqwest::Client {
+    // An error says that the process has it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+/// The answer to a plain request.
+pub(crate) async fn get(url: impl reqwest::IntoUrl) -> reqwest::Result<reqwest::Response> {
+    client().get(url).send().await
+}
