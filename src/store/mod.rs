@@ -1,7 +1,8 @@
 //! Where messages and groups stay: MongoDB, or the embedded store.
 //!
 //! Messages are written by [`Store::apply`] alone, which the write buffer calls with folded
-//! batches. Groups are written directly. Both stores pass one conformance suite (`tests/store`).
+//! batches. Groups are written directly, and so are accounts ([`AccountStore`]). Both stores pass one
+//! conformance suite (`tests/store`).
 
 mod accounts;
 mod changes;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use banter::model::Timestamp;
 use banter::store::mongo::MongoStore;
-use banter::store::{Store, StoreError};
+use banter::store::{AccountStore, Store, StoreError};
 
 use crate::make::{between, direct, inserts, user};
 use crate::mongod::Mongod;
@@ -42,6 +43,8 @@ async fn a_killed_server_gives_transient_errors_and_is_found_again() {
     fails(store.unread(&user("bob"), None, &[])).await;
     fails(store.health()).await;
     fails(store.prepare()).await;
+    fails(store.accounts(None, 10)).await;
+    fails(store.set_banned(&user("bob"), true, Timestamp(1))).await;
     idle_pool(&store).await;
 
     mongod.restart().await;
