@@ -119,6 +119,18 @@ impl Auth {
         found.ok_or_else(no_account)
     }
 
+    /// Accounts in the order of their names, those after a name where one is given.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn accounts(
+        &self,
+        after: Option<&Username>,
+        limit: usize,
+    ) -> Result<Vec<Account>, Error> {
+        Ok(self.accounts.accounts(after, limit).await?)
+    }
+
     /// Gives the next tokens for a refresh token, which works once. One that was used before shows
     /// that somebody else has it too: then the sign-in ends.
     ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{OptionFuture, try_join};
-use futures_util::stream::FuturesOrdered;
+use futures_util::stream::{self, FuturesOrdered};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -182,9 +182,9 @@ impl Chat {
         let mut found = self.all_presence(users).await;
         if let Some(viewer) = viewer {
             let mut shown = users.to_vec();
-            for user in [viewer].into_iter().chain(users) {
-                self.learn_blocks(user).await;
-            }
+            let concerned = [viewer].into_iter().chain(users);
+            let learn = |user| self.learn_blocks(user);
+            stream::iter(concerned).for_each_concurrent(AT_ONCE, learn).await;
             self.blocks.part(viewer, &mut shown);
             for hidden in found.iter_mut().filter(|row| !shown.contains(&row.user)) {
                 (hidden.is_online, hidden.last_seen) = (false, None);

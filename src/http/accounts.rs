@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -20,14 +20,17 @@ use crate::wire::accounts::{
 };
 
 /// The accounts of this server.
-pub(super) struct Accounts(Arc<Auth>);
+pub(super) struct Accounts(pub(super) Arc<Auth>);
 
-impl FromRequestParts<SignIn> for Accounts {
+impl<S: Send + Sync> FromRequestParts<S> for Accounts
+where
+    SignIn: FromRef<S>,
+{
     type Rejection = HttpError;
 
-    async fn from_request_parts(_: &mut Parts, how: &SignIn) -> Result<Self, HttpError> {
-        match how {
-            SignIn::Tokens(auth) => Ok(Self(Arc::clone(auth))),
+    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        match SignIn::from_ref(state) {
+            SignIn::Tokens(auth) => Ok(Self(auth)),
             SignIn::Open => {
                 let none = "There are no accounts: sign-in is open on this server (AUTH_MODE)";
                 Err(Error::NotFound(none.into()).into())

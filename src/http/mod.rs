@@ -22,11 +22,12 @@ mod search;
 pub mod serve;
 mod sign_in;
 mod uploads;
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -56,6 +57,25 @@ pub struct Config {
     #[arg(long, value_name = "NUMBER", default_value_t = serve::MAX_CONNECTIONS as u32)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
+}
+
+/// What the routes of conversations stand on.
+#[derive(Clone)]
+struct Api {
+    chat: Arc<Chat>,
+    sign_in: SignIn,
+}
+
+impl FromRef<Api> for Arc<Chat> {
+    fn from_ref(api: &Api) -> Self {
+        Self::clone(&api.chat)
+    }
+}
+
+impl FromRef<Api> for SignIn {
+    fn from_ref(api: &Api) -> Self {
+        api.sign_in.clone()
+    }
 }
 
 /// Largest JSON body: a group of 10,000 members with ids of 64 bytes fits.
@@ -97,7 +117,8 @@ pub fn routes(
         .route("/users/{user_id}/block/{other_id}", post(blocks::block).delete(blocks::unblock))
         .route("/users/{user_id}/blocks", get(blocks::list))
         .route("/presence", get(presence::of_users))
-        .with_state(chat)
+        .route("/user/get-users", get(users::list))
+        .with_state(Api { chat, sign_in: sign_in.clone() })
         .layer(from_fn_with_state(tasks.clone(), finish::run_to_end))
         .layer(from_fn(sign_in::require));
     let accounts = Router::new()
@@ -122,14 +143,14 @@ pub fn routes(
         .route("/metrics", get(health::metrics))
         .with_state(monitor);
     api.merge(accounts)
+        .layer(from_fn_with_state(sign_in.clone(), sign_in::identify))
         .merge(health)
         .merge(page::routes())
         // Uploads are compressed already, and asked for in ranges of their own bytes.
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(finish::answer_in_time))
-        .merge(uploads::routes(media))
-        .layer(from_fn_with_state(sign_in, sign_in::identify))
+        .merge(uploads::routes(media, sign_in))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::model::{Account, Timestamp, UserId};
+use crate::model::{Account, Presence, Timestamp, UserId};
 
 /// A text that no log shows, and no answer that says what is wrong with it.
 #[derive(Clone, PartialEq)]
@@ -142,6 +142,34 @@ impl Serialize for GuestRow<'_> {
         }
         row.end()
     }
+}
+
+/// A user, as others see one: `{user_id, username, is_online}`.
+#[derive(Debug, Clone, Copy)]
+pub struct UserRow<'a> {
+    /// Who.
+    pub account: &'a Account,
+    /// Whether the user is here.
+    pub presence: &'a Presence,
+}
+
+impl Serialize for UserRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut row = to.serialize_map(Some(3))?;
+        row.serialize_entry("user_id", self.account.id.as_str())?;
+        row.serialize_entry("username", self.account.username.as_str())?;
+        row.serialize_entry("is_online", &self.presence.is_online)?;
+        row.end()
+    }
+}
+
+/// `GET /user/get-users`.
+#[derive(Debug, Serialize)]
+pub struct Users<'a> {
+    /// In the order of their names.
+    pub users: Vec<UserRow<'a>>,
+    /// Always true: what the old clients look at.
+    pub status: bool,
 }
 
 /// What somebody gets who has signed in.

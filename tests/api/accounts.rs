@@ -20,6 +20,7 @@ on_both_stores! { with crate::app::BY_TOKEN;
     a_new_password_ends_every_sign_in,
     the_old_names_of_the_routes_work,
     sign_ins_outlive_the_server,
+    users_are_listed_in_pages_by_name,
 }
 
 async fn me(app: &TestApp, token: &str) -> (StatusCode, Value) {
@@ -274,6 +275,35 @@ async fn sign_ins_outlive_the_server(app: TestApp) {
         tokio::task::yield_now().await;
     }
     assert_eq!(refresh(&app, &phone.refresh).await.0, StatusCode::UNAUTHORIZED);
+}
+
+async fn users_are_listed_in_pages_by_name(app: TestApp) {
+    let path = "/user/get-users";
+    assert_eq!(app.get(path).await.0, StatusCode::UNAUTHORIZED);
+    let cem = app.sign_up("cem").await;
+    let (bob, ann) = (app.sign_up("Bob").await, app.sign_up("ann").await);
+    let _here = app.socket(&bob).await;
+    let row = |person: &Person, name: &str, is_online: bool| json!({"user_id": person.id, "username": name, "is_online": is_online});
+    let list = async |query: &str| {
+        let path = format!("{path}{query}");
+        let (status, answer) = app.ask(Some(&cem.access), Method::GET, &path, None).await;
+        assert_eq!((status, &answer["status"]), (StatusCode::OK, &json!(true)), "{answer}");
+        answer["users"].as_array().unwrap().clone()
+    };
+    let all = [row(&ann, "ann", false), row(&bob, "Bob", true), row(&cem, "cem", false)];
+    assert_eq!(list("").await, all);
+    assert_eq!(list("?limit=1").await, all[..1]);
+    assert_eq!(list("?limit=1&after=ANN").await, all[1..2]);
+    assert_eq!(list("?after=cem").await, [json!(null); 0]);
+    // Who has blocked somebody shows them nothing.
+    let block = format!("/users/{}/block/{}", bob.id, cem.id);
+    assert_eq!(app.ask(Some(&bob.access), Method::POST, &block, None).await.0, StatusCode::OK);
+    assert_eq!(list("?limit=1&after=ann").await, [row(&bob, "Bob", false)]);
+    let asked = format!("/presence?user_ids={}", bob.id);
+    let (_, rows) = app.ask(Some(&cem.access), Method::GET, &asked, None).await;
+    assert_eq!(rows[0]["status"], "offline");
+    let (_, rows) = app.ask(Some(&ann.access), Method::GET, &asked, None).await;
+    assert_eq!(rows[0]["status"], "online");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::auth::SignIn;
 use crate::media::Config;
 
 const GIF: &[u8] = b"GIF89a0123456789";
@@ -21,7 +22,7 @@ impl Server {
     fn new(max_upload_size: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = Config { upload_dir: dir.path().into(), max_upload_size };
-        let app = routes(MediaStore::open(&config).unwrap());
+        let app = routes(MediaStore::open(&config).unwrap(), SignIn::Open);
         Self { dir, app }
     }
 
