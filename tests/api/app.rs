@@ -62,10 +62,6 @@ impl TestApp {
         Self::start(&[], None).await
     }
 
-    pub(crate) async fn on_mongodb() -> Self {
-        Self::on_mongodb_with(&[]).await
-    }
-
     /// A server on MongoDB with these settings.
     pub(crate) async fn on_mongodb_with(more: &[(&str, &str)]) -> Self {
         let database = TestDatabase::new();
