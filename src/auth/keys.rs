@@ -157,7 +157,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Ec, Rsa, pem};
+    use super::super::testing::{Ec, Rsa, hs256, pem};
     use super::*;
 
     #[test]
@@ -207,6 +207,28 @@ mod tests {
         for key in [&by_jwk, &by_pem, &VerifyKey::from_pem(Ec::new().pem().as_bytes()).unwrap()] {
             assert_eq!(key.read(&token), None);
         }
+    }
+
+    /// Whatever a header says, a key that everybody has is no secret.
+    #[test]
+    fn a_key_reads_no_other_algorithm() {
+        let ec = Ec::new();
+        let claims = serde_json::json!({"sub": "ann"});
+        let (x, y) = ec.parts();
+        let point = [&[4], &base64url(&x).unwrap()[..], &base64url(&y).unwrap()].concat();
+        let (n, e) = Rsa::new().parts();
+        let cases = [
+            (VerifyKey::from_pem(ec.pem().as_bytes()).unwrap(), point),
+            (VerifyKey::from_rsa_jwk(&n, &e).unwrap(), base64url(&n).unwrap()),
+        ];
+        for (key, public) in cases {
+            for alg in ["HS256", "HS384", "HS512", "RS256", "ES256", "none"] {
+                let forged = hs256(&public, &serde_json::json!({"alg": alg}), &claims);
+                assert_eq!(key.read(&forged), None, "{alg}");
+            }
+        }
+        let secret = VerifyKey::secret(b"kR7xPq2vLm9wZs4tYb6nHc8jFd3gQe5u");
+        assert_eq!(secret.read(&ec.sign(&serde_json::json!({"alg": "ES256"}), &claims)), None);
     }
 
     #[test]
