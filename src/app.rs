@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use prometheus_client::metrics::info::Info;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -74,6 +75,8 @@ impl App {
         registry.register_collector(Box::new(PoolCollector(Arc::clone(&store))));
         let http_metrics = HttpMetrics::default();
         http_metrics.register(registry);
+        let mode = Info::new([("mode", config.auth.mode().as_str())]);
+        registry.register("banter_auth_mode", "How users sign in", mode);
         let (deliveries, fan_out) = mpsc::channel(DELIVERIES);
         let buffer = Buffer::start(
             &config.buffer,

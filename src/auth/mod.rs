@@ -16,6 +16,8 @@ mod revoked;
 mod secret;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod watch;
 

@@ -8,8 +8,23 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
+use super::config::TokenConfig;
+
 pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[derive(Debug, clap::Parser)]
+#[command(args_override_self = true)]
+struct Settings {
+    #[command(flatten)]
+    tokens: TokenConfig,
+}
+
+/// Settings of tokens, from flags.
+pub(super) fn config(args: &[&str]) -> TokenConfig {
+    let args = ["banter"].iter().chain(args);
+    <Settings as clap::Parser>::try_parse_from(args).unwrap().tokens
 }
 
 /// A file of `tests/keys`.

@@ -51,7 +51,7 @@ impl Auth {
     }
 
     /// Whether what was read counts: not where this server has changed a ban meanwhile.
-    async fn read_revocations(
+    pub(super) async fn read_revocations(
         &self,
         read_up_to: Option<Timestamp>,
         now: Timestamp,

@@ -3,7 +3,7 @@ use std::io::Write;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::testing::{Ec, Rsa, hs256, pem, token};
+use super::super::testing::{self, Ec, Rsa, hs256, pem, token};
 use super::*;
 
 const SECRET: &str = "kR7xPq2vLm9wZs4tYb6nHc8jFd3gQe5uA1";
@@ -11,16 +11,8 @@ const NOW: Timestamp = Timestamp(1_700_000_000_123);
 /// [`NOW`] in whole seconds.
 const SECOND: i64 = 1_700_000_000;
 
-#[derive(Debug, clap::Parser)]
-#[command(args_override_self = true)]
-struct Settings {
-    #[command(flatten)]
-    tokens: TokenConfig,
-}
-
 fn config(args: &[&str]) -> TokenConfig {
-    let args = ["banter", "--secret-key", SECRET].into_iter().chain(args.iter().copied());
-    <Settings as clap::Parser>::try_parse_from(args).unwrap().tokens
+    testing::config(&[&["--secret-key", SECRET], args].concat())
 }
 
 fn ours() -> Tokens {
