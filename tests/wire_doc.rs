@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -17,20 +16,12 @@ use tokio::net::TcpListener;
 
 #[path = "support/sio.rs"]
 mod sio;
+#[path = "support/sources.rs"]
+mod sources;
 #[path = "support/web.rs"]
 mod web;
 
-fn read(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// What stands between two texts in a file of the crate.
-fn between(path: &str, start: &str, end: &str) -> String {
-    let text = read(path);
-    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start:?} in {path}"));
-    rest.split_once(end).unwrap_or_else(|| panic!("no {end:?} after {start:?} in {path}")).0.into()
-}
+use sources::{between, read, routes};
 
 /// Every second piece of a text: what stands between two of the same mark.
 fn quoted(text: &str, mark: char) -> BTreeSet<String> {
@@ -108,29 +99,6 @@ fn the_document_explains_the_error_codes_that_exist() {
     let code = quoted(&between("src/error.rs", "pub fn as_str(self)", "\n    }"), '"');
     let document = Document::read().names("Acks and error codes", "| `");
     expect_same("error codes", &document, &code);
-}
-
-/// The routes of the code, each as `METHOD /path`.
-fn routes() -> BTreeSet<String> {
-    let mut routes = BTreeSet::new();
-    for path in ["src/http/mod.rs", "src/http/uploads.rs"] {
-        let code = read(path);
-        let code = code.split("\n#[cfg(test)]").next().unwrap();
-        for route in code.split(".route(").skip(1) {
-            let (path, handlers) = route.trim_start().split_once("\",").unwrap();
-            let path = path.strip_prefix('"').unwrap();
-            let handlers = handlers.split("\n        .").next().unwrap();
-            for method in ["get", "post", "put", "patch", "delete"] {
-                if handlers.contains(&format!("{method}(")) {
-                    routes.insert(format!("{} {path}", method.to_uppercase()));
-                }
-            }
-        }
-    }
-    let page = between("src/http/page.rs", "files![", "];");
-    let paths = page.lines().filter_map(|line| line.trim().strip_prefix("(\""));
-    routes.extend(paths.map(|path| format!("GET {}", path.split('"').next().unwrap())));
-    routes
 }
 
 #[test]

@@ -7,9 +7,12 @@
 mod mongod;
 #[path = "../support/sio.rs"]
 mod sio;
+#[path = "../support/sources.rs"]
+mod sources;
 #[path = "../support/web.rs"]
 mod web;
 
+mod access;
 mod accounts;
 mod app;
 mod away;
