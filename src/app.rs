@@ -20,8 +20,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::http::serve::{ServeConfig, serve};
 use crate::http::{self, HttpMetrics, Monitor};
+use crate::limits::Limits;
 use crate::media::MediaStore;
-use crate::realtime::Realtime;
+use crate::realtime::{Links, Realtime};
 use crate::shutdown::{Shutdown, Tasks};
 use crate::store::{self, AccountStore, Indexer, PoolCollector, Store};
 use crate::telemetry::Telemetry;
@@ -77,6 +78,8 @@ impl App {
         http_metrics.register(registry);
         let mode = Info::new([("mode", config.auth.mode().as_str())]);
         registry.register("banter_auth_mode", "How users sign in", mode);
+        let limits = Arc::new(Limits::new(config.limits.clone()));
+        limits.register(registry);
         let (deliveries, fan_out) = mpsc::channel(DELIVERIES);
         let buffer = Buffer::start(
             &config.buffer,
@@ -96,15 +99,14 @@ impl App {
             deliveries,
         ));
         let (sign_in, ended) = sign_in(config, accounts, clock, &tasks, &stopping)?;
-        let realtime = Realtime::start(
-            &config.realtime,
-            Arc::clone(&chat),
-            sign_in.clone(),
-            fan_out,
+        let links = Links {
+            chat: Arc::clone(&chat),
+            sign_in: sign_in.clone(),
+            limits: Arc::clone(&limits),
+            deliveries: fan_out,
             ended,
-            &tasks,
-            registry,
-        );
+        };
+        let realtime = Realtime::start(&config.realtime, links, &tasks, registry);
         watch_users(&chat, &tasks);
         let indexer = Indexer::new(Arc::clone(&store), registry);
         prepare_when_there(&store, indexer, &tasks, &stopping);
@@ -116,11 +118,11 @@ impl App {
             auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::routes(Arc::clone(&chat), media, monitor, sign_in, &tasks)
+        let routes = http::routes(Arc::clone(&chat), media, monitor, sign_in, &limits, &tasks)
             .route_service("/socket.io/", realtime.layer.layer(Router::new()));
-        let router = http::surround(routes, &config.http, http_metrics);
+        let router = http::surround(routes, &config.http, &limits, http_metrics);
         let max_connections = config.http.max_connections as usize;
-        let serve = ServeConfig { max_connections, ..ServeConfig::default() };
+        let serve = ServeConfig { max_connections, limits, ..ServeConfig::default() };
         let auth_mode = config.auth.mode();
         Ok(Self { realtime, chat, buffer, store, tasks, stopping, router, serve, auth_mode })
     }

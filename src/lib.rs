@@ -5,7 +5,7 @@
 //! ```text
 //! main -> app -> { http, realtime } -> chat -> buffer -> store -> model
 //! main -> commands -> { config, buffer, store, shutdown }
-//! http, realtime -> wire, auth;   chat -> media, clock;   http, chat, store -> search -> model
+//! http, realtime -> wire, auth, limits;   chat -> media, clock;   http, chat, store -> search -> model
 //! ```
 //!
 //! A line lives where its heaviest knowledge lives: HTTP in [`http`], Socket.IO in [`realtime`],
@@ -22,6 +22,7 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod limits;
 pub mod media;
 pub mod model;
 pub mod realtime;

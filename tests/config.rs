@@ -149,6 +149,25 @@ fn limits_are_held_at_both_ends() {
 }
 
 #[test]
+fn a_limit_and_a_network_are_refused_with_what_is_allowed() {
+    for (setting, wrong, allowed) in [
+        ("RATE_LIMIT_REQUESTS", "-1", "0 (no limit) to 1000000"),
+        ("RATE_LIMIT_WINDOW", "0", "1 to 86400"),
+        ("EVENT_BURST", "0", "1 to 1000000"),
+        ("CONNECTIONS_PER_USER", "many", "0 (no limit) to 1000000"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
+        ("LIMIT_EXEMPT", "localhost", "10.0.0.0/8"),
+    ] {
+        let told = refusal(load(&[], &[(setting, wrong)]));
+        assert_tells(&told, &[&format!("{setting} is {wrong:?} (environment)"), allowed]);
+    }
+    let config = load(&[], &[("TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
+    let trusted = config.limits.trusted_proxies.expect("they are given");
+    assert!(trusted.contains("10.1.2.3".parse().unwrap()));
+    assert_eq!(config.limits.limit_exempt, None, "nobody is exempt, not even this machine");
+}
+
+#[test]
 fn a_key_that_is_no_setting_is_refused_with_the_nearest_that_is() {
     for (text, key) in [("prot = 1", "prot"), ("Port = 1", "Port"), ("[port]", "port")] {
         let dir = dir(&[("config/default.toml", text)]);

@@ -16,7 +16,7 @@ use banter::media::{self, MediaStore};
 use banter::model::{
     ClientId, Content, ContentType, Dispatch, Draft, Event, GroupId, Target, UserId,
 };
-use banter::realtime::{self, Realtime};
+use banter::realtime::{self, Links, Realtime};
 use banter::shutdown::Tasks;
 use banter::store::Store;
 use http_body_util::BodyExt;
@@ -87,15 +87,14 @@ impl Server {
             max_payload: 1_000_000,
         };
         let (chat, mut registry) = (Arc::clone(&server.chat), Registry::default());
-        let realtime = Realtime::start(
-            &config,
+        let links = Links {
             chat,
-            SignIn::Open,
-            fan_out,
-            mpsc::channel(1).1,
-            &server.tasks,
-            &mut registry,
-        );
+            sign_in: SignIn::Open,
+            limits: Arc::default(),
+            deliveries: fan_out,
+            ended: mpsc::channel(1).1,
+        };
+        let realtime = Realtime::start(&config, links, &server.tasks, &mut registry);
         let sockets = realtime.layer.layer(Router::new());
         (server, Wire(Router::new().route_service("/socket.io/", sockets)))
     }

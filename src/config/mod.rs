@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
-use crate::{auth, buffer, chat, http, media, realtime, store, telemetry};
+use crate::{auth, buffer, chat, http, limits, media, realtime, store, telemetry};
 pub use error::ConfigError;
 use setting::Settings;
 
@@ -45,6 +45,9 @@ pub struct Config {
     /// The HTTP side.
     #[command(flatten)]
     pub http: http::Config,
+    /// How often and how many.
+    #[command(flatten)]
+    pub limits: limits::Config,
     /// Conversations.
     #[command(flatten)]
     pub chat: chat::Config,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use super::error::{HttpError, InvalidField};
 use super::extract::{Body, MaybeBody, required};
 use crate::auth::{Auth, Caller, Password, SignIn, SignedIn};
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::model::{AccountKey, Email, Username};
 use crate::wire::accounts::{
     AccountRow, GuestRow, Hidden, Login, Logout, NewAccount, NewPassword, Refresh, TokensRow,
@@ -56,6 +57,7 @@ pub(super) async fn register(
 
 pub(super) async fn login(
     Accounts(auth): Accounts,
+    State(limits): State<Arc<Limits>>,
     Body(login): Body<Login>,
 ) -> Result<Response, HttpError> {
     let password = given_password("password", login.password)?;
@@ -71,6 +73,9 @@ pub(super) async fn login(
             return Err(InvalidField::value("body", "username", one).into());
         }
     };
+    if let Some(name) = &key {
+        limits.check_sign_in_name(&name.to_string())?;
+    }
     Ok(tokens(&auth.login(key, &password).await?))
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorCode};
+use crate::limits::Exceeded;
 
 /// Why a request was not served.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum HttpError {
     Chat(Error),
     /// A part of the request has the wrong form.
     Form(InvalidField),
+    /// Somebody does this too often.
+    Exceeded(Exceeded),
 }
 
 /// A part of a request that has the wrong form: 422 with `[{loc, msg, type}]`.
@@ -70,11 +73,18 @@ impl From<InvalidField> for HttpError {
     }
 }
 
+impl From<Exceeded> for HttpError {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Exceeded(exceeded)
+    }
+}
+
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         match self {
             Self::Chat(error) => error.into_response(),
             Self::Form(field) => field.into_response(),
+            Self::Exceeded(exceeded) => exceeded.into_response(),
         }
     }
 }

@@ -26,6 +26,14 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::limits::Connection;
+
+/// A connection's place among all that are allowed, and among those of its address.
+pub(super) struct Slot {
+    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _counted: Connection,
+}
+
 /// What the connection and its requests know of each other.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -109,8 +117,8 @@ struct PendingHead {
 /// whose writes do, and every read after them, when the client takes nothing for too long.
 pub(super) struct Watched {
     io: TcpStream,
-    /// Its place among the connections allowed, kept when it is handed to another protocol.
-    _slot: OwnedSemaphorePermit,
+    /// Kept when it is handed to another protocol.
+    _slot: Slot,
     watch: Arc<Watch>,
     head_timeout: Duration,
     head: Option<PendingHead>,
@@ -123,7 +131,7 @@ impl Watched {
     /// The first head is timed from now on: a client connects in order to ask for something.
     pub(super) fn new(
         io: TcpStream,
-        slot: OwnedSemaphorePermit,
+        slot: Slot,
         head_timeout: Duration,
         write_timeout: Duration,
     ) -> (Self, Arc<Watch>) {

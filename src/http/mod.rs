@@ -1,6 +1,7 @@
 //! The HTTP side: every route, the layers around them, and the loop that serves them.
 
 mod accounts;
+mod address;
 mod asker;
 mod attached;
 mod blocks;
@@ -12,6 +13,7 @@ mod groups;
 mod head_watch;
 mod health;
 mod invitations;
+mod limits;
 mod messages;
 pub mod metrics;
 pub mod origin;
@@ -37,6 +39,7 @@ use tower_http::trace::TraceLayer;
 
 use crate::auth::SignIn;
 use crate::chat::Chat;
+use crate::limits::Limits;
 use crate::media::MediaStore;
 use crate::shutdown::Tasks;
 
@@ -64,11 +67,18 @@ pub struct Config {
 struct Api {
     chat: Arc<Chat>,
     sign_in: SignIn,
+    limits: Arc<Limits>,
 }
 
 impl FromRef<Api> for Arc<Chat> {
     fn from_ref(api: &Api) -> Self {
         Self::clone(&api.chat)
+    }
+}
+
+impl FromRef<Api> for Arc<Limits> {
+    fn from_ref(api: &Api) -> Self {
+        Self::clone(&api.limits)
     }
 }
 
@@ -87,8 +97,12 @@ pub fn routes(
     media: MediaStore,
     monitor: Monitor,
     sign_in: SignIn,
+    limits: &Arc<Limits>,
     tasks: &Tasks,
 ) -> Router {
+    let identify = from_fn_with_state(sign_in.clone(), sign_in::identify);
+    let limit_user = from_fn_with_state(Arc::clone(limits), limits::limit_user);
+    let state = Api { chat, sign_in, limits: Arc::clone(limits) };
     let api = Router::new()
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
@@ -118,20 +132,22 @@ pub fn routes(
         .route("/users/{user_id}/blocks", get(blocks::list))
         .route("/presence", get(presence::of_users))
         .route("/user/get-users", get(users::list))
-        .with_state(Api { chat, sign_in: sign_in.clone() })
+        .with_state(state.clone())
         .layer(from_fn_with_state(tasks.clone(), finish::run_to_end))
         .layer(from_fn(sign_in::require));
     let accounts = Router::new()
         .route("/api/auth/register", post(accounts::register))
+        .route("/auth/user/signup", post(accounts::register))
         .route("/api/auth/login", post(accounts::login))
+        .route("/auth/login", post(accounts::login))
+        .route("/api/auth/password", put(accounts::change_password))
+        // What comes above costs a hash, and could be guessing.
+        .layer(from_fn_with_state(Arc::clone(limits), limits::limit_sign_in))
         .route("/api/auth/refresh", post(accounts::refresh))
         .route("/api/auth/logout", post(accounts::logout))
-        .route("/api/auth/me", get(accounts::me))
-        .route("/api/auth/password", put(accounts::change_password))
-        .route("/auth/user/signup", post(accounts::register))
-        .route("/auth/login", post(accounts::login))
         .route("/auth/logout", post(accounts::logout))
-        .with_state(sign_in.clone())
+        .route("/api/auth/me", get(accounts::me))
+        .with_state(state)
         .layer(from_fn(sign_in::keep_out_of_caches))
         .layer(from_fn_with_state(tasks.clone(), finish::run_to_end));
     let health = Router::new()
@@ -143,28 +159,38 @@ pub fn routes(
         .route("/metrics", get(health::metrics))
         .with_state(monitor);
     api.merge(accounts)
-        .layer(from_fn_with_state(sign_in.clone(), sign_in::identify))
+        .layer(limit_user.clone())
+        .layer(identify.clone())
         .merge(health)
         .merge(page::routes())
         // Uploads are compressed already, and asked for in ranges of their own bytes.
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(finish::answer_in_time))
-        .merge(uploads::routes(media, sign_in))
+        .merge(uploads::posts(media.clone()).layer(limit_user).layer(identify))
+        .merge(uploads::gets(media))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)
 }
 
-/// What surrounds every request, from the inside out: its figures, a log line with its id, whose
-/// pages may ask, and an answer even to a panic.
-pub fn surround(routes: Router, config: &Config, metrics: HttpMetrics) -> Router {
+/// What surrounds every request, from the inside out: how often its address may ask, its figures, a log line with its id, whose pages may ask, where it comes from, and an answer even
+/// to a panic.
+pub fn surround(
+    routes: Router,
+    config: &Config,
+    limits: &Arc<Limits>,
+    metrics: HttpMetrics,
+) -> Router {
     let origins = Arc::new(config.cors_origins.clone());
+    let limits = || Arc::clone(limits);
     routes
+        .layer(from_fn_with_state(limits(), limits::limit_address))
         .layer(from_fn_with_state(Arc::new(metrics), metrics::measure))
         .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().make_span_with(address::span))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(from_fn_with_state(Arc::clone(&origins), origin::guard_socket_io))
         .layer(origin::cors(&origins))
+        .layer(from_fn_with_state(limits(), address::find))
         .layer(CatchPanicLayer::custom(error::panicked))
 }

@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::head_watch::Watched;
+use super::head_watch::{Slot, Watched};
+use crate::limits::Limits;
 use crate::shutdown::Tasks;
 
 /// A head fits a few packets; a client that needs longer is broken or means harm.
@@ -59,6 +60,8 @@ pub struct ServeConfig {
     /// How many connections, upgraded ones included, may be open at once. Further ones wait in the
     /// kernel's backlog.
     pub max_connections: usize,
+    /// How many connections of one address may be open at once. Further ones are closed.
+    pub limits: Arc<Limits>,
 }
 
 impl Default for ServeConfig {
@@ -68,6 +71,7 @@ impl Default for ServeConfig {
             idle_timeout: IDLE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
+            limits: Arc::default(),
         }
     }
 }
@@ -90,7 +94,10 @@ pub async fn serve(
     let mut accept_log = AcceptLog::default();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &slots)).await {
         match accepted {
-            Ok((stream, peer, slot)) => {
+            Ok((stream, peer, permit)) => {
+                // A connection too many is closed by being dropped: an answer would cost a task.
+                let Ok(counted) = config.limits.open_stream(peer.ip()) else { continue };
+                let slot = Slot { _permit: permit, _counted: counted };
                 let connection = run(stream, slot, peer, app.clone(), config.clone(), stop.clone());
                 tasks.spawn(connections.track_future(connection));
             }
@@ -145,7 +152,7 @@ impl AcceptLog {
 /// Serves one connection until it ends or is handed over.
 async fn run(
     stream: TcpStream,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
     peer: SocketAddr,
     app: Router,
     config: ServeConfig,

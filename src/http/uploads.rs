@@ -9,7 +9,7 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -20,7 +20,6 @@ use tower_http::services::ServeFile;
 
 use super::error::InvalidField;
 use super::sign_in;
-use crate::auth::SignIn;
 use crate::error::Error;
 use crate::media::{MediaName, MediaStore};
 use crate::wire::rest::Uploaded;
@@ -38,17 +37,20 @@ const FRAMING_BYTES: u64 = 256 * 1024;
 const DISCARD_BYTES: u64 = 64 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The routes of uploads.
-pub(super) fn routes(media: MediaStore, sign_in: SignIn) -> Router {
+/// Where files are uploaded, by who has signed in.
+pub(super) fn posts(media: MediaStore) -> Router {
     Router::new()
         .route("/upload", post(upload))
         .route("/upload/", post(upload))
         .layer(from_fn(sign_in::require))
-        .layer(from_fn_with_state(sign_in, sign_in::identify))
         // `MAX_UPLOAD_SIZE` is held while the file streams to disk.
         .layer(DefaultBodyLimit::disable())
-        .route("/uploads/{filename}", get(download))
         .with_state(media)
+}
+
+/// Where uploaded files are.
+pub(super) fn gets(media: MediaStore) -> Router {
+    Router::new().route("/uploads/{filename}", get(download)).with_state(media)
 }
 
 async fn upload(State(media): State<MediaStore>, request: Request) -> Response {

@@ -152,6 +152,17 @@ pub enum AccountKey {
     Email(Email),
 }
 
+/// As one text, the same for all spellings.
+impl fmt::Display for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(user) => write!(f, "id {user}"),
+            Self::Username(name) => write!(f, "username {}", name.key()),
+            Self::Email(email) => write!(f, "email {}", email.key()),
+        }
+    }
+}
+
 /// What is kept of a refresh token's secret: its SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(pub [u8; 32]);

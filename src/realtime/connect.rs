@@ -19,6 +19,7 @@ use super::turns::Turns;
 use super::{Hub, fanout, handlers, leases};
 use crate::auth::{self, Claims, SignIn};
 use crate::error::Error;
+use crate::limits::{ClientAddress, Connection, Events};
 use crate::model::{Event, Position, SessionId, Timestamp, UserId};
 use crate::wire::accounts::Hidden;
 use crate::wire::events::Auth;
@@ -37,12 +38,16 @@ pub(super) struct Session {
     since: Position,
     pub(super) turns: Turns,
     pub(super) outlet: Outlet,
+    pub(super) events: Mutex<Events>,
+    /// How many groups it may have joined.
+    pub(super) rooms: Option<usize>,
     /// The connection counts until nothing holds its session any more: what would keep a session
     /// of a client that has gone shows in the figure.
     _connected: Connected,
     hub: Arc<Hub>,
     socket: Sid,
-    has_left: AtomicBool,
+    /// Its place among its user's and its address's connections, until it leaves.
+    place: Mutex<Option<Connection>>,
 }
 
 impl Session {
@@ -51,7 +56,14 @@ impl Session {
         socket.extensions.get()
     }
 
-    fn new(hub: &Arc<Hub>, socket: &SocketRef, user: UserId, lease: Option<Claims>) -> Self {
+    fn new(
+        hub: &Arc<Hub>,
+        socket: &SocketRef,
+        user: UserId,
+        lease: Option<Claims>,
+        place: Connection,
+    ) -> Self {
+        let address = address(socket);
         if let Some(claims) = &lease {
             hub.leases.renew(socket.id, None, claims.expires_at);
         }
@@ -62,10 +74,12 @@ impl Session {
             since: hub.chat.place(),
             turns: Turns::default(),
             outlet: Outlet::default(),
+            events: Mutex::new(hub.limits.events(address)),
+            rooms: hub.limits.rooms(address),
             _connected: hub.metrics.connected(),
             hub: Arc::clone(hub),
             socket: socket.id,
-            has_left: AtomicBool::new(false),
+            place: Mutex::new(Some(place)),
         }
     }
 
@@ -105,7 +119,7 @@ impl Session {
 
     /// The user has one socket less. Called again, it does nothing.
     fn leave(&self) {
-        if !self.has_left.swap(true, Ordering::Relaxed) {
+        if self.place.lock().take().is_some() {
             self.hub.chat.leave(&self.user);
             if let Some(expires_at) = self.expires_at() {
                 self.hub.leases.end(self.socket, expires_at);
@@ -150,9 +164,16 @@ pub(super) fn admit(
         let hub = Arc::clone(&hub);
         Box::pin(async move {
             let (user, lease) = identify(&hub, &socket, auth.ok()).await.map_err(Refusal)?;
+            let place = hub.limits.open_socket(address(&socket), &user).map_err(Refusal)?;
             socket.join(fanout::user_room(&user));
             hub.chat.arrive(&user);
-            socket.extensions.insert(Arc::new(Session::new(&hub, &socket, user, lease.clone())));
+            socket.extensions.insert(Arc::new(Session::new(
+                &hub,
+                &socket,
+                user,
+                lease.clone(),
+                place,
+            )));
             // What voids a token ends the sockets in its user's room: this one, too, from here on.
             if let Some(claims) = lease
                 && hub.sign_in.is_void(&claims)
@@ -185,6 +206,10 @@ pub(super) fn greet(
             }
         })
     }
+}
+
+fn address(socket: &SocketRef) -> Option<ClientAddress> {
+    socket.req_parts().extensions.get().copied()
 }
 
 /// Whose a socket is, and the token that it lives on.

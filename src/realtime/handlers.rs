@@ -11,6 +11,7 @@ use super::{Hub, fanout};
 use crate::auth::SignIn;
 use crate::chat::{Accepted, Chat};
 use crate::error::Error;
+use crate::limits::{Verdict, What};
 use crate::model::GroupId;
 use crate::wire::accounts::{Hidden, Renewal};
 use crate::wire::ack::{Ack, Notice};
@@ -23,16 +24,19 @@ pub(super) fn handle(
     socket: SocketRef,
     incoming: Incoming,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let Incoming { name, event, bytes, ack } = incoming;
+    let Incoming { verdict, name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
     let session = Session::of(&socket);
-    // What the server does not know has nothing to wait for.
+    // What the server does not know, or does not read, has nothing to wait for.
     let acts = session.as_ref().filter(|_| event.is_some());
     let turn = acts.map(|session| session.turns.take(bytes));
     let in_flight = hub.in_flight.token();
     async move {
         let _in_flight = in_flight;
         let Some(session) = session else { return };
+        if verdict != Verdict::Taken {
+            return refuse(&hub, &socket, &session.outlet, name, ack, verdict);
+        }
         let (Some(event), Some(turn)) = (event, turn) else {
             // A client that repeats what is not acknowledged would wait for this for ever.
             let unknown = Ack::Failed(Error::Invalid("There is no such event".into()));
@@ -62,6 +66,24 @@ pub(super) fn handle(
     }
 }
 
+/// Answers an event of a socket that sends too fast, and closes one that does so on and on.
+fn refuse(
+    hub: &Arc<Hub>,
+    socket: &SocketRef,
+    outlet: &Outlet,
+    name: &'static str,
+    ack: Option<AckTo>,
+    verdict: Verdict,
+) {
+    hub.limits.refused(What::Events);
+    let too_fast = "You send events too fast; send more slowly, and this one again";
+    answer(hub, socket, outlet, name, ack, Err(Error::RateLimited(too_fast.into())));
+    // Where the library's queue is full it can't be closed yet; the next event tries again.
+    if verdict == Verdict::Flood && socket.connected() && socket.clone().disconnect().is_ok() {
+        tracing::warn!(socket = %socket.id, "a client that would not send more slowly is cut off");
+    }
+}
+
 /// Does what an event asks for, up to the point where its order among all acts is settled.
 async fn act(
     hub: &Hub,
@@ -73,6 +95,7 @@ async fn act(
     let done = |accepted: Accepted<()>| accepted.map(|()| Ack::Done);
     Ok(match event {
         ClientEvent::JoinGroup(group) => {
+            check_rooms(hub, socket, session, group)?;
             let enter = || enter(socket, group, || session.is_over(socket));
             chat.join(user, group, enter).await?;
             Accepted::settled(Ack::Done)
@@ -136,6 +159,24 @@ async fn renew(hub: &Hub, session: &Session, renewal: Renewal) -> Result<Ack, Er
     let expires_at = claims.expires_at;
     session.renew(claims);
     Ok(Ack::Renewed { expires_at, tokens })
+}
+
+/// Whether a socket may enter one more group's room, or is in this one.
+fn check_rooms(
+    hub: &Hub,
+    socket: &SocketRef,
+    session: &Session,
+    group: GroupId,
+) -> Result<(), Error> {
+    let Some(limit) = session.rooms else { return Ok(()) };
+    // One of its rooms is its user's.
+    let rooms = socket.rooms();
+    if rooms.len() <= limit || rooms.contains(&fanout::group_room(group).into()) {
+        return Ok(());
+    }
+    hub.limits.refused(What::Rooms);
+    let full = format!("One socket can join {limit} groups; leave_group one of them first");
+    Err(Error::TooLarge(full.into()))
 }
 
 /// Lets a socket into a group's room. The library forgets a socket's rooms when it ends; a room

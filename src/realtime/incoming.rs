@@ -10,16 +10,21 @@ use socketioxide::adapter::LocalAdapter;
 use socketioxide::extract::AckSender;
 use socketioxide::handler::{FromMessageParts, Value};
 use socketioxide::socket::Socket;
+use tokio::time::Instant;
 
+use super::connect::Session;
 use crate::error::Error;
+use crate::limits::Verdict;
 use crate::wire::events::{CLIENT_EVENTS, ClientEvent};
 
 /// An event as it came in. The library would drop one that does not decode; this keeps the reason,
 /// so that the client gets an answer.
 pub(super) struct Incoming {
+    /// Whether its socket sends too fast; such an event is not even read.
+    pub(super) verdict: Verdict,
     /// Its name, one of [`CLIENT_EVENTS`] or [`UNKNOWN`].
     pub(super) name: &'static str,
-    /// What it asks for; `None` for an event that the server does not know.
+    /// What it asks for; `None` for an event that the server does not know, or does not read.
     pub(super) event: Option<Result<ClientEvent, Error>>,
     /// The size of its frame.
     pub(super) bytes: usize,
@@ -67,24 +72,29 @@ impl FromMessageParts<LocalAdapter> for Incoming {
             Value::Bytes(_) => ("", false),
         };
         let ack = ack_id.map(|id| AckTo { socket: Arc::clone(socket), id });
-        Ok(Self { ack, ..Self::read(frame, has_attachments) })
+        let session = socket.extensions.get::<Arc<Session>>();
+        let verdict = session.map(|session| session.events.lock().count(Instant::now()));
+        let verdict = verdict.unwrap_or(Verdict::Taken);
+        Ok(Self { ack, ..Self::read(frame, has_attachments, verdict) })
     }
 }
 
 impl Incoming {
-    fn read(frame: &str, has_attachments: bool) -> Self {
+    fn read(frame: &str, has_attachments: bool, verdict: Verdict) -> Self {
         let bytes = frame.len();
         let known =
             name_of(frame).and_then(|name| CLIENT_EVENTS.into_iter().find(|known| *known == name));
         let Some(name) = known else {
-            return Self { name: UNKNOWN, event: None, bytes, ack: None };
+            return Self { verdict, name: UNKNOWN, event: None, bytes, ack: None };
         };
-        let event = if has_attachments {
+        let event = if verdict != Verdict::Taken {
+            None
+        } else if has_attachments {
             Some(Err(Error::Invalid("binary attachments are not taken; upload the file".into())))
         } else {
             ClientEvent::decode(name, frame)
         };
-        Self { name, event, bytes, ack: None }
+        Self { verdict, name, event, bytes, ack: None }
     }
 }
 
@@ -101,7 +111,7 @@ mod tests {
     #[test]
     fn names_that_clients_make_up_are_one_name() {
         for frame in [r#"["drop_table"]"#, r#"["\u0073end_message"]"#, "[7]", "{}", "", "["] {
-            let incoming = Incoming::read(frame, false);
+            let incoming = Incoming::read(frame, false, Verdict::Taken);
             assert_eq!(incoming.name, UNKNOWN, "{frame}");
             assert!(incoming.event.is_none());
         }
@@ -109,7 +119,8 @@ mod tests {
 
     #[test]
     fn attachments_are_refused_with_a_reason() {
-        let incoming = Incoming::read(r#"["send_message",{"_placeholder":true,"num":0}]"#, true);
+        let frame = r#"["send_message",{"_placeholder":true,"num":0}]"#;
+        let incoming = Incoming::read(frame, true, Verdict::Taken);
         let refusal = incoming.event.unwrap().unwrap_err();
         assert!(refusal.to_string().contains("upload"), "{refusal}");
     }

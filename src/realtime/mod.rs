@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Ended, SignIn};
 use crate::buffer::Delivery;
 use crate::chat::Chat;
+use crate::limits::Limits;
 use crate::shutdown::Tasks;
 
 use leases::Leases;
@@ -70,11 +71,26 @@ pub struct Realtime {
     draining: TaskTracker,
 }
 
+/// What the Socket.IO side is connected to.
+pub struct Links {
+    /// The rules.
+    pub chat: Arc<Chat>,
+    /// How users sign in.
+    pub sign_in: SignIn,
+    /// How often and how many.
+    pub limits: Arc<Limits>,
+    /// What is to be told; the fan-out ends with it.
+    pub deliveries: mpsc::Receiver<Delivery>,
+    /// Which tokens are void from now on.
+    pub ended: mpsc::Receiver<Ended>,
+}
+
 /// What every handler stands on.
 struct Hub {
     chat: Arc<Chat>,
     sign_in: SignIn,
     leases: Leases,
+    limits: Arc<Limits>,
     metrics: Metrics,
     tasks: Tasks,
     /// The events that are being handled.
@@ -84,16 +100,9 @@ struct Hub {
 }
 
 impl Realtime {
-    /// Builds the server and starts the fan-out, which ends when `deliveries` does.
-    pub fn start(
-        config: &Config,
-        chat: Arc<Chat>,
-        sign_in: SignIn,
-        deliveries: mpsc::Receiver<Delivery>,
-        ended: mpsc::Receiver<Ended>,
-        tasks: &Tasks,
-        registry: &mut Registry,
-    ) -> Self {
+    /// Builds the server and starts the fan-out.
+    pub fn start(config: &Config, links: Links, tasks: &Tasks, registry: &mut Registry) -> Self {
+        let Links { chat, sign_in, limits, deliveries, ended } = links;
         let payload = config.max_payload as usize;
         let (layer, io) = SocketIo::builder()
             .ping_interval(Duration::from_millis(config.ping_interval))
@@ -117,6 +126,7 @@ impl Realtime {
             chat,
             sign_in: sign_in.clone(),
             leases: Leases::default(),
+            limits,
             metrics: Metrics::register(registry),
             tasks: tasks.clone(),
             in_flight: in_flight.clone(),

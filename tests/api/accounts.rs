@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{PASSWORD, Person, TestApp, refused, sent, to_user};
+use crate::app::{BY_TOKEN, PASSWORD, Person, TestApp, refused, sent, to_user};
 use crate::on_both_stores;
 use crate::sio::Transport;
 
@@ -304,6 +304,53 @@ async fn users_are_listed_in_pages_by_name(app: TestApp) {
     assert_eq!(rows[0]["status"], "offline");
     let (_, rows) = app.ask(Some(&ann.access), Method::GET, &asked, None).await;
     assert_eq!(rows[0]["status"], "online");
+}
+
+/// Whether the next try to sign in with a wrong password is still looked at.
+async fn may_try(app: &TestApp, name: &str) -> bool {
+    match login(app, json!({"username": name, "password": "wrong"})).await {
+        (StatusCode::UNAUTHORIZED, _) => true,
+        (StatusCode::TOO_MANY_REQUESTS, answer) => {
+            let told = answer["detail"].as_str().unwrap();
+            assert!(told.starts_with("Too many tries to sign in; try again in "), "{told}");
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn who_tries_passwords_is_locked_out_and_others_are_not() {
+    let settings = [BY_TOKEN, &[("SIGN_IN_RATE", "5"), ("LIMIT_EXEMPT", "192.0.2.255")]].concat();
+    let app = TestApp::with(&settings).await;
+    let ann = app.sign_up("ann").await;
+    for name in ["ann", "bob", "ann", "nobody"] {
+        assert!(may_try(&app, name).await);
+    }
+    assert!(!may_try(&app, "ann").await, "from this address it is enough, whatever the name");
+    assert!(!may_try(&app, "cem").await);
+    // Who is in goes on.
+    assert!(is_in(&app, &ann).await);
+    let (status, answer) = refresh(&app, &ann.refresh).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
+#[tokio::test]
+async fn an_account_is_not_tried_from_many_addresses_without_end() {
+    let proxied =
+        [("SIGN_IN_RATE", "2"), ("LIMIT_EXEMPT", "192.0.2.255"), ("TRUSTED_PROXIES", "127.0.0.1")];
+    let app = TestApp::with(&[BY_TOKEN, &proxied].concat()).await;
+    let try_from = async |name: &str, last: u8| {
+        let request = crate::web::client().post(format!("http://{}/api/auth/login", app.addr));
+        let body = json!({"username": name, "password": "wrong"}).to_string();
+        let request = request.header("x-forwarded-for", format!("192.0.2.{last}")).body(body);
+        request.send().await.unwrap().status()
+    };
+    for last in 0..20 {
+        assert_eq!(try_from(if last % 2 == 0 { "ann" } else { "ANN" }, last).await, 401);
+    }
+    assert_eq!(try_from("Ann", 99).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(try_from("bob", 99).await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

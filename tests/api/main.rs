@@ -31,6 +31,7 @@ mod invitations;
 mod journal;
 mod leftovers;
 mod letters;
+mod limits;
 mod mentions;
 mod old_server;
 mod order;

@@ -1,11 +1,17 @@
 //! The HTTP client of the tests.
 #![allow(dead_code, reason = "each test binary uses the part it needs")]
 
-/// A client. The library makes none without something to do TLS with, also where there is none.
-pub(crate) fn client() -> reqwest::Client {
+/// What makes a client. The library makes none without something to do TLS with, also where there
+/// is none.
+pub(crate) fn builder() -> reqwest::ClientBuilder {
     // An error says that the process has it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    reqwest::Client::builder()
+}
+
+/// A client.
+pub(crate) fn client() -> reqwest::Client {
+    builder().build().expect("a client")
 }
 
 /// The answer to a plain request.

@@ -40,7 +40,13 @@ impl Server {
 }
 
 fn config() -> ServeConfig {
-    ServeConfig { head_timeout: LONG, idle_timeout: LONG, write_timeout: LONG, max_connections: 10 }
+    ServeConfig {
+        head_timeout: LONG,
+        idle_timeout: LONG,
+        write_timeout: LONG,
+        max_connections: 10,
+        limits: Arc::default(),
+    }
 }
 
 fn hello() -> Router {

@@ -2,13 +2,14 @@
 
 use std::path::Path as FilePath;
 
+use axum::Extension;
 use axum::http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::auth::SignIn;
+use crate::auth::Caller;
 use crate::media::Config;
 
 const GIF: &[u8] = b"GIF89a0123456789";
@@ -22,7 +23,8 @@ impl Server {
     fn new(max_upload_size: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = Config { upload_dir: dir.path().into(), max_upload_size };
-        let app = routes(MediaStore::open(&config).unwrap(), SignIn::Open);
+        let media = MediaStore::open(&config).unwrap();
+        let app = posts(media.clone()).merge(gets(media)).layer(Extension(Caller::Anybody));
         Self { dir, app }
     }
 

@@ -1,0 +1,330 @@
+//! How often and how many: rates of requests, uploads, sign-ins, handshakes and events, and how
+//! many connections and rooms one may have.
+//!
+//! Who is limited is an address, a user, an account's name or a socket. What is remembered of each
+//! is a few bytes, of at the most 100,000 of a kind; counts of what is open end with it.
+
+mod config;
+mod events;
+mod networks;
+mod places;
+mod rate;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::model::UserId;
+
+pub use config::Config;
+pub use events::{Events, Verdict};
+pub use networks::{InvalidNetwork, Networks};
+pub use places::Full;
+use places::Places;
+use rate::{Quota, Rate};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// One account may be tried so many times more often than one address may try: else whoever tries
+/// wrong passwords from one place keeps its user out of it, too.
+const ADDRESSES: u32 = 10;
+
+/// The address that a request comes from, behind the proxies that are trusted: an extension of
+/// requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+/// What is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum What {
+    /// HTTP requests.
+    Requests,
+    /// Tries to sign in.
+    SignIn,
+    /// Uploads.
+    Upload,
+    /// New Socket.IO connections.
+    Handshakes,
+    /// Open connections.
+    Connections,
+    /// Events of a socket.
+    Events,
+    /// Groups that a socket has joined.
+    Rooms,
+}
+
+impl What {
+    const ALL: [Self; 7] = [
+        Self::Requests,
+        Self::SignIn,
+        Self::Upload,
+        Self::Handshakes,
+        Self::Connections,
+        Self::Events,
+        Self::Rooms,
+    ];
+
+    /// The word that metrics use.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::SignIn => "sign_in",
+            Self::Upload => "upload",
+            Self::Handshakes => "handshakes",
+            Self::Connections => "connections",
+            Self::Events => "events",
+            Self::Rooms => "rooms",
+        }
+    }
+
+    /// What there is too much of, in words for people.
+    fn too_many(self) -> &'static str {
+        match self {
+            Self::Requests => "Too many requests",
+            Self::SignIn => "Too many tries to sign in",
+            Self::Upload => "Too many uploads",
+            Self::Handshakes | Self::Connections => "Too many connections",
+            Self::Events => "Too many events",
+            Self::Rooms => "Too many rooms",
+        }
+    }
+}
+
+/// What somebody has left of what they may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// How much they may do at once.
+    pub limit: u32,
+    /// How much of that they may still do now.
+    pub remaining: u32,
+    /// In how long the whole of it is back.
+    pub reset: Duration,
+}
+
+/// Somebody has done too much of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Of what.
+    pub what: What,
+    /// In how long they may do it once more.
+    pub retry_after: Duration,
+    /// How they stand.
+    pub budget: Budget,
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = whole_seconds(self.retry_after);
+        write!(f, "{}; try again in {seconds} s", self.what.too_many())
+    }
+}
+
+/// Seconds, rounded up: who waits for so long has waited for long enough.
+pub fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// Who has a budget.
+#[derive(Hash)]
+enum Who<'a> {
+    Address(IpAddr),
+    User(&'a UserId),
+    Account(&'a str),
+}
+
+/// An open connection, counted until this is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    _address: Option<places::Place<IpAddr>>,
+    _user: Option<places::Place<UserId>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhatLabel {
+    what: &'static str,
+}
+
+/// All limits, and how everybody stands.
+#[derive(Debug)]
+pub struct Limits {
+    requests: Rate,
+    sign_ins: Rate,
+    accounts: Rate,
+    uploads: Rate,
+    handshakes: Rate,
+    /// TCP connections by the peer's address.
+    streams: Places<IpAddr>,
+    /// Socket.IO connections by the client's address.
+    sockets: Places<IpAddr>,
+    /// Socket.IO connections by their user.
+    of_users: Places<UserId>,
+    trusted: Networks,
+    exempt: Networks,
+    config: Config,
+    limited: Family<WhatLabel, Counter>,
+}
+
+impl Default for Limits {
+    /// None at all.
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl Limits {
+    /// Limits by their settings.
+    pub fn new(config: Config) -> Self {
+        let window = SECOND * config.rate_limit_window;
+        Self {
+            requests: Rate::new(What::Requests, Quota::new(config.rate_limit_requests, window)),
+            sign_ins: Rate::new(What::SignIn, Quota::new(config.sign_in_rate, MINUTE)),
+            accounts: Rate::new(
+                What::SignIn,
+                Quota::new(config.sign_in_rate.saturating_mul(ADDRESSES), MINUTE),
+            ),
+            uploads: Rate::new(What::Upload, Quota::new(config.upload_rate, MINUTE)),
+            handshakes: Rate::new(What::Handshakes, Quota::new(config.handshake_rate, SECOND)),
+            streams: Places::new(config.connections_per_address),
+            sockets: Places::new(config.connections_per_address),
+            of_users: Places::new(config.connections_per_user),
+            trusted: config.trusted_proxies.clone().unwrap_or_default(),
+            exempt: config.limit_exempt.clone().unwrap_or_default(),
+            config,
+            limited: Family::default(),
+        }
+    }
+
+    /// Adds `banter_limited_total` to the registry.
+    pub fn register(&self, registry: &mut Registry) {
+        // A label shows itself from the start, so that an alert can be made of it.
+        for what in What::ALL {
+            drop(self.limited.get_or_create(&WhatLabel { what: what.as_str() }));
+        }
+        let help = "What was refused because somebody did too much of it, or has too many";
+        registry.register("banter_limited", help, self.limited.clone());
+    }
+
+    /// Whether an address is a proxy's whose word is believed.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.contains(address)
+    }
+
+    /// Whether nothing is limited that comes from an address.
+    pub fn exempts(&self, address: IpAddr) -> bool {
+        self.exempt.contains(address)
+    }
+
+    /// Counts a request of an address; `None` where there is no limit.
+    ///
+    /// # Errors
+    /// [`Exceeded`], here as below, when it is one too many.
+    pub fn check_request(&self, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
+        self.check_address(&self.requests, address)
+    }
+
+    /// Counts a request of a user who has signed in.
+    pub fn check_request_of(&self, user: &UserId) -> Result<Option<Budget>, Exceeded> {
+        self.check(&self.requests, &Who::User(user))
+    }
+
+    /// Counts an upload from an address.
+    pub fn check_upload(&self, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
+        self.check_address(&self.uploads, address)
+    }
+
+    /// Counts an upload of a user who has signed in.
+    pub fn check_upload_of(&self, user: &UserId) -> Result<Option<Budget>, Exceeded> {
+        self.check(&self.uploads, &Who::User(user))
+    }
+
+    /// Counts a new Socket.IO connection of an address.
+    pub fn check_handshake(&self, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
+        self.check_address(&self.handshakes, address)
+    }
+
+    /// Counts a try to sign in from an address.
+    pub fn check_sign_in(&self, address: IpAddr) -> Result<(), Exceeded> {
+        self.check_address(&self.sign_ins, address).map(drop)
+    }
+
+    /// Counts a try to sign in to an account, there or not, from wherever it comes.
+    pub fn check_sign_in_name(&self, account: &str) -> Result<(), Exceeded> {
+        self.check(&self.accounts, &Who::Account(account)).map(drop)
+    }
+
+    /// A TCP connection of a peer. A trusted proxy brings the connections of many.
+    ///
+    /// # Errors
+    /// [`Full`] when the peer has too many.
+    pub fn open_stream(&self, peer: IpAddr) -> Result<Connection, Full> {
+        let is_counted = !self.trusts(peer) && !self.exempts(peer);
+        let place = is_counted.then(|| self.streams.take(&networks::counted(peer)));
+        let address = place.unwrap_or(Ok(None)).inspect_err(|_| self.refused(What::Connections))?;
+        Ok(Connection { _address: address, _user: None })
+    }
+
+    /// A Socket.IO connection of a user from an address, where that is known.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] when the user or the address has too many.
+    pub fn open_socket(
+        &self,
+        address: Option<ClientAddress>,
+        user: &UserId,
+    ) -> Result<Connection, Error> {
+        let too_many = |of: &'static str| {
+            self.refused(What::Connections);
+            Error::RateLimited(of.into())
+        };
+        let Some(ClientAddress(ip)) = address.filter(|address| !self.exempts(address.0)) else {
+            return Ok(Connection { _address: None, _user: None });
+        };
+        let address = self.sockets.take(&networks::counted(ip));
+        let address = address.map_err(|_| too_many("Too many connections from this address"))?;
+        let of_user = self.of_users.take(user);
+        let of_user = of_user.map_err(|_| too_many("Too many connections of this user"))?;
+        Ok(Connection { _address: address, _user: of_user })
+    }
+
+    /// What a new socket may send.
+    pub fn events(&self, address: Option<ClientAddress>) -> Events {
+        match address {
+            Some(address) if !self.exempts(address.0) => {
+                Events::new(self.config.event_rate, self.config.event_burst)
+            }
+            _ => Events::default(),
+        }
+    }
+
+    /// How many groups a socket may have joined; `None` where there is no limit.
+    pub fn rooms(&self, address: Option<ClientAddress>) -> Option<usize> {
+        let is_exempt = address.is_none_or(|address| self.exempts(address.0));
+        let limit = self.config.rooms_per_socket as usize;
+        Some(limit).filter(|limit| *limit > 0 && !is_exempt)
+    }
+
+    /// Counts a refusal for the metrics.
+    pub fn refused(&self, what: What) {
+        self.limited.get_or_create(&WhatLabel { what: what.as_str() }).inc();
+    }
+
+    fn check_address(&self, rate: &Rate, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
+        if self.exempts(address) {
+            return Ok(None);
+        }
+        self.check(rate, &Who::Address(networks::counted(address)))
+    }
+
+    fn check(&self, rate: &Rate, who: &Who<'_>) -> Result<Option<Budget>, Exceeded> {
+        let checked = rate.take(who, Instant::now());
+        checked.inspect_err(|exceeded| self.refused(exceeded.what))
+    }
+}
