@@ -168,6 +168,7 @@ impl Data {
             owner: user(n),
             admins: Vec::new(),
             silenced: Vec::new(),
+            is_public: false,
             created_at: Timestamp(n as i64),
         };
         Self {

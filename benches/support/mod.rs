@@ -9,7 +9,7 @@ use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
     Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Group, GroupChange, GroupId,
-    GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Position, Status, Target,
+    GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Position, Room, Status, Target,
     Timestamp, Token, Unread, Until, UserId,
 };
 use banter::shutdown::Tasks;
@@ -172,6 +172,15 @@ impl Store for NullStore {
     }
 
     async fn search_groups(&self, _: &str, _: Option<&UserId>, _: usize) -> Result<Vec<Group>> {
+        Ok(Vec::new())
+    }
+
+    async fn rooms(
+        &self,
+        _: &UserId,
+        _: Option<(Timestamp, GroupId)>,
+        _: usize,
+    ) -> Result<Vec<Room>> {
         Ok(Vec::new())
     }
 

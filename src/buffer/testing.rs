@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::model::{
     Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupChange,
     GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Pin, Position, Reaction,
-    Status, Target, Timestamp, Token, Unread, Until, UserId,
+    Room, Status, Target, Timestamp, Token, Unread, Until, UserId,
 };
 use crate::store::{
     Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
@@ -516,6 +516,15 @@ impl Store for FakeStore {
     }
 
     async fn search_groups(&self, _: &str, _: Option<&UserId>, _: usize) -> Result<Vec<Group>> {
+        Ok(Vec::new())
+    }
+
+    async fn rooms(
+        &self,
+        _: &UserId,
+        _: Option<(Timestamp, GroupId)>,
+        _: usize,
+    ) -> Result<Vec<Room>> {
         Ok(Vec::new())
     }
 

@@ -216,8 +216,17 @@ mod tests {
         let (members, created_by) = (vec![member.clone()], member.clone());
         let owner = created_by.clone();
         let (admins, silenced) = (Vec::new(), Vec::new());
-        let group =
-            Group { id: group, name, members, created_by, created_at, owner, admins, silenced };
+        let group = Group {
+            id: group,
+            name,
+            members,
+            created_by,
+            created_at,
+            owner,
+            admins,
+            silenced,
+            is_public: false,
+        };
         store.create_group(&group).await.unwrap();
         (folder, store)
     }

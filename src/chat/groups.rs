@@ -33,6 +33,7 @@ impl Chat {
             created_at: self.now(),
             admins: Vec::new(),
             silenced: Vec::new(),
+            is_public: false,
         };
         self.store.create_group(&group).await?;
         self.watch.regroup(group.id, &[], &group.members);

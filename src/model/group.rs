@@ -21,6 +21,8 @@ pub struct Group {
     pub admins: Vec<UserId>,
     /// Who may not speak in it, members or former ones, each once. Some may have run out.
     pub silenced: Vec<Silence>,
+    /// Whether everybody may see it in the list of rooms, and join it.
+    pub is_public: bool,
 }
 
 /// What a user may do in a group; each may do all that those before may.
@@ -119,6 +121,8 @@ impl Group {
 pub enum GroupChange {
     /// It has this name from now on.
     Name(String),
+    /// Everybody may see and join it from now on, or only who is invited.
+    Public(bool),
     /// A member is an admin from now on, or is none.
     Admin {
         /// Who.
@@ -150,6 +154,7 @@ impl GroupChange {
     pub fn make(&self, group: &mut Group) {
         match self {
             Self::Name(name) => group.name.clone_from(name),
+            Self::Public(is_public) => group.is_public = *is_public,
             Self::Admin { user, is_admin } => {
                 group.admins.retain(|admin| admin != user);
                 group.admins.extend(is_admin.then(|| user.clone()));
@@ -184,6 +189,17 @@ impl GroupSummary {
     /// Members that a list of groups names: with all of those of large groups it would be megabytes
     /// long.
     pub const MEMBERS_SHOWN: usize = 256;
+}
+
+/// A group as somebody sees it in the list of rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// The group, without its members.
+    pub group: Group,
+    /// How many members it has.
+    pub member_count: usize,
+    /// Whether who looks is one of them.
+    pub is_member: bool,
 }
 
 /// How many messages a user has not read, each number exact up to [`Unread::EXACT_TO`].

@@ -28,7 +28,7 @@ pub use content::{Content, ContentError, MAX_JSON_DEPTH, check_object};
 pub use cursor::{InvalidCursor, Next, Place, SyncCursor};
 pub use draft::Draft;
 pub use event::{Audience, Dispatch, Event, GroupNotice, Happened, Presence, Reading};
-pub use group::{Group, GroupChange, GroupSummary, Role, Silence, Unread, Until};
+pub use group::{Group, GroupChange, GroupSummary, Role, Room, Silence, Unread, Until};
 pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, SessionId, UserId};
 pub use invitation::{Invitation, Token};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};

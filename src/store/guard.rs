@@ -20,7 +20,8 @@ use super::{
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupChange, GroupId, GroupSummary,
-    Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
+    Invitation, Message, MessageId, MessageRef, Position, Room, Timestamp, Token, Unread, Until,
+    UserId,
 };
 
 /// Failures in a row after which the store counts as away. One alone may be a single slow query.
@@ -239,6 +240,15 @@ impl Store for Guard {
         limit: usize,
     ) -> Result<Vec<Group>> {
         self.ask(self.store.search_groups(text, member, limit)).await
+    }
+
+    async fn rooms(
+        &self,
+        viewer: &UserId,
+        before: Option<(Timestamp, GroupId)>,
+        limit: usize,
+    ) -> Result<Vec<Room>> {
+        self.ask(self.store.rooms(viewer, before, limit)).await
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {

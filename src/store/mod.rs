@@ -22,7 +22,8 @@ use async_trait::async_trait;
 
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupChange, GroupId, GroupSummary,
-    Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
+    Invitation, Message, MessageId, MessageRef, Position, Room, Timestamp, Token, Unread, Until,
+    UserId,
 };
 
 pub use accounts::{AccountStore, REVOCATION_LIFE, Registered};
@@ -309,14 +310,23 @@ pub trait Store: Send + Sync + 'static {
     /// The groups a user is in, newest first.
     async fn groups_of(&self, user: &UserId, limit: usize) -> Result<Vec<Group>>;
 
-    /// Groups whose name contains a text, any case, newest first; those of one member alone, where
-    /// one is given. The text is never a pattern.
+    /// Groups whose name contains a text, any case, newest first; where somebody looks, those that
+    /// are public or that `viewer` is in. The text is never a pattern.
     async fn search_groups(
         &self,
         text: &str,
-        member: Option<&UserId>,
+        viewer: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Group>>;
+
+    /// The groups that are public and those that `viewer` is in, newest first by the time they were
+    /// made and their id; those before such a place, where one is given.
+    async fn rooms(
+        &self,
+        viewer: &UserId,
+        before: Option<(Timestamp, GroupId)>,
+        limit: usize,
+    ) -> Result<Vec<Room>>;
 
     /// Makes a user a member.
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange>;

@@ -77,6 +77,7 @@ pub(crate) fn group(name: &str, members: &[&str], at: i64) -> Group {
         created_at: Timestamp(at),
         admins: Vec::new(),
         silenced: Vec::new(),
+        is_public: false,
     }
 }
 

@@ -258,6 +258,7 @@ pub(super) fn to_group(row: &RawDocumentBuf) -> Option<Group> {
         owner,
         admins,
         silenced,
+        is_public: row.get_bool("is_public").unwrap_or_default(),
     })
 }
 
@@ -428,6 +429,7 @@ mod tests {
             owner: UserId::from_stored("ann"),
             admins: Vec::new(),
             silenced: Vec::new(),
+            is_public: false,
         }
     }
 

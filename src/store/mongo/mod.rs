@@ -82,7 +82,8 @@ use super::{
 };
 use crate::model::{
     Batch, Block, Chat, ClientId, Conversation, Group, GroupChange, GroupId, GroupSummary,
-    Invitation, Message, MessageId, MessageRef, Position, Timestamp, Token, Unread, Until, UserId,
+    Invitation, Message, MessageId, MessageRef, Position, Room, Timestamp, Token, Unread, Until,
+    UserId,
 };
 
 const MESSAGES: &str = "messages";
@@ -296,6 +297,15 @@ impl Store for MongoStore {
         limit: usize,
     ) -> Result<Vec<Group>> {
         self.find_named(text, member, limit).await
+    }
+
+    async fn rooms(
+        &self,
+        _: &UserId,
+        _: Option<(Timestamp, GroupId)>,
+        _: usize,
+    ) -> Result<Vec<Room>> {
+        Ok(Vec::new())
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {

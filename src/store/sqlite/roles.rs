@@ -31,6 +31,7 @@ pub(super) fn change(
             let mut rename = transaction.prepare_cached(statements::RENAME_GROUP)?;
             rename.execute(params![id.0.bytes(), name, groups::fold_case(name)])?;
         }
+        GroupChange::Public(_) => {}
         GroupChange::Admin { user, is_admin: true } => add_admin(transaction, id, user)?,
         GroupChange::Admin { user, is_admin: false } => {
             run(transaction, statements::REMOVE_ADMIN, id, user)?;
