@@ -119,7 +119,7 @@ fn a_wrong_value_is_refused_with_its_setting_its_source_and_what_is_allowed() {
     let text = refusal(load_in(with_toml.path(), &[], &[]));
     assert_tells(&text, &["PORT is \"8.5\" (config/default.toml)", allowed]);
     let text = refusal(load(&[], &[("AUTH_MODE", "closed")]));
-    assert_tells(&text, &["AUTH_MODE is \"closed\" (environment)", "[one of: open]"]);
+    assert_tells(&text, &["AUTH_MODE is \"closed\" (environment)", "[one of: open, jwt]"]);
 }
 
 #[test]
@@ -228,17 +228,36 @@ fn settings_of_tokens_have_limits_and_the_secret_is_not_shown() {
         assert_tells(&refusal(load(&[], &[(name, bad)])), &[name, bad, allowed]);
     }
     // The settings of the old servers.
-    let old = [("SECRET_KEY", "hunter2"), ("ALGORITHM", "HS256")];
+    let old = [("SECRET_KEY", "hunter2"), ("ALGORITHM", "HS256"), ("AUTH_MODE", "open")];
     let config = load(&[], &old).unwrap();
     assert!(config.tokens.secret_key.is_some());
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
 #[test]
+fn sign_in_by_token_needs_a_secret_that_nobody_guesses() {
+    const GOOD: &str = "q7Tn0Zk4Wd2LxVb9Rf6Hy3Mc8Js1Pg5UeAiOoNvX";
+    let by_token = |more: &[(&str, &str)]| load(&["--auth-mode", "jwt"], more);
+    assert_eq!(by_token(&[("SECRET_KEY", GOOD)]).unwrap().auth.mode(), AuthMode::Jwt);
+    let make_one = "openssl rand -base64 48";
+    assert_tells(&refusal(by_token(&[])), &["SECRET_KEY", make_one]);
+    for weak in ["hunter2", &"ab".repeat(20), "your-secret-key-change-in-production"] {
+        let told = refusal(by_token(&[("SECRET_KEY", weak)]));
+        assert_tells(&told, &["SECRET_KEY", make_one]);
+        assert!(!told.contains(weak), "{told}");
+    }
+    let key_file = [("SECRET_KEY", GOOD), ("JWT_PUBLIC_KEY", "no/such/file.pem")];
+    assert_tells(&refusal(by_token(&key_file)), &["JWT_PUBLIC_KEY"]);
+    // There is a key, and nobody has said what for.
+    let told = refusal(load(&[], &[("SECRET_KEY", GOOD)]));
+    assert_tells(&told, &["AUTH_MODE=jwt", "AUTH_MODE=open"]);
+}
+
+#[test]
 fn a_server_that_trusts_everybody_listens_beyond_this_machine_only_when_told_to() {
     for host in ["0.0.0.0", "::", "192.0.2.1"] {
         let told = refusal(load(&[], &[("HOST", host)]));
-        assert_tells(&told, &[host, "AUTH_MODE=open", "HOST=127.0.0.1"]);
+        assert_tells(&told, &[host, "AUTH_MODE=jwt", "AUTH_MODE=open", "HOST=127.0.0.1"]);
         let config = load(&["--auth-mode", "open"], &[("HOST", host)]).unwrap();
         assert_eq!(config.auth.mode(), AuthMode::Open);
     }

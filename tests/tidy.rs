@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// For each part of the crate, the parts it may use. `app` and `lib` wire everything.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("auth", &["error", "model"]),
+    ("auth", &["clock", "error", "model", "store"]),
     ("buffer", &["clock", "error", "model", "shutdown", "store"]),
     ("chat", &["buffer", "clock", "error", "media", "model", "search", "store"]),
     ("clock", &["model"]),

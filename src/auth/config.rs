@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use super::keys::InvalidKey;
+use super::tokens::Tokens;
 
 /// What our own tokens are signed with. The old servers' settings name it; there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -189,6 +190,14 @@ impl TokenConfig {
     /// Whether there is anything to check tokens with.
     pub fn has_keys(&self) -> bool {
         self.secret_key.is_some() || self.jwks_url.is_some() || self.jwt_public_key.is_some()
+    }
+
+    /// Whether tokens can be made and checked with these settings.
+    ///
+    /// # Errors
+    /// Which setting is wrong or missing, and what is allowed.
+    pub fn check(&self) -> Result<(), InvalidTokenConfig> {
+        Tokens::new(self).map(drop)
     }
 
     /// How long an access token is good.

@@ -156,7 +156,12 @@ impl Config {
 
     /// Rules that concern more than one section.
     fn check(&self) -> Result<(), String> {
-        self.auth.check(self.server.host, self.tokens.has_keys()).map_err(|error| error.to_string())
+        let told = |error: &dyn std::fmt::Display| error.to_string();
+        self.auth.check(self.server.host, self.tokens.has_keys()).map_err(|error| told(&error))?;
+        match self.auth.mode() {
+            auth::AuthMode::Open => Ok(()),
+            auth::AuthMode::Jwt => self.tokens.check().map_err(|error| told(&error)),
+        }
     }
 }
 

@@ -91,7 +91,7 @@ impl FromRef<Api> for SignIn {
 /// Largest JSON body: a group of 10,000 members with ids of 64 bytes fits.
 const MAX_BODY_BYTES: usize = 1_000_000;
 
-/// All routes, on one screen. The old server's paths work with and without their last slash.
+/// All routes. The old server's paths work with and without their last slash.
 pub fn routes(
     chat: Arc<Chat>,
     media: MediaStore,
@@ -102,8 +102,30 @@ pub fn routes(
 ) -> Router {
     let identify = from_fn_with_state(sign_in.clone(), sign_in::identify);
     let limit_user = from_fn_with_state(Arc::clone(limits), limits::limit_user);
+    let run_to_end = from_fn_with_state(tasks.clone(), finish::run_to_end);
     let state = Api { chat, sign_in, limits: Arc::clone(limits) };
-    let api = Router::new()
+    let for_users = conversations_and_users().merge(groups_and_members());
+    for_users
+        .layer(run_to_end.clone())
+        .layer(from_fn(sign_in::require))
+        .merge(accounts_and_tokens(limits).layer(run_to_end))
+        .with_state(state)
+        .layer(limit_user.clone())
+        .layer(identify.clone())
+        .merge(health(monitor))
+        .merge(page::routes())
+        // Uploads are compressed already, and asked for in ranges of their own bytes.
+        .layer(CompressionLayer::new())
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(finish::answer_in_time))
+        .merge(uploads::posts(media.clone()).layer(limit_user).layer(identify))
+        .merge(uploads::gets(media))
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::wrong_method)
+}
+
+fn conversations_and_users() -> Router<Api> {
+    Router::new()
         .route("/messages/{user_id}/{other_id}", get(messages::history))
         .route("/messages/{message_id}", delete(messages::delete))
         .route("/threads/{message_id}", get(attached::thread))
@@ -111,6 +133,14 @@ pub fn routes(
         .route("/edits/{message_id}", get(attached::edits))
         .route("/conversations/{user_id}", get(conversations::list))
         .route("/search", get(search::search))
+        .route("/users/{user_id}/block/{other_id}", post(blocks::block).delete(blocks::unblock))
+        .route("/users/{user_id}/blocks", get(blocks::list))
+        .route("/presence", get(presence::of_users))
+        .route("/user/get-users", get(users::list))
+}
+
+fn groups_and_members() -> Router<Api> {
+    Router::new()
         .route("/groups", post(groups::create))
         .route("/groups/", post(groups::create))
         .route("/groups/{id}", get(groups::of_user).delete(groups::delete).patch(roles::rename))
@@ -128,14 +158,10 @@ pub fn routes(
         .route("/invitations/{token}", get(invitations::look))
         .route("/invitations/{token}/accept", post(invitations::accept))
         .route("/group/{group_id}/{user_id}", post(groups::add_member))
-        .route("/users/{user_id}/block/{other_id}", post(blocks::block).delete(blocks::unblock))
-        .route("/users/{user_id}/blocks", get(blocks::list))
-        .route("/presence", get(presence::of_users))
-        .route("/user/get-users", get(users::list))
-        .with_state(state.clone())
-        .layer(from_fn_with_state(tasks.clone(), finish::run_to_end))
-        .layer(from_fn(sign_in::require));
-    let accounts = Router::new()
+}
+
+fn accounts_and_tokens(limits: &Arc<Limits>) -> Router<Api> {
+    Router::new()
         .route("/api/auth/register", post(accounts::register))
         .route("/auth/user/signup", post(accounts::register))
         .route("/api/auth/login", post(accounts::login))
@@ -147,30 +173,18 @@ pub fn routes(
         .route("/api/auth/logout", post(accounts::logout))
         .route("/auth/logout", post(accounts::logout))
         .route("/api/auth/me", get(accounts::me))
-        .with_state(state)
         .layer(from_fn(sign_in::keep_out_of_caches))
-        .layer(from_fn_with_state(tasks.clone(), finish::run_to_end));
-    let health = Router::new()
+}
+
+fn health(monitor: Monitor) -> Router {
+    Router::new()
         .route("/health", get(health::overview))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/health/db", get(health::database))
         .route("/health/message-buffer", get(health::message_buffer))
         .route("/metrics", get(health::metrics))
-        .with_state(monitor);
-    api.merge(accounts)
-        .layer(limit_user.clone())
-        .layer(identify.clone())
-        .merge(health)
-        .merge(page::routes())
-        // Uploads are compressed already, and asked for in ranges of their own bytes.
-        .layer(CompressionLayer::new())
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn(finish::answer_in_time))
-        .merge(uploads::posts(media.clone()).layer(limit_user).layer(identify))
-        .merge(uploads::gets(media))
-        .fallback(error::no_route)
-        .method_not_allowed_fallback(error::wrong_method)
+        .with_state(monitor)
 }
 
 /// What surrounds every request, from the inside out: how often its address may ask, its figures, a log line with its id, whose pages may ask, where it comes from, and an answer even
