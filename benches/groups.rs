@@ -137,7 +137,8 @@ async fn acts_over(store_name: &str, store: Arc<dyn Store>, plan: &Plan) {
     for size in plan.sizes {
         let members = members(size);
         let creator = members[0].clone();
-        let group = server.chat.create_group("Bench", members.clone(), creator).await.unwrap().id;
+        let group =
+            server.chat.create_group("Bench", members.clone(), creator, false).await.unwrap().id;
         let scene = Scene { server: &server, rounds: plan.rounds, group, members };
         for (at, (act, samples)) in scene.play(&mut told).await.into_iter().enumerate() {
             if table.len() == at {
@@ -351,7 +352,8 @@ async fn sockets_over(store: Arc<dyn Store>, plan: &Plan) {
     let largest = plan.sizes[plan.sizes.len() - 1];
     let members = members(largest);
     let creator = members[0].clone();
-    let group = server.chat.create_group("Bench", members.clone(), creator).await.unwrap().id;
+    let group =
+        server.chat.create_group("Bench", members.clone(), creator, false).await.unwrap().id;
     let (mut figures, mut joined) = (Vec::new(), 0);
     for count in plan.sizes {
         join(&wire, group, &members[joined..count]).await;
@@ -385,7 +387,7 @@ async fn notices(server: &Server, online: &[UserId], size: usize, rounds: usize)
         member.clone_from(online);
     }
     let creator = &all[0].clone();
-    let group = chat.create_group("Bench", all, creator.clone()).await.unwrap().id;
+    let group = chat.create_group("Bench", all, creator.clone(), false).await.unwrap().id;
     let (guest, to_self) = (UserId::parse("guest").unwrap(), Target::User(creator.clone()));
     let mut samples = Vec::new();
     for _ in 0..rounds {

@@ -90,6 +90,17 @@ impl Chat {
         Ok(rows)
     }
 
+    /// A message, for who sees it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not there or hidden, or for who is no party of it,
+    /// [`Error::Unavailable`] if the store is needed and away.
+    pub async fn message(&self, viewer: &UserId, id: &MessageRef) -> Result<Message, Error> {
+        let message = self.find(id).await?;
+        self.check_sees(&message, viewer).await?;
+        Ok(message)
+    }
+
     /// What a message said before it was edited, the oldest first, for who sees it.
     ///
     /// # Errors
@@ -100,9 +111,7 @@ impl Chat {
         viewer: &UserId,
         id: &MessageRef,
     ) -> Result<Vec<Revision>, Error> {
-        let message = self.find(id).await?;
-        self.check_sees(&message, viewer).await?;
-        Ok(message.revisions)
+        Ok(self.message(viewer, id).await?.revisions)
     }
 
     /// As [`Chat::hold`], for somebody who sees the message.

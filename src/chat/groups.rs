@@ -17,12 +17,13 @@ const MAX_NAME_BYTES: usize = 256;
 const MAX_GROUPS_LISTED: usize = 1_000;
 
 impl Chat {
-    /// Makes a group and tells its members. A member who is named twice is a member once.
+    /// Makes a group, which everybody may join where it is public, and tells its members. A member who is named twice is a member once.
     pub async fn create_group(
         &self,
         name: &str,
         members: Vec<UserId>,
         created_by: UserId,
+        is_public: bool,
     ) -> Result<Group, Error> {
         let group = Group {
             id: GroupId::mint(),
@@ -33,7 +34,7 @@ impl Chat {
             created_at: self.now(),
             admins: Vec::new(),
             silenced: Vec::new(),
-            is_public: false,
+            is_public,
         };
         self.store.create_group(&group).await?;
         self.watch.regroup(group.id, &[], &group.members);

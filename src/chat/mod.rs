@@ -25,6 +25,7 @@ mod presence;
 mod readers;
 mod receipts;
 mod roles;
+mod rooms;
 mod search;
 mod stamp;
 mod sync;
@@ -45,6 +46,7 @@ use crate::model::{
 use crate::store::Store;
 
 pub use history::Page;
+pub use rooms::RoomMember;
 pub use threads::Thread;
 
 use blocks::Blocks;

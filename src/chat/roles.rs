@@ -148,7 +148,7 @@ impl Chat {
 
     /// Makes a change, for whoever holds [`super::gate::Gate::change`], and tells all members. The
     /// answer is the group as it is then.
-    async fn make(
+    pub(super) async fn make(
         &self,
         group: GroupId,
         change: GroupChange,

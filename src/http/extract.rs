@@ -159,6 +159,15 @@ fn step(segment: &Segment) -> Option<Value> {
     }
 }
 
+/// User ids in a list of a body.
+pub(super) fn users_in_body(field: &str, ids: &[String]) -> Result<Vec<UserId>, InvalidField> {
+    let user = |(index, id): (usize, &String)| {
+        let way = [field.into(), index.into()];
+        UserId::parse(id).map_err(|error| InvalidField::new("body", way, error, "value_error"))
+    };
+    ids.iter().enumerate().map(user).collect()
+}
+
 /// A field of a body that must be given.
 pub(super) fn required<T>(field: &str, value: Option<T>) -> Result<T, InvalidField> {
     value.ok_or_else(|| InvalidField::missing("body", field))

@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::asker::Asker;
-use super::error::{HttpError, InvalidField};
-use super::extract::{Body, Params, Segments, path_group, path_user, required};
+use super::error::HttpError;
+use super::extract::{Body, Params, Segments, path_group, path_user, required, users_in_body};
 use crate::chat::Chat;
-use crate::model::{Group, UserId};
+use crate::model::Group;
 use crate::wire::groups::{GroupRow, NewGroup, Removed};
 
 pub(super) async fn create(
@@ -22,12 +22,8 @@ pub(super) async fn create(
     let name = required("name", new.name)?;
     let member_ids = required("member_ids", new.member_ids)?;
     let created_by = asker.in_body("created_by", new.created_by.as_deref())?;
-    let members = member_ids.iter().enumerate().map(|(index, id)| {
-        let way = ["member_ids".into(), index.into()];
-        UserId::parse(id).map_err(|error| InvalidField::new("body", way, error, "value_error"))
-    });
-    let members = members.collect::<Result<_, _>>()?;
-    let group = chat.create_group(&name, members, created_by).await?;
+    let members = users_in_body("member_ids", &member_ids)?;
+    let group = chat.create_group(&name, members, created_by, false).await?;
     Ok(Json(GroupRow(&group)).into_response())
 }
 

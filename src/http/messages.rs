@@ -25,8 +25,18 @@ pub(super) async fn history(
     params: Params,
 ) -> Result<Response, HttpError> {
     let (viewer, conversation) = conversation(&asker, &user_id, &other_id, &params)?;
+    answer_history(&chat, &viewer, conversation, &params).await
+}
+
+/// The page of a conversation that the parameters ask for.
+pub(super) async fn answer_history(
+    chat: &Chat,
+    viewer: &UserId,
+    conversation: Conversation,
+    params: &Params,
+) -> Result<Response, HttpError> {
     let limit = params.limit(DEFAULT_LIMIT, Chat::MAX_PAGE)?;
-    let rows = chat.history(&viewer, conversation.clone(), &page(&params)?, limit).await?;
+    let rows = chat.history(viewer, conversation.clone(), &page(params)?, limit).await?;
     let counts = chat.reply_counts(&conversation, &rows).await;
     let reply_count = |message: &Message| counts.get(&message.id).copied().unwrap_or_default();
     let mut readers = chat.read_counts(&conversation, &rows).await.into_iter().flatten();
@@ -83,9 +93,19 @@ pub(super) async fn delete(
     let message = path_message("message_id", &message_id)?;
     let user = asker.in_query("user_id", &params)?;
     let choices = [("me", DeleteFor::Me), ("everyone", DeleteFor::Everyone)];
-    let accepted = match params.choice("delete_for", &choices)? {
-        DeleteFor::Me => chat.delete_for_me(&user, &message).await?,
-        DeleteFor::Everyone => chat.delete_for_everyone(&user, &message).await?,
+    answer_deletion(&chat, &user, &message, params.choice("delete_for", &choices)?).await
+}
+
+/// Deletes a message, and says so.
+pub(super) async fn answer_deletion(
+    chat: &Chat,
+    user: &UserId,
+    message: &MessageRef,
+    delete_for: DeleteFor,
+) -> Result<Response, HttpError> {
+    let accepted = match delete_for {
+        DeleteFor::Me => chat.delete_for_me(user, message).await?,
+        DeleteFor::Everyone => chat.delete_for_everyone(user, message).await?,
     };
     accepted.durable().await?;
     Ok(Json(json!({"message": "Message deleted successfully"})).into_response())

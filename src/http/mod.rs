@@ -20,6 +20,8 @@ pub mod origin;
 mod page;
 mod presence;
 mod roles;
+mod room_messages;
+mod rooms;
 mod search;
 pub mod serve;
 mod sign_in;
@@ -104,7 +106,7 @@ pub fn routes(
     let limit_user = from_fn_with_state(Arc::clone(limits), limits::limit_user);
     let run_to_end = from_fn_with_state(tasks.clone(), finish::run_to_end);
     let state = Api { chat, sign_in, limits: Arc::clone(limits) };
-    let for_users = conversations_and_users().merge(groups_and_members());
+    let for_users = conversations_and_users().merge(groups_and_members()).merge(rooms());
     for_users
         .layer(run_to_end.clone())
         .layer(from_fn(sign_in::require))
@@ -158,6 +160,28 @@ fn groups_and_members() -> Router<Api> {
         .route("/invitations/{token}", get(invitations::look))
         .route("/invitations/{token}/accept", post(invitations::accept))
         .route("/group/{group_id}/{user_id}", post(groups::add_member))
+}
+
+/// Groups and messages under the names of the rooms API.
+fn rooms() -> Router<Api> {
+    Router::new()
+        .route("/api/rooms", get(rooms::list).post(rooms::create))
+        .route("/api/rooms/", get(rooms::list).post(rooms::create))
+        .route("/api/rooms/{room_id}/join", post(rooms::join))
+        .route("/api/rooms/{room_id}/leave", post(rooms::leave))
+        .route("/api/rooms/{room_id}/members", get(rooms::members))
+        .route(
+            "/api/messages/{id}",
+            get(room_messages::history)
+                .post(room_messages::send)
+                .put(room_messages::edit)
+                .delete(room_messages::delete),
+        )
+        .route("/api/messages/{id}/search", get(room_messages::search))
+        .route("/api/messages/{id}/react", post(room_messages::react))
+        .route("/api/messages/{id}/thread", get(attached::thread))
+        .route("/api/messages/{id}/edits", get(attached::edits))
+        .route("/chat/get-chats/{user1_id}/{user2_id}", get(room_messages::of_two))
 }
 
 fn accounts_and_tokens(limits: &Arc<Limits>) -> Router<Api> {

@@ -22,9 +22,16 @@ pub(super) async fn rename(
 ) -> Result<Response, HttpError> {
     let group = path_group("group_id", &group_id)?;
     let by = asker.in_body("admin_id", body.admin_id.as_deref())?;
-    let name = required("name", body.name)?;
-    let group = chat.rename_group(group, &by, &name).await?;
-    Ok(Json(SummaryRow(&group)).into_response())
+    let opened = match body.is_private {
+        Some(is_private) => Some(chat.set_public(group, &by, !is_private).await?),
+        None => None,
+    };
+    let changed = match (body.name, opened) {
+        (Some(name), _) => chat.rename_group(group, &by, &name).await?,
+        (None, Some(opened)) => opened,
+        (None, None) => return Err(InvalidField::missing("body", "name").into()),
+    };
+    Ok(Json(SummaryRow(&changed)).into_response())
 }
 
 pub(super) async fn give(

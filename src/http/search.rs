@@ -24,7 +24,6 @@ pub(super) async fn search(
     params: Params,
 ) -> Result<Response, HttpError> {
     let viewer = asker.in_query("user_id", &params)?;
-    let text = params.get("q").ok_or_else(|| InvalidField::missing("query", "q"))?;
     let kinds = [("direct", ChatType::Direct), ("group", ChatType::Group)];
     let kind = params.choice("type", &kinds)?;
     let place = |place: &str| match kind {
@@ -34,15 +33,27 @@ pub(super) async fn search(
         }
         ChatType::Group => Ok(Conversation::Group(read("in", GroupId::parse(place))?)),
     };
+    let conversation = params.get("in").map(place).transpose()?;
+    answer(&chat, &viewer, conversation, &params).await
+}
+
+/// What the parameters ask for, in one conversation or in all.
+pub(super) async fn answer(
+    chat: &Chat,
+    viewer: &UserId,
+    conversation: Option<Conversation>,
+    params: &Params,
+) -> Result<Response, HttpError> {
+    let text = params.get("q").ok_or_else(|| InvalidField::missing("query", "q"))?;
     let search = Search {
         words: read("q", Words::parse(text))?,
-        conversation: params.get("in").map(place).transpose()?,
+        conversation,
         from: params.get("from").map(|from| read("from", UserId::parse(from))).transpose()?,
         before: params.get("before").map(|id| read("before", MessageRef::parse(id))).transpose()?,
         best_first: params.choice("order", &[("newest", false), ("best", true)])?,
         limit: params.limit(DEFAULT_LIMIT, Chat::MAX_FOUND)?,
     };
-    let found = chat.search(&viewer, search).await?;
+    let found = chat.search(viewer, search).await?;
     Ok(Json(SearchResults { rows: &found.messages, more: found.more, next: found.next })
         .into_response())
 }

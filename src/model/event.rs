@@ -150,6 +150,10 @@ pub enum Happened {
     MemberLeft,
     /// It has this name.
     Renamed(String),
+    /// Everybody may see and join it.
+    MadePublic,
+    /// Only who is invited may join it.
+    MadePrivate,
     /// Somebody has this role.
     RoleChanged(Role),
     /// It is somebody else's.
@@ -172,6 +176,8 @@ impl Happened {
             Self::MemberRemoved => "member_removed",
             Self::MemberLeft => "member_left",
             Self::Renamed(_) => "renamed",
+            Self::MadePublic => "made_public",
+            Self::MadePrivate => "made_private",
             Self::RoleChanged(_) => "role_changed",
             Self::OwnerChanged => "owner_changed",
             Self::Silenced(_) => "silenced",

@@ -55,26 +55,71 @@ impl TryFrom<SendMessage> for Draft {
     type Error = Error;
 
     fn try_from(sent: SendMessage) -> Result<Self, Error> {
-        let content_type = match sent.content_type.as_deref() {
+        let target = sent.chat_type.target(&sent.to)?;
+        let said = Said {
+            content: sent.content,
+            content_type: sent.content_type,
+            media_url: sent.media_url,
+            media_metadata: sent.media_metadata,
+            client_id: sent.client_id,
+            reply_to: sent.reply_to,
+            mentions: sent.mentions,
+        };
+        said.draft(target)
+    }
+}
+
+/// What somebody says, to whomever.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with content")]
+pub struct Said {
+    content: Value,
+    content_type: Option<String>,
+    media_url: Option<String>,
+    media_metadata: Option<JsonObject>,
+    client_id: Option<String>,
+    reply_to: Option<String>,
+    #[serde(default)]
+    mentions: MentionsIn,
+}
+
+impl Said {
+    /// The message that it becomes.
+    pub fn draft(self, target: Target) -> Result<Draft, Error> {
+        let content_type = match self.content_type.as_deref() {
             None => ContentType::default(),
             Some(word) => ContentType::parse(word).ok_or_else(|| {
                 let allowed = ContentType::ALL.map(ContentType::as_str).join(", ");
                 Error::Invalid(format!("content_type must be one of {allowed}").into())
             })?,
         };
-        if let Some(metadata) = &sent.media_metadata {
+        if let Some(metadata) = &self.media_metadata {
             check_object(metadata)?;
         }
-        Ok(Self {
-            client_id: sent.client_id.as_deref().map(ClientId::parse).transpose()?,
-            target: sent.chat_type.target(&sent.to)?,
-            content: content(sent.content)?,
+        Ok(Draft {
+            client_id: self.client_id.as_deref().map(ClientId::parse).transpose()?,
+            target,
+            content: content(self.content)?,
             content_type,
-            media_url: sent.media_url.filter(|url| !url.is_empty()),
-            media_metadata: sent.media_metadata,
-            reply_to: sent.reply_to.as_deref().map(MessageRef::parse).transpose()?,
-            mentions: sent.mentions.read()?,
+            media_url: self.media_url.filter(|url| !url.is_empty()),
+            media_metadata: self.media_metadata,
+            reply_to: self.reply_to.as_deref().map(MessageRef::parse).transpose()?,
+            mentions: self.mentions.read()?,
         })
+    }
+}
+
+/// `PUT /api/messages/{message_id}`.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with content")]
+pub struct NewContent {
+    content: Value,
+}
+
+impl NewContent {
+    /// What the message is to say.
+    pub fn read(self) -> Result<Content, Error> {
+        content(self.content)
     }
 }
 

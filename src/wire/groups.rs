@@ -22,12 +22,14 @@ pub struct NewGroup {
 
 /// `PATCH /groups/{group_id}`.
 #[derive(Debug, Deserialize)]
-#[serde(expecting = "an object with admin_id and name")]
+#[serde(expecting = "an object with admin_id, and name or is_private")]
 pub struct Rename {
     /// Who does it.
     pub admin_id: Option<String>,
     /// The new name.
     pub name: Option<String>,
+    /// Whether only who is invited may join from now on.
+    pub is_private: Option<bool>,
 }
 
 /// `PUT /groups/{group_id}/members/{user_id}/role`.
@@ -120,7 +122,8 @@ fn group<M: SerializeMap>(
     row.serialize_entry("owner_id", group.owner.as_str())?;
     row.serialize_entry("admin_ids", &Users(&group.admins))?;
     let silenced: Vec<_> = group.silenced.iter().map(SilenceRow).collect();
-    row.serialize_entry("silenced", &silenced)
+    row.serialize_entry("silenced", &silenced)?;
+    row.serialize_entry("is_private", &!group.is_public)
 }
 
 struct SilenceRow<'a>(&'a Silence);
@@ -167,6 +170,8 @@ pub(super) fn notice<M: SerializeMap>(notice: &GroupNotice, body: &mut M) -> Res
         | Happened::MemberRemoved
         | Happened::MemberLeft
         | Happened::OwnerChanged
+        | Happened::MadePublic
+        | Happened::MadePrivate
         | Happened::Unsilenced
         | Happened::Unmuted => Ok(()),
     }

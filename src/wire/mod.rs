@@ -9,6 +9,7 @@ pub mod health;
 pub mod message;
 mod receipts;
 pub mod rest;
+pub mod rooms;
 pub mod search;
 pub mod sync;
 pub mod told;

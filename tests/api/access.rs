@@ -34,6 +34,15 @@ fn table(section: &str) -> BTreeMap<String, Vec<String>> {
     .collect()
 }
 
+/// Routes whose `id` is a message's.
+const OF_MESSAGES: [&str; 5] = [
+    "PUT /api/messages/{id}",
+    "DELETE /api/messages/{id}",
+    "POST /api/messages/{id}/react",
+    "GET /api/messages/{id}/thread",
+    "GET /api/messages/{id}/edits",
+];
+
 /// People, one of each kind, and a group that they are to a different degree in.
 struct World {
     people: BTreeMap<&'static str, Person>,
@@ -107,10 +116,14 @@ impl World {
             .replace("{other_id}", group)
             .replace("{group_id}", group)
             .replace("{message_id}", message)
+            .replace("{room_id}", group)
+            .replace("{user1_id}", me)
+            .replace("{user2_id}", second)
             .replace("{token}", invitation)
             .replace("{name}", name);
         let path = match route {
             "GET /groups/{id}" => path.replace("{id}", me),
+            _ if OF_MESSAGES.contains(&route) => path.replace("{id}", message),
             _ => path.replace("{id}", group),
         };
         let query = match pattern {
@@ -118,6 +131,7 @@ impl World {
                 "?message_type=group".to_owned()
             }
             "/messages/{message_id}" => "?delete_for=everyone".to_owned(),
+            "/api/messages/{id}/search" => "?q=hello".to_owned(),
             "/search" => format!("?q=hello&type=group&in={group}"),
             "/groups/{group_id}/remove" => format!("?user_id={second}"),
             "/presence" => format!("?user_ids={second}"),
@@ -125,6 +139,9 @@ impl World {
         };
         let body = match route {
             "POST /groups" | "POST /groups/" => json!({"name": "another", "member_ids": [me]}),
+            "POST /api/rooms" | "POST /api/rooms/" => json!({"name": "another"}),
+            "POST /api/messages/{id}" | "PUT /api/messages/{id}" => json!({"content": "changed"}),
+            "POST /api/messages/{id}/react" => json!({"emoji": "👍"}),
             "PATCH /groups/{id}" => json!({"name": "renamed"}),
             "PUT /groups/{group_id}/members/{user_id}/role" => json!({"role": "admin"}),
             _ => json!({}),

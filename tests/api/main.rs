@@ -42,6 +42,7 @@ mod reactions;
 mod reading;
 mod receipts;
 mod repeating;
+mod rooms;
 mod search;
 mod sending;
 mod slow;
