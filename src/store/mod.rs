@@ -11,6 +11,7 @@ mod indexer;
 mod metrics;
 pub mod mongo;
 mod open;
+mod rooms;
 mod search;
 pub mod sqlite;
 

@@ -1,8 +1,10 @@
 //! The server's own plans of the very queries that the store runs.
 
-use banter::model::{Batch, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp};
+use banter::model::{
+    Batch, Group, GroupId, Message, MessageId, MessageRef, Place, ReadCursor, Timestamp,
+};
 use banter::store::mongo::queries::{self, Count, Find};
-use banter::store::mongo::{attached, blocks, changes, chats, presence};
+use banter::store::mongo::{attached, blocks, changes, chats, presence, rooms};
 use banter::store::{HistoryQuery, Range, Store};
 use bson::{Bson, Document, doc};
 
@@ -57,7 +59,10 @@ pub(crate) async fn filled() -> Filled {
     let store = prepared(&database).await;
     let name = |number: i64| format!("user{number}");
     let groups: Vec<_> = (0..20)
-        .map(|i| group(&format!("Group {i}"), &[&name(i), &name(i + 1), &name(1)], i))
+        .map(|i| {
+            let members = [&*name(i), &name(i + 1), &name(1)];
+            Group { is_public: i % 2 == 0, ..group(&format!("Group {i}"), &members, i) }
+        })
         .collect();
     for group in &groups {
         store.create_group(group).await.expect("a new group");
@@ -226,6 +231,20 @@ async fn groups_of_a_user_come_in_the_order_of_an_index() {
     assert_index(&filled.find(&queries::groups_named("roup 1", 10)).await, "group_name");
     let of_user = queries::groups_of_named(&user, "roup 1", 10);
     assert_index(&filled.find(&of_user).await, "member_groups");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_come_in_the_order_of_their_indexes() {
+    let filled = filled().await;
+    let user = user("user1");
+    for before in [None, Some((Timestamp(9), filled.group))] {
+        let plan = filled.count(&rooms::public_rooms(&user, before, 10)).await;
+        assert_ordered_by_index(&plan, "public_groups");
+        let plan = filled.count(&rooms::rooms_of(&user, before, 10)).await;
+        assert_ordered_by_index(&plan, "member_groups");
+    }
+    let plan = filled.find(&rooms::public_groups_named("roup 1", 10)).await;
+    assert_ordered_by_index(&plan, "public_groups");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

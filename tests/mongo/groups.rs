@@ -2,7 +2,7 @@
 //! server has made.
 
 use banter::model::{
-    Group, GroupChange, GroupId, Invitation, Place, Silence, Timestamp, Token, Until, UserId,
+    Group, GroupChange, GroupId, Invitation, Place, Room, Silence, Timestamp, Token, Until, UserId,
 };
 use banter::store::mongo::{changes, invitations, mutes};
 use banter::store::{Change, ChangesQuery, MembershipChange, Store};
@@ -61,6 +61,10 @@ async fn a_group_of_the_old_server_is_left_as_it_is_until_it_changes() {
     store.group_head(id).await.expect("an answer").expect("a group");
     store.group_summary(id, 2).await.expect("an answer").expect("a group");
     store.groups_of(&user("bob"), 9).await.expect("an answer");
+    assert_eq!(store.rooms(&user("eve"), None, 9).await.expect("an answer"), []);
+    let rooms = store.rooms(&user("bob"), None, 9).await.expect("an answer");
+    let head = Group { members: Vec::new(), ..group.clone() };
+    assert_eq!(rooms, [Room { group: head, member_count: 3, is_member: true }]);
 
     assert_eq!((group.owner, group.created_by), (user("ann"), user("ann")));
     assert_eq!((group.admins, group.silenced), (Vec::new(), Vec::new()));
@@ -80,6 +84,8 @@ async fn each_change_writes_its_fields_and_takes_those_that_say_nothing_away() {
     // A name, as any text of a user, is never an expression.
     for (change, fields) in [
         (GroupChange::Name("$name".to_owned()), doc! {"name": "$name"}),
+        (GroupChange::Public(false), doc! {}),
+        (GroupChange::Public(true), doc! {"is_public": true}),
         (admin("bob", true), doc! {"admin_ids": ["bob"]}),
         (admin("cem", true), doc! {"admin_ids": ["bob", "cem"]}),
         (silence("dan", time(50), 9), doc! {"silenced": [&dan]}),
@@ -101,6 +107,7 @@ async fn each_change_writes_its_fields_and_takes_those_that_say_nothing_away() {
         (silence("dan", None, 49), doc! {"silenced": null}),
         (owner("ann", None), doc! {"owner_id": "ann", "admin_ids": null}),
         (admin("cem", false), doc! {}),
+        (GroupChange::Public(false), doc! {"is_public": null}),
     ] {
         let mut expected = all_rows(&database, "groups").await.remove(0);
         let mut model = stored(&store, id).await;

@@ -162,6 +162,12 @@ macro_rules! conformance {
                 the_banned_and_the_recent_are_listed
                 users_are_voided_and_banned_at_once
             }
+            rooms {
+                a_public_group_comes_back_public_until_it_is_made_private
+                rooms_are_the_public_ones_and_ones_own_each_once
+                rooms_come_in_pages_newest_first_and_ties_by_id
+                a_search_finds_public_groups_and_ones_own_each_once
+            }
             search {
                 words_are_found_in_any_case_and_accent_by_their_beginnings
                 only_what_the_viewer_may_see_is_found

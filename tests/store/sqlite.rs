@@ -105,6 +105,7 @@ async fn a_file_of_the_first_layout_is_brought_up_to_date_and_keeps_what_is_in_i
     let teams = store.groups_of(&user("bob"), 10).await.expect("the store answers");
     assert_eq!(teams[0].members, ["ann", "bob"].map(user));
     assert_eq!((&teams[0].owner, &teams[0].admins[..]), (&teams[0].created_by, &[][..]));
+    assert!(!teams[0].is_public);
     let unread = store.unread(&user("bob"), None, &[]).await.expect("the store answers");
     assert_eq!((unread.direct, unread.group), (1, 1), "the cursor is there");
     let backlog = store.index_backlog().await.expect("the store answers");

@@ -209,6 +209,9 @@ pub(super) fn from_group(group: &Group) -> Document {
         let silenced: Vec<Bson> = group.silenced.iter().map(silence_to_bson).collect();
         document.insert("silenced", silenced);
     }
+    if group.is_public {
+        document.insert("is_public", true);
+    }
     document
 }
 
@@ -458,6 +461,7 @@ mod tests {
                 silence("cem", Until::Forever),
                 silence("dan", Until::Time(Timestamp(1_700_000_000_001))),
             ],
+            is_public: true,
             ..group()
         };
         let mut row = from_group(&group);
@@ -470,8 +474,10 @@ mod tests {
         row.insert("admin_ids", vec![Bson::from("bob"), Bson::from("ann"), Bson::Null]);
         assert_eq!(read_group(&row), Some(group.clone()));
         row.extend(doc! {"owner_id": null, "admin_ids": "bob", "silenced": {"user_id": "eve"}});
+        row.insert("is_public", "yes");
         let owner = group.created_by.clone();
-        let plain = Group { owner, admins: Vec::new(), silenced: Vec::new(), ..group };
+        let (admins, silenced) = (Vec::new(), Vec::new());
+        let plain = Group { owner, admins, silenced, is_public: false, ..group };
         assert_eq!(read_group(&row), Some(plain));
     }
 }

@@ -3,8 +3,9 @@
 use bson::{Document, RawDocumentBuf, doc};
 
 use super::queries::{self, Find};
-use super::{MongoStore, Place, documents, errors, statements};
+use super::{MongoStore, Place, documents, errors, rooms, statements};
 use crate::model::{Group, GroupChange, GroupId, GroupSummary, UserId};
+use crate::store::rooms::newest;
 use crate::store::{MembershipChange, Result, StoreError};
 
 /// Longest text that is searched for, in bytes; the server refuses patterns above 32 kB, and no
@@ -67,18 +68,19 @@ impl MongoStore {
     pub(super) async fn find_named(
         &self,
         text: &str,
-        member: Option<&UserId>,
+        viewer: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Group>> {
         // No name holds a NUL character, and the server takes none in a pattern.
         if text.len() > MAX_SEARCH_BYTES || text.contains('\0') {
             return Ok(Vec::new());
         }
-        let query = match member {
-            Some(member) => queries::groups_of_named(member, text, limit),
-            None => queries::groups_named(text, limit),
+        let Some(viewer) = viewer else {
+            return self.find_groups(&queries::groups_named(text, limit)).await;
         };
-        self.find_groups(&query).await
+        let public = self.find_groups(&rooms::public_groups_named(text, limit)).await?;
+        let own = self.find_groups(&queries::groups_of_named(viewer, text, limit)).await?;
+        Ok(newest(own, public, |group| group, limit))
     }
 
     /// Changes who is in a group.

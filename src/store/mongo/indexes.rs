@@ -137,6 +137,11 @@ const GROUP_CHANGE_TIME: Index = Index {
 /// The groups of a user, newest first.
 pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
+/// The groups that everybody may see, newest first.
+pub const PUBLIC_GROUPS: Index = Index {
+    kind: Kind::Only(|| doc! {"is_public": true}),
+    ..index(GROUPS, "public_groups", &[("created_at", -1), ("_id", -1)])
+};
 /// Groups by name.
 pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 /// The invitations into a group, the newest first.
@@ -188,7 +193,7 @@ pub const SEARCH_ORDER: Index =
     index(SEARCH, "search_order", &[("parties", 1), ("timestamp", -1), ("_id", -1)]);
 
 /// Every index that [`crate::store::Store::prepare`] makes: the old server's eight, then ours.
-pub const ALL: [Index; 39] = [
+pub const ALL: [Index; 40] = [
     index(MESSAGES, "user_messages", &[("from_user_id", 1), ("to_user_id", 1)]),
     index(MESSAGES, "group_messages", &[("group_id", 1)]),
     index(MESSAGES, "message_timestamp", &[("timestamp", -1)]),
@@ -215,6 +220,7 @@ pub const ALL: [Index; 39] = [
     GROUP_CHANGES,
     GROUP_CHANGE_TIME,
     MEMBER_GROUPS,
+    PUBLIC_GROUPS,
     GROUP_INVITATIONS,
     INVITATION_END,
     MUTE_CHANGES,

@@ -56,6 +56,7 @@ mod pool;
 pub mod presence;
 pub mod queries;
 mod reads;
+pub mod rooms;
 pub mod search;
 pub mod sessions;
 mod statements;
@@ -293,19 +294,19 @@ impl Store for MongoStore {
     async fn search_groups(
         &self,
         text: &str,
-        member: Option<&UserId>,
+        viewer: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Group>> {
-        self.find_named(text, member, limit).await
+        self.find_named(text, viewer, limit).await
     }
 
     async fn rooms(
         &self,
-        _: &UserId,
-        _: Option<(Timestamp, GroupId)>,
-        _: usize,
+        viewer: &UserId,
+        before: Option<(Timestamp, GroupId)>,
+        limit: usize,
     ) -> Result<Vec<Room>> {
-        Ok(Vec::new())
+        self.find_rooms(viewer, before, limit).await
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {

@@ -187,9 +187,8 @@ pub(super) fn no_member(user: &UserId) -> Document {
 pub(super) fn group_change(change: &GroupChange) -> UpdateModifications {
     let fields = match change {
         GroupChange::Name(name) => return doc! {"$set": {"name": name}}.into(),
-        GroupChange::Public(is_public) => {
-            return doc! {"$set": {"is_public": is_public}}.into();
-        }
+        GroupChange::Public(true) => return doc! {"$set": {"is_public": true}}.into(),
+        GroupChange::Public(false) => return doc! {"$unset": {"is_public": ""}}.into(),
         GroupChange::Admin { user, is_admin } => {
             let new = is_admin.then_some(user);
             doc! {"admin_ids": with_admins(&[user], new)}

@@ -3,10 +3,10 @@
 use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 use super::changes::note_members;
-use super::messages::add_to_count;
+use super::messages::{add_to_count, place_or_end};
 use super::{limit_to_sql, roles, rows, statements};
-use crate::model::{Group, GroupId, GroupSummary, Timestamp, UserId};
-use crate::store::MembershipChange;
+use crate::model::{Group, GroupId, GroupSummary, MessageId, Room, Timestamp, UserId};
+use crate::store::{MembershipChange, rooms};
 
 /// Stores a new group.
 pub(super) fn create(transaction: &Transaction<'_>, group: &Group) -> rusqlite::Result<()> {
@@ -19,6 +19,7 @@ pub(super) fn create(transaction: &Transaction<'_>, group: &Group) -> rusqlite::
         group.created_by.as_str(),
         created_at,
         (group.owner != group.created_by).then(|| group.owner.as_str()),
+        group.is_public,
     ])?;
     let mut insert = transaction.prepare_cached(statements::INSERT_MEMBER)?;
     for member in &group.members {
@@ -45,11 +46,15 @@ pub(super) fn summary(
     let group = with_members(transaction, group, members)?;
     let mut member_count = group.members.len();
     if member_count >= members {
-        let mut count = transaction.prepare_cached(statements::COUNT_MEMBERS)?;
-        let counted = count.query_row([id.0.bytes()], |row| rows::count(row, 0))?;
-        member_count = usize::try_from(counted).unwrap_or(usize::MAX);
+        member_count = count_members(transaction, id)?;
     }
     Ok(Some(GroupSummary { group, member_count }))
+}
+
+fn count_members(transaction: &Transaction<'_>, id: GroupId) -> rusqlite::Result<usize> {
+    let mut count = transaction.prepare_cached(statements::COUNT_MEMBERS)?;
+    let counted = count.query_row([id.0.bytes()], |row| rows::count(row, 0))?;
+    Ok(usize::try_from(counted).unwrap_or(usize::MAX))
 }
 
 /// The groups of a user, newest first.
@@ -73,21 +78,45 @@ pub(super) fn ids_of_user(
     statement.query_map(params, |row| rows::group_id(row, 0))?.collect()
 }
 
-/// Groups whose name contains a text, newest first; of one member alone, where one is given.
+/// Groups whose name contains a text, newest first; where somebody looks, those that are public or
+/// that the viewer is in.
 pub(super) fn search(
     transaction: &Transaction<'_>,
     text: &str,
-    member: Option<&UserId>,
+    viewer: Option<&UserId>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Group>> {
-    let (text, limit) = (fold_case(text), limit_to_sql(limit));
-    match member {
-        None => list(transaction, statements::SEARCH_GROUPS, params![text, limit]),
-        Some(member) => {
-            let params = params![text, limit, member.as_str()];
-            list(transaction, statements::SEARCH_GROUPS_OF_USER, params)
-        }
+    let (text, most) = (fold_case(text), limit_to_sql(limit));
+    let Some(viewer) = viewer else {
+        return list(transaction, statements::SEARCH_GROUPS, params![text, most]);
+    };
+    let params = params![text, most, viewer.as_str()];
+    let own = heads(transaction, statements::SEARCH_GROUPS_OF_USER, params)?;
+    let public = heads(transaction, statements::SEARCH_PUBLIC_GROUPS, params![text, most])?;
+    let found = rooms::newest(own, public, |group| group, limit);
+    found.into_iter().map(|group| with_members(transaction, group, usize::MAX)).collect()
+}
+
+/// The groups that are public and those of a user, newest first, those before a place.
+pub(super) fn rooms(
+    transaction: &Transaction<'_>,
+    viewer: &UserId,
+    before: Option<(Timestamp, GroupId)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Room>> {
+    let (at, id) = place_or_end(before.map(|(at, id)| (at, MessageId(id.0))));
+    let most = limit_to_sql(limit);
+    let params = params![at, id, most, viewer.as_str()];
+    let own = heads(transaction, statements::ROOMS_OF_USER, params)?;
+    let public = heads(transaction, statements::PUBLIC_ROOMS, params![at, id, most])?;
+    let room = |is_member| move |group| Room { group, member_count: 0, is_member };
+    let own = own.into_iter().map(room(true)).collect();
+    let public = public.into_iter().map(room(false)).collect();
+    let mut rooms = rooms::newest(own, public, |room| &room.group, limit);
+    for room in &mut rooms {
+        room.member_count = count_members(transaction, room.group.id)?;
     }
+    Ok(rooms)
 }
 
 /// Makes a user a member.
@@ -167,9 +196,18 @@ fn list(
     sql: &str,
     params: impl Params,
 ) -> rusqlite::Result<Vec<Group>> {
+    let groups = heads(transaction, sql, params)?.into_iter();
+    groups.map(|group| with_members(transaction, group, usize::MAX)).collect()
+}
+
+/// Groups without their members.
+fn heads(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+) -> rusqlite::Result<Vec<Group>> {
     let mut statement = transaction.prepare_cached(sql)?;
-    let groups = statement.query_map(params, rows::group_without_members)?;
-    groups.map(|group| with_members(transaction, group?, usize::MAX)).collect()
+    statement.query_map(params, rows::group_without_members)?.collect()
 }
 
 fn with_members(

@@ -254,23 +254,27 @@ impl Store for SqliteStore {
     async fn search_groups(
         &self,
         text: &str,
-        member: Option<&UserId>,
+        viewer: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Group>> {
-        let (text, member) = (text.to_owned(), member.cloned());
+        let (text, viewer) = (text.to_owned(), viewer.cloned());
         let find = move |transaction: &rusqlite::Transaction<'_>| {
-            groups::search(transaction, &text, member.as_ref(), limit)
+            groups::search(transaction, &text, viewer.as_ref(), limit)
         };
         self.readers.run(find).await
     }
 
     async fn rooms(
         &self,
-        _: &UserId,
-        _: Option<(Timestamp, GroupId)>,
-        _: usize,
+        viewer: &UserId,
+        before: Option<(Timestamp, GroupId)>,
+        limit: usize,
     ) -> Result<Vec<Room>> {
-        Ok(Vec::new())
+        let viewer = viewer.clone();
+        let find = move |transaction: &rusqlite::Transaction<'_>| {
+            groups::rooms(transaction, &viewer, before, limit)
+        };
+        self.readers.run(find).await
     }
 
     async fn add_member(&self, group: GroupId, user: &UserId) -> Result<MembershipChange> {

@@ -1,4 +1,5 @@
-//! What groups are called, whose they are, who may do what in them, and who may not speak.
+//! What groups are called, who sees them, whose they are, who may do what in them, and who may not
+//! speak.
 
 use rusqlite::{Transaction, params};
 
@@ -31,7 +32,10 @@ pub(super) fn change(
             let mut rename = transaction.prepare_cached(statements::RENAME_GROUP)?;
             rename.execute(params![id.0.bytes(), name, groups::fold_case(name)])?;
         }
-        GroupChange::Public(_) => {}
+        GroupChange::Public(is_public) => {
+            let mut open = transaction.prepare_cached(statements::SET_PUBLIC)?;
+            open.execute(params![id.0.bytes(), is_public])?;
+        }
         GroupChange::Admin { user, is_admin: true } => add_admin(transaction, id, user)?,
         GroupChange::Admin { user, is_admin: false } => {
             run(transaction, statements::REMOVE_ADMIN, id, user)?;

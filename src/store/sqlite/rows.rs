@@ -168,7 +168,7 @@ pub(super) fn group_without_members(row: &Row<'_>) -> rusqlite::Result<Group> {
         owner,
         admins,
         silenced: silences(row, 6)?,
-        is_public: false,
+        is_public: row.get(7)?,
     })
 }
 

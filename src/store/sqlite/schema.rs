@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     TABLES,
     TOMBSTONES,
     PLACES_OF_DELETED,
@@ -23,6 +23,7 @@ const STEPS: [&str; 11] = [
     SEARCH,
     GROUP_LIFE,
     ACCOUNTS,
+    PUBLIC_GROUPS,
 ];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
@@ -303,6 +304,12 @@ CREATE TABLE revocations (
     banned INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX revocation_time ON revocations (banned, void_until);
+";
+
+/// Which groups everybody may see and join; those that there are, nobody but their members.
+const PUBLIC_GROUPS: &str = "
+ALTER TABLE groups ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX public_groups ON groups (created_at DESC, id DESC) WHERE is_public = 1;
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -16,7 +16,7 @@ macro_rules! group_columns {
          (SELECT json_group_array(user) FROM (SELECT user FROM group_members \
          INDEXED BY group_admins WHERE group_id = g.id AND admin IS NOT NULL ORDER BY admin)), \
          (SELECT json_group_array(json_array(user, until)) FROM (SELECT user, until \
-         FROM group_silences WHERE group_id = g.id ORDER BY silenced))"
+         FROM group_silences WHERE group_id = g.id ORDER BY silenced)), g.is_public"
     };
 }
 
@@ -198,8 +198,8 @@ statements! {
         CROSS JOIN search_rows ON row = search.rowid CROSS JOIN messages ON id = message \
         WHERE search MATCH ?1 AND search.rowid < ?2 ORDER BY search.rowid DESC");
 
-    INSERT_GROUP = "INSERT INTO groups (id, name, name_folded, created_by, created_at, owner) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT_GROUP = "INSERT INTO groups (id, name, name_folded, created_by, created_at, owner, \
+        is_public) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     GROUP_CREATED_AT = "SELECT created_at FROM groups WHERE id = ?1";
     GROUP_BY_ID = concat!("SELECT ", group_columns!(), " FROM groups AS g WHERE g.id = ?1");
     GROUPS_OF_USER = concat!("SELECT ", group_columns!(), " \
@@ -213,7 +213,21 @@ statements! {
         FROM group_members AS m JOIN groups AS g ON g.id = m.group_id \
         WHERE m.user = ?3 AND instr(g.name_folded, ?1) > 0 \
         ORDER BY m.created_at DESC, m.group_id DESC LIMIT ?2");
+    /// The same of public groups: those alone are read.
+    SEARCH_PUBLIC_GROUPS = concat!("SELECT ", group_columns!(), " \
+        FROM groups AS g INDEXED BY public_groups \
+        WHERE g.is_public = 1 AND instr(g.name_folded, ?1) > 0 \
+        ORDER BY g.created_at DESC, g.id DESC LIMIT ?2");
+    PUBLIC_ROOMS = concat!("SELECT ", group_columns!(), " \
+        FROM groups AS g INDEXED BY public_groups \
+        WHERE g.is_public = 1 AND (g.created_at, g.id) < (?1, ?2) \
+        ORDER BY g.created_at DESC, g.id DESC LIMIT ?3");
+    ROOMS_OF_USER = concat!("SELECT ", group_columns!(), " \
+        FROM group_members AS m JOIN groups AS g ON g.id = m.group_id \
+        WHERE m.user = ?4 AND (m.created_at, m.group_id) < (?1, ?2) \
+        ORDER BY m.created_at DESC, m.group_id DESC LIMIT ?3");
     RENAME_GROUP = "UPDATE groups SET name = ?2, name_folded = ?3 WHERE id = ?1";
+    SET_PUBLIC = "UPDATE groups SET is_public = ?2 WHERE id = ?1";
     SET_OWNER = "UPDATE groups SET owner = ?2 WHERE id = ?1";
     /// Who is no member has no row, so becomes no admin.
     ADD_ADMIN = "UPDATE group_members SET admin = (SELECT coalesce(max(admin), 0) + 1 \
@@ -368,8 +382,13 @@ mod tests {
         let connection = empty_tables();
         for (name, sql) in ALL {
             let steps = plan(&connection, sql);
-            if *name == "SEARCH_GROUPS" {
-                assert_eq!(steps[0], "SCAN g USING INDEX group_creation_time");
+            let by_name = match *name {
+                "SEARCH_GROUPS" => Some("group_creation_time"),
+                "SEARCH_PUBLIC_GROUPS" => Some("public_groups"),
+                _ => None,
+            };
+            if let Some(index) = by_name {
+                assert_eq!(steps[0], format!("SCAN g USING INDEX {index}"));
                 assert!(steps[1..].iter().all(|step| seeks(step)), "{name}: {steps:#?}");
             } else {
                 assert!(steps.iter().all(|step| seeks(step)), "{name}: {steps:#?}");
@@ -410,6 +429,8 @@ mod tests {
             (SMALL_GROUPS_OF, "member_groups (user=?)"),
             (GROUPS_OF_USER, "member_groups (user=?)"),
             (SEARCH_GROUPS_OF_USER, "member_groups (user=?)"),
+            (PUBLIC_ROOMS, "public_groups ((created_at,id)<(?,?))"),
+            (ROOMS_OF_USER, "member_groups (user=? AND (created_at,group_id)<(?,?))"),
             (GROUPS_OF_USER, "group_admins (group_id=? AND admin>?)"),
             (GROUPS_OF_USER, "group_silenced (group_id=?)"),
             (ADD_ADMIN, "group_member (group_id=? AND user=?)"),

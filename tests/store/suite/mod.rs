@@ -18,6 +18,7 @@ pub(crate) mod random;
 pub(crate) mod readers;
 pub(crate) mod revocations;
 pub(crate) mod roles;
+pub(crate) mod rooms;
 pub(crate) mod search;
 pub(crate) mod sessions;
 pub(crate) mod status;

@@ -69,6 +69,7 @@ struct BatchSketch {
 #[derive(Debug, Clone)]
 enum GroupChangeSketch {
     Name(String),
+    Public(bool),
     Admin(usize, bool),
     Owner(usize),
     Silence(usize, Option<i64>, i64),
@@ -78,6 +79,7 @@ fn group_change_sketch() -> impl Strategy<Value = GroupChangeSketch> {
     let until = proptest::option::of(0..9_i64);
     prop_oneof![
         1 => any::<String>().prop_map(GroupChangeSketch::Name),
+        1 => any::<bool>().prop_map(GroupChangeSketch::Public),
         4 => (0..USERS, any::<bool>()).prop_map(|(who, on)| GroupChangeSketch::Admin(who, on)),
         2 => (0..USERS).prop_map(GroupChangeSketch::Owner),
         4 => (0..USERS, until, 0..9_i64)
@@ -112,10 +114,7 @@ fn change_sketch() -> impl Strategy<Value = ChangeSketch> {
 }
 
 fn batch_sketch() -> impl Strategy<Value = BatchSketch> {
-    let purges = prop_oneof![
-        9 => btree_set(0..GROUPS, 0..1),
-        1 => btree_set(0..GROUPS, 1..2),
-    ];
+    let purges = prop_oneof![9 => btree_set(0..GROUPS, 0..1), 1 => btree_set(0..GROUPS, 1..2)];
     (
         btree_set(0..MESSAGES, 0..6),
         btree_map(0..MESSAGES, change_sketch(), 0..5),
@@ -201,6 +200,7 @@ impl World {
         let other = |number: &usize| member(number).filter(|user| *user != team.owner);
         Some(match sketch {
             GroupChangeSketch::Name(name) => GroupChange::Name(name.clone()),
+            GroupChangeSketch::Public(is_public) => GroupChange::Public(*is_public),
             GroupChangeSketch::Admin(number, is_admin) => {
                 GroupChange::Admin { user: other(number)?, is_admin: *is_admin }
             }

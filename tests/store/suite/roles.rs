@@ -78,6 +78,7 @@ pub(crate) async fn each_change_makes_what_it_says_once_however_often_it_comes(
     }
     for step in [
         GroupChange::Name("$name ÄÖ".to_owned()),
+        GroupChange::Public(true),
         admin("cem", true),
         admin("bob", true),
         admin("dan", true),
@@ -91,6 +92,7 @@ pub(crate) async fn each_change_makes_what_it_says_once_however_often_it_comes(
         silence("bob", Some(Until::Forever), 15),
         silence("cem", until(60), 20),
         owner("dan", Some("ann")),
+        GroupChange::Public(false),
         owner("bob", None),
         owner("ann", Some("bob")),
         silence("cem", None, 60),
@@ -157,6 +159,7 @@ pub(crate) async fn a_change_to_a_missing_group_makes_none(store: Arc<dyn Store>
     for id in [gone.id, GroupId::mint()] {
         for step in [
             GroupChange::Name("new".to_owned()),
+            GroupChange::Public(true),
             admin("bob", true),
             owner("bob", Some("ann")),
             silence("bob", Some(Until::Forever), 1),
@@ -181,6 +184,8 @@ pub(crate) async fn changes_tell_each_member_that_the_group_is_another(store: Ar
     }
     for step in [
         GroupChange::Name("new".to_owned()),
+        GroupChange::Public(true),
+        GroupChange::Public(false),
         admin("bob", true),
         owner("bob", Some("ann")),
         silence("ann", Some(Until::Forever), 1),
