@@ -21,6 +21,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 /// How long an answer may take before a test is told that it did not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 const QUEUE: usize = 65_536;
+/// Between two packets of a client that reads slowly.
+const SLOWLY: Duration = Duration::from_millis(100);
 
 /// How to reach the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,7 @@ enum Command {
     Text(String),
     Binary(Vec<u8>),
     StopReading,
+    ReadSlowly,
     ReadAgain,
     Close,
 }
@@ -330,7 +333,13 @@ impl Client {
         self.command(Command::StopReading).await;
     }
 
-    /// Goes on after [`stop_reading`](Self::stop_reading).
+    /// Reads ten packets a second, which keeps the connection, as a client on a bad line would;
+    /// WebSocket only.
+    pub(crate) async fn read_slowly(&mut self) {
+        self.command(Command::ReadSlowly).await;
+    }
+
+    /// Goes on after [`stop_reading`](Self::stop_reading) and [`read_slowly`](Self::read_slowly).
     pub(crate) async fn read_again(&mut self) {
         self.command(Command::ReadAgain).await;
     }
@@ -374,13 +383,24 @@ fn event_json(event: &str, arguments: &[Value]) -> Value {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// The next message, after a pause where there is one.
+async fn next_at(
+    socket: &mut Socket,
+    pace: Option<Duration>,
+) -> Option<Result<Message, tungstenite::Error>> {
+    if let Some(pause) = pace.filter(|pause| !pause.is_zero()) {
+        tokio::time::sleep(pause).await;
+    }
+    socket.next().await
+}
+
 async fn run_websocket(
     mut socket: Socket,
     mut todo: mpsc::Receiver<Command>,
     found: mpsc::Sender<Packet>,
     ping: watch::Sender<bool>,
 ) {
-    let mut reading = true;
+    let mut pace = Some(Duration::ZERO);
     let reason = loop {
         tokio::select! {
             command = todo.recv() => match command {
@@ -394,15 +414,16 @@ async fn run_websocket(
                         break error.to_string();
                     }
                 }
-                Some(Command::StopReading) => reading = false,
-                Some(Command::ReadAgain) => reading = true,
+                Some(Command::StopReading) => pace = None,
+                Some(Command::ReadSlowly) => pace = Some(SLOWLY),
+                Some(Command::ReadAgain) => pace = Some(Duration::ZERO),
                 Some(Command::Close) => {
                     let _ = socket.close(None).await;
                     break "closed by the client".to_owned();
                 }
                 None => return,
             },
-            message = socket.next(), if reading => match message {
+            message = next_at(&mut socket, pace), if pace.is_some() => match message {
                 Some(Ok(Message::Text(text))) => {
                     if text.as_str() == "2" {
                         ping.send_replace(true);
@@ -469,7 +490,10 @@ async fn run_posts(
         let text = match command {
             Command::Text(text) => text,
             Command::Close => "1".to_owned(),
-            Command::Binary(_) | Command::StopReading | Command::ReadAgain => continue,
+            Command::Binary(_)
+            | Command::StopReading
+            | Command::ReadSlowly
+            | Command::ReadAgain => continue,
         };
         let answer = timeout(PATIENCE, http.post(&url).body(text).send()).await;
         let refused = match answer {
