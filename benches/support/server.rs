@@ -119,6 +119,8 @@ impl Server {
             max_content_size: 65_536,
             max_group_members: 100_000,
             receipt_group_limit: 256,
+            spam_repeats: 0,
+            spam_strangers: 0,
         };
         let chat = Chat::new(limits, Arc::clone(&store), buffer.clone(), media, clock, deliveries);
         Self { chat: Arc::new(chat), buffer, store, tasks, data }

@@ -16,6 +16,10 @@ impl Chat {
     ///
     /// A draft with a client id that the user has sent already is the same message: it is answered
     /// with, and nothing else happens.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] for who says the same too often or writes to too many strangers, and
+    /// those of the rules.
     pub async fn send(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
         self.check_size(draft.weight())?;
         let Some(client_id) = draft.client_id.clone() else {
@@ -29,6 +33,7 @@ impl Chat {
     }
 
     async fn send_new(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
+        self.check_spam(from, &draft).await?;
         let accepted = self.accept_new(from, draft).await?;
         self.has_sent(&accepted.value);
         Ok(accepted)

@@ -27,6 +27,7 @@ mod receipts;
 mod roles;
 mod rooms;
 mod search;
+mod spam;
 mod stamp;
 mod sync;
 mod threads;
@@ -57,6 +58,7 @@ use leftovers::Leftovers;
 use locks::Locks;
 use presence::Watch;
 use readers::Readers;
+use spam::Spam;
 
 pub use search::{Found, Search};
 
@@ -80,6 +82,16 @@ pub struct Config {
     #[arg(long, value_name = "USERS", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub receipt_group_limit: u32,
+
+    /// Messages with the same content that one user may send in a minute, 0 (no limit) to 1000000
+    #[arg(long, value_name = "NUMBER", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub spam_repeats: u32,
+
+    /// Users to whom one user may write for the first time in an hour, 0 (no limit) to 1000000
+    #[arg(long, value_name = "USERS", default_value_t = 60,
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub spam_strangers: u32,
 }
 
 /// The rules, and what they stand on; one per server.
@@ -105,6 +117,7 @@ pub struct Chat {
     watch: Watch,
     readers: Readers,
     blocks: Blocks,
+    spam: Spam,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -165,6 +178,7 @@ impl Chat {
             watch.wrote(&a, &b);
         }
         let (files, leftovers) = (Locks::default(), Leftovers::default());
+        let spam = Spam::new(config.spam_repeats, config.spam_strangers);
         let (hints, looks) = (Hints::default(), Looks::default());
         Self {
             config,
@@ -184,6 +198,7 @@ impl Chat {
             watch,
             readers: Readers::default(),
             blocks: Blocks::default(),
+            spam,
         }
     }
 

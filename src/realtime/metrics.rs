@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
@@ -27,20 +27,34 @@ impl Drop for Connected {
     }
 }
 
-/// Gives the number of users who are online as a metric.
-pub(super) struct OnlineCollector(pub(super) Arc<Chat>);
+/// Gives what the rules count as metrics: users who are online, and refused spam.
+pub(super) struct ChatCollector(pub(super) Arc<Chat>);
 
-impl fmt::Debug for OnlineCollector {
+impl fmt::Debug for ChatCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnlineCollector")
+        f.write_str("ChatCollector")
     }
 }
 
-impl Collector for OnlineCollector {
+impl Collector for ChatCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let gauge = ConstGauge::new(self.0.online_users() as f64);
         let (name, help) = ("banter_users_online", "Users who are online");
-        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        let (repeats, strangers) = self.0.spam_refused();
+        for (name, help, count) in [
+            ("banter_spam_repeats", "Messages refused as too many of the same", repeats),
+            ("banter_spam_strangers", "Messages refused as too many to strangers", strangers),
+        ] {
+            let counter = ConstCounter::new(count);
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        Ok(())
     }
 }
 

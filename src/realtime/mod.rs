@@ -27,7 +27,7 @@ use crate::limits::Limits;
 use crate::shutdown::Tasks;
 
 use leases::Leases;
-use metrics::{Metrics, OnlineCollector};
+use metrics::{ChatCollector, Metrics};
 
 /// Packets that the library holds for one client; what comes on top waits in its [`outlet`].
 const QUEUE_PACKETS: usize = 1_024;
@@ -121,7 +121,7 @@ impl Realtime {
         let (in_flight, draining) = (TaskTracker::new(), TaskTracker::new());
         in_flight.close();
         draining.close();
-        registry.register_collector(Box::new(OnlineCollector(Arc::clone(&chat))));
+        registry.register_collector(Box::new(ChatCollector(Arc::clone(&chat))));
         let hub = Arc::new(Hub {
             chat,
             sign_in: sign_in.clone(),

@@ -99,7 +99,12 @@ impl TestApp {
         let uploads = folder.path().join("uploads").to_str().unwrap().to_owned();
         let mut env = vec![("DATA_DIR", &*data), ("UPLOAD_DIR", &*uploads), ("MIN_POOL_SIZE", "1")];
         // All clients of all tests are on this machine, and none of them is slow.
-        env.extend([("LIMIT_EXEMPT", "127.0.0.0/8"), ("SIGN_IN_RATE", "0")]);
+        env.extend([
+            ("LIMIT_EXEMPT", "127.0.0.0/8"),
+            ("SIGN_IN_RATE", "0"),
+            ("SPAM_REPEATS", "0"),
+            ("SPAM_STRANGERS", "0"),
+        ]);
         env.extend(settings);
         let env = env.into_iter().map(|(name, value)| (name.into(), value.into()));
         let config = Config::load(["banter".into()], env, folder.path()).expect("sound settings");

@@ -46,6 +46,7 @@ mod rooms;
 mod search;
 mod sending;
 mod slow;
+mod spam;
 mod stopping;
 mod sync;
 mod threads;
