@@ -306,7 +306,7 @@ CREATE TABLE revocations (
 CREATE INDEX revocation_time ON revocations (banned, void_until);
 ";
 
-/// Which groups everybody may see and join; those that there are, nobody but their members.
+/// Which groups everybody may see and join. Of those that were there before, none.
 const PUBLIC_GROUPS: &str = "
 ALTER TABLE groups ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX public_groups ON groups (created_at DESC, id DESC) WHERE is_public = 1;
