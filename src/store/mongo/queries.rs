@@ -9,7 +9,7 @@ use super::indexes::{
     CLIENT_ID, CURSOR_PLACES, DIRECT_ORDER, DIRECT_UNREAD, GROUP_NAME, GROUP_ORDER, Index,
     MEMBER_GROUPS, MESSAGE_ID, TOMBSTONE,
 };
-use super::{GROUPS, MESSAGES, READ_CURSORS, documents};
+use super::{GROUPS, MESSAGES, READ_CURSORS, documents, rooms};
 use crate::model::{
     ClientId, Conversation, GroupId, MessageId, MessageRef, Position, Unread, UserId,
 };
@@ -345,7 +345,7 @@ pub fn makings_of_groups_of(user: &UserId, limit: usize) -> Find {
 /// These groups with their first members and `member_count`, in no order.
 pub fn group_summaries(ids: &[GroupId], members: usize) -> Count {
     let ids: Vec<Bson> = ids.iter().map(|id| id.0.into()).collect();
-    let all = all_members();
+    let all = rooms::all_members();
     let first: Bson = match i32::try_from(members).unwrap_or(i32::MAX) {
         // A slice has to have a length.
         0 => Bson::Array(Vec::new()),
@@ -359,11 +359,6 @@ pub fn group_summaries(ids: &[GroupId], members: usize) -> Count {
         ],
         hint: doc! {"_id": 1},
     }
-}
-
-/// The members of a group in an expression; none, where the field is no list.
-pub(super) fn all_members() -> Document {
-    doc! {"$cond": [{"$isArray": "$member_ids"}, "$member_ids", []]}
 }
 
 /// The `_id` of the groups a user is in, newest first; a limit of 0 is none.

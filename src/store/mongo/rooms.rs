@@ -36,7 +36,7 @@ fn page(
         filter.insert("created_at", doc! {"$lte": at});
         queries::leave_out(&mut filter, vec![doc! {"created_at": at, "_id": {"$gte": id.0}}]);
     }
-    let all = queries::all_members();
+    let all = all_members();
     let seen = doc! {
         "member_count": {"$size": all.clone()},
         "is_member": {"$in": [{"$literal": viewer.as_str()}, all]},
@@ -59,6 +59,11 @@ fn page(
 pub fn public_groups_named(text: &str, limit: usize) -> Find {
     let filter = doc! {"is_public": true, "name": queries::name_with(text)};
     Find::ordered(PUBLIC_GROUPS, filter, newest_first(), limit)
+}
+
+/// The members of a group in an expression; none, where the field is no list.
+pub(super) fn all_members() -> Document {
+    doc! {"$cond": [{"$isArray": "$member_ids"}, "$member_ids", []]}
 }
 
 fn newest_first() -> Document {
