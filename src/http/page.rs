@@ -31,8 +31,13 @@ macro_rules! files {
 files![
     ("/", "index.html", "text/html; charset=utf-8"),
     ("/app/api.js", "app/api.js", "text/javascript; charset=utf-8"),
+    ("/app/forms.js", "app/forms.js", "text/javascript; charset=utf-8"),
+    ("/app/http.js", "app/http.js", "text/javascript; charset=utf-8"),
     ("/app/icon.svg", "app/icon.svg", "image/svg+xml"),
     ("/app/main.js", "app/main.js", "text/javascript; charset=utf-8"),
+    ("/app/people.js", "app/people.js", "text/javascript; charset=utf-8"),
+    ("/app/session.js", "app/session.js", "text/javascript; charset=utf-8"),
+    ("/app/sign_in.js", "app/sign_in.js", "text/javascript; charset=utf-8"),
     ("/app/style.css", "app/style.css", "text/css; charset=utf-8"),
     ("/app/view.js", "app/view.js", "text/javascript; charset=utf-8"),
     ("/socket.io.min.js", "socket.io.min.js", "text/javascript; charset=utf-8"),

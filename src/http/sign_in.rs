@@ -1,12 +1,16 @@
 //! Who asks: read from a request's token before anything else looks at it.
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use tokio::time::timeout;
 
 use super::asker::sign_in;
+use super::uploads::{DISCARD_BYTES, DISCARD_TIMEOUT};
 use crate::auth::{self, Caller, SignIn};
 use crate::error::Error;
 
@@ -23,7 +27,7 @@ pub(super) async fn identify(
             None => Caller::Nobody,
             Some(token) => match auth.verify(token).await {
                 Ok(claims) => Caller::User(claims),
-                Err(error) => return refuse(error),
+                Err(error) => return refuse(error, request).await,
             },
         },
     };
@@ -36,7 +40,7 @@ pub(super) async fn identify(
 pub(super) async fn require(request: Request, next: Next) -> Response {
     match request.extensions().get::<Caller>() {
         Some(Caller::Anybody | Caller::User(_)) => next.run(request).await,
-        Some(Caller::Nobody) | None => refuse(sign_in()),
+        Some(Caller::Nobody) | None => refuse(sign_in(), request).await,
     }
 }
 
@@ -51,10 +55,26 @@ fn token(headers: &HeaderMap) -> Option<&str> {
     auth::bearer(headers.get(AUTHORIZATION)?.to_str().ok()?)
 }
 
-fn refuse(error: Error) -> Response {
+async fn refuse(error: Error, request: Request) -> Response {
+    discard(request.into_body()).await;
     let mut response = error.into_response();
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+/// Reads what a client is still sending, as an upload does: only then it sees the answer.
+async fn discard(body: Body) {
+    let mut chunks = body.into_data_stream();
+    let rest = async {
+        let mut left = DISCARD_BYTES;
+        while left > 0
+            && let Some(Ok(chunk)) = chunks.next().await
+        {
+            left = left.saturating_sub(chunk.len() as u64);
+        }
+    };
+    // Who is slower than this may miss it.
+    let _ = timeout(DISCARD_TIMEOUT, rest).await;
 }

@@ -34,8 +34,8 @@ const FRAMING_BYTES: u64 = 256 * 1024;
 
 /// A client sees an answer only when its own sending is not cut off with a reset, so what follows
 /// a refused file is read and thrown away, up to this much and this long.
-const DISCARD_BYTES: u64 = 64 << 20;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DISCARD_BYTES: u64 = 64 << 20;
+pub(super) const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where files are uploaded, by who has signed in.
 pub(super) fn posts(media: MediaStore) -> Router {

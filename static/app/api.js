@@ -1,32 +1,35 @@
 // The server's HTTP routes, and its socket with promises for acknowledgements.
 /* global io */
+import { call } from "./http.js";
+import * as session from "./session.js";
 
 // What is not acknowledged in time, or was under way when the connection broke, is sent again.
 const ACK_TIMEOUT_MS = 10_000;
 const RETRIES = 12;
 
-// The text of an error answer: `{detail: "..."}` or `{detail: [{loc, msg}]}`.
-function reason(body, status) {
-  if (Array.isArray(body?.detail)) return body.detail.map(({ msg }) => msg).join(", ");
-  return body?.detail ?? `The server answered ${status}`;
-}
-
-async function request(method, path, { query, json, body } = {}) {
-  const url = new URL(path, location.origin);
-  url.search = new URLSearchParams(query);
-  const headers = json ? { "content-type": "application/json" } : {};
-  const response = await fetch(url, { method, headers, body: json ? JSON.stringify(json) : body });
-  const answer = await response.json().catch(() => null);
-  if (!response.ok) throw new Error(reason(answer, response.status));
-  return answer;
+// A request in the name of whoever is signed in. A token that is not good any more is renewed, once.
+async function request(method, path, options) {
+  const token = session.token();
+  try {
+    return await call(method, path, { ...options, token });
+  } catch (error) {
+    if (error.status !== 401 || !token) throw error;
+    return call(method, path, { ...options, token: await session.renew(token) });
+  }
 }
 
 const part = encodeURIComponent;
 
 export const groupsOf = (user) => request("GET", `/groups/${part(user)}`);
 export const presenceOf = (user) => request("GET", "/presence", { query: { user_ids: user } });
+export const health = () => call("GET", "/health");
 export const createGroup = (json) => request("POST", "/groups/", { json });
 export const addMember = (group, user) => request("POST", `/group/${group}/${part(user)}`);
+
+// Users who have an account, in the order of their names: those after a name, or the first.
+export function usersAfter(after, limit) {
+  return request("GET", "/user/get-users", { query: after === null ? { limit } : { after, limit } });
+}
 
 // The newest messages of a conversation, the oldest of them first.
 export async function history(user, chat) {
@@ -48,12 +51,18 @@ export function clientId() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// Connects as a user. `on` maps the names of events to what handles them.
+// Connects as a user, with the tokens of the sign-in where there are any. `on` maps the names of
+// events to what handles them.
 export function connect(user, on) {
-  const socket = io({ auth: { user_id: user }, retries: RETRIES, ackTimeout: ACK_TIMEOUT_MS });
+  const lease = session.token() === null ? null : new session.Lease();
+  const auth = lease?.auth ?? { user_id: user };
+  const socket = io({ auth, retries: RETRIES, ackTimeout: ACK_TIMEOUT_MS });
   for (const [event, handle] of Object.entries(on)) socket.on(event, handle);
+  lease?.follow(socket);
   return {
     close: () => socket.close(),
+    // Whether it tries by itself to connect.
+    isTrying: () => socket.active,
     // Sends what is worth nothing later: it is neither kept nor sent again.
     hint: (event, payload) => socket.volatile.emit(event, payload),
     // Sends an event; resolves with its acknowledgement, rejects when it is refused.

@@ -1,6 +1,10 @@
 // The chat page: who is signed in, which chat is open, and what is in it.
 import * as api from "./api.js";
-import { chatList, find, make, media, messageItem, toast } from "./view.js";
+import { attempt, onSubmit } from "./forms.js";
+import * as people from "./people.js";
+import * as session from "./session.js";
+import { whoSignsIn } from "./sign_in.js";
+import { chatList, find, make, media, messageItem, titleOf, toast } from "./view.js";
 
 const HINT_MS = 3000; // between two words to the server that I type
 const TYPING_MS = 10_000; // without a word, somebody has stopped typing
@@ -20,17 +24,6 @@ let hinted = 0; // when the server was last told that I type
 const unseen = new Set(); // messages that are shown in a tab that nobody looks at
 
 const key = (type, id) => `${type}:${id}`;
-const complain = (error) => toast(error.message, "bad");
-
-// Runs what may fail, and says so when it does.
-const attempt = (work) => Promise.resolve().then(work).catch(complain);
-
-function onSubmit(id, work) {
-  find(id).addEventListener("submit", (event) => {
-    event.preventDefault();
-    attempt(() => work(event.target));
-  });
-}
 
 function chatWith(type, id) {
   if (!chats.has(key(type, id))) chats.set(key(type, id), { type, id, name: id, unread: 0 });
@@ -67,15 +60,15 @@ function closeChat() {
 
 function showHeader() {
   if (!open) return;
-  find("title").textContent = open.name;
-  find("members").textContent = open.members?.join(", ") ?? "";
+  find("title").textContent = titleOf(open);
+  find("members").textContent = open.members?.map(people.nameOf).join(", ") ?? "";
   find("add-member").hidden = open.type !== "group";
   showLife();
 }
 
 // Who types in the open chat, or else how the other user is.
 function showLife() {
-  const typing = [...typists.keys()].join(", ");
+  const typing = [...typists.keys()].map(people.nameOf).join(", ");
   find("life").textContent = typing ? `${typing} typing…` : status;
 }
 
@@ -174,6 +167,8 @@ function showMessages() {
   scrollToEnd();
 }
 
+const itemOf = (id) => find("messages").querySelector(`[data-id="${id}"]`);
+
 function scrollToEnd() {
   const list = find("messages");
   list.scrollTop = list.scrollHeight;
@@ -201,20 +196,33 @@ function updated(update) {
     message.content = update.new_content;
     message.edited_at = update.edited_at;
   }
-  const item = find("messages").querySelector(`[data-id="${message.id}"]`);
+  const item = itemOf(message.id);
   // An edit that is being typed is not interrupted by a receipt.
   const editing = item.querySelector(".edit") && update.type === "read_receipt";
   if (!editing) item.replaceWith(messageItem(message, me, act));
 }
 
-function deleted({ message_id }) {
-  if (!messages.delete(message_id)) return;
-  find("messages").querySelector(`[data-id="${message_id}"]`).remove();
+// Names have become known.
+function renamed() {
+  showChats();
+  showHeader();
+  for (const message of messages.values()) {
+    const item = itemOf(message.id);
+    if (!item.querySelector(".edit")) item.replaceWith(messageItem(message, me, act));
+  }
 }
 
-function notified({ type, content }) {
-  toast(content);
+function deleted({ message_id }) {
+  if (!messages.delete(message_id)) return;
+  itemOf(message_id).remove();
+}
+
+async function notified({ type, content, user_id, by, from_user_id }) {
   if (type === "group_notification") attempt(loadGroups);
+  const named = [user_id, by, from_user_id].filter((id) => id && content.includes(id));
+  named.forEach(people.nameOf);
+  await people.settled();
+  toast(named.reduce((text, id) => text.replaceAll(id, () => people.nameOf(id)), content));
 }
 
 function setState(text) {
@@ -232,18 +240,20 @@ async function joined() {
   if (open) await loadHistory();
 }
 
-function signIn(user) {
-  me = user;
-  find("me").textContent = user;
-  find("sign-in").hidden = true;
+async function signIn() {
+  const { user_id, username, hasName } = await whoSignsIn();
+  me = user_id;
+  if (hasName) people.haveNames(renamed);
+  find("me").textContent = username;
   find("app").hidden = false;
   showChats();
-  socket = api.connect(user, {
+  socket = api.connect(me, {
     connect: () => attempt(joined),
     disconnect: () => setState("reconnecting"),
     connect_error: (error) => {
       setState("reconnecting");
-      toast(`No connection: ${error.message}`, "bad");
+      // A token that is over is renewed, and that is no news.
+      if (!hasName || socket.isTrying()) toast(`No connection: ${error.message}`, "bad");
     },
     message: received,
     message_update: updated,
@@ -256,7 +266,8 @@ function signIn(user) {
 
 function signOut() {
   socket.close();
-  location.reload();
+  if (session.isLeft()) attempt(session.leave);
+  else location.reload();
 }
 
 function dropAttachment() {
@@ -310,15 +321,19 @@ async function send() {
   }
 }
 
-onSubmit("sign-in", () => signIn(find("user-id").value.trim()));
-onSubmit("compose", send);
+// A message may be sent while others are under way.
+find("compose").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(send);
+});
 onSubmit("open-direct", async (form) => {
-  const chat = chatWith("direct", find("direct-id").value.trim());
+  const chat = chatWith("direct", await people.idOf(find("direct-id").value.trim()));
   form.reset();
   await openChat(chat);
 });
 onSubmit("new-group", async (form) => {
-  const others = find("group-members").value.split(",").map((id) => id.trim()).filter(Boolean);
+  const named = find("group-members").value.split(",").map((id) => id.trim()).filter(Boolean);
+  const others = await Promise.all(named.map(people.idOf));
   const name = find("group-name").value.trim();
   const group = await api.createGroup({ name, member_ids: [me, ...others], created_by: me });
   form.reset();
@@ -326,10 +341,11 @@ onSubmit("new-group", async (form) => {
   await openChat(chatWith("group", group._id));
 });
 onSubmit("add-member", async (form) => {
-  const user = find("member-id").value.trim();
-  await api.addMember(open.id, user);
+  const name = find("member-id").value.trim();
+  const group = open.id;
+  await api.addMember(group, await people.idOf(name));
   form.reset();
-  toast(`${user} is in the group`);
+  toast(`${name} is in the group`);
   await loadGroups();
 });
 find("file").addEventListener("change", (event) => {
@@ -343,3 +359,4 @@ document.addEventListener("visibilitychange", () => {
   for (const message of unseen) announceRead(message);
   unseen.clear();
 });
+attempt(signIn);

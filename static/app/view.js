@@ -1,4 +1,5 @@
 // Builds what is shown. Texts from users reach the page as text alone, never as HTML.
+import { nameOf } from "./people.js";
 
 export const find = (id) => document.getElementById(id);
 
@@ -56,7 +57,7 @@ function ticks(message) {
   return make("span", {
     className: read ? "ticks read" : "ticks",
     textContent: read ? "✓✓" : "✓",
-    title: read ? `Read by ${others.join(", ")}` : "Sent",
+    title: read ? `Read by ${others.map(nameOf).join(", ")}` : "Sent",
   });
 }
 
@@ -76,7 +77,7 @@ export function messageItem(message, me, act) {
   const item = make(
     "li",
     { className: mine ? "message mine" : "message" },
-    make("div", { className: "author", textContent: message.from_user_id }),
+    make("div", { className: "author", textContent: nameOf(message.from_user_id) }),
     media(message.content_type, message.media_url, String(name)),
     make("div", { className: "body", textContent: text }),
     make(
@@ -111,13 +112,15 @@ function startEdit(item, message, text, act) {
   input.focus();
 }
 
+export const titleOf = (chat) => (chat.type === "direct" ? nameOf(chat.id) : chat.name);
+
 // The entries of a list of chats: each a button with a badge of what is unread.
 export function chatList(list, chats, current, open) {
   const entries = chats.map((chat) => {
     const badge = chat.unread
       ? make("span", { className: "badge", textContent: chat.unread, title: "unread" })
       : null;
-    const button = make("button", { onclick: () => open(chat) }, make("span", { textContent: chat.name }), badge);
+    const button = make("button", { onclick: () => open(chat) }, make("span", { textContent: titleOf(chat) }), badge);
     if (chat === current) button.setAttribute("aria-current", "true");
     return make("li", {}, button);
   });

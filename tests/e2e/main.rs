@@ -23,7 +23,7 @@ use server::{Server, Store};
 use suite::Suite;
 
 async fn contract(store: Store, suite: Suite) {
-    let mut server = Server::start(store).await;
+    let mut server = Server::start_signing_in(store, suite.sign_in()).await;
     suite.run(&server).await;
     server.stop().await;
 }
@@ -71,6 +71,51 @@ async fn python_on_mongodb() {
 #[tokio::test]
 async fn two_people_chat_on_the_page_in_a_browser() {
     contract(Store::Sqlite, Suite::Browser).await;
+}
+
+#[tokio::test]
+async fn tokens_with_javascript_over_websocket_on_sqlite() {
+    contract(Store::Sqlite, Suite::Tokens { transport: "websocket", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn tokens_with_javascript_over_polling_on_sqlite() {
+    contract(Store::Sqlite, Suite::Tokens { transport: "polling", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn tokens_with_javascript_of_protocol_3_on_sqlite() {
+    contract(Store::Sqlite, Suite::Tokens { transport: "websocket", client: "2" }).await;
+}
+
+#[tokio::test]
+async fn tokens_with_python_on_sqlite() {
+    contract(Store::Sqlite, Suite::PythonTokens).await;
+}
+
+#[tokio::test]
+async fn tokens_with_javascript_over_websocket_on_mongodb() {
+    contract(Store::Mongodb, Suite::Tokens { transport: "websocket", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn tokens_with_javascript_over_polling_on_mongodb() {
+    contract(Store::Mongodb, Suite::Tokens { transport: "polling", client: "4" }).await;
+}
+
+#[tokio::test]
+async fn tokens_with_javascript_of_protocol_3_on_mongodb() {
+    contract(Store::Mongodb, Suite::Tokens { transport: "websocket", client: "2" }).await;
+}
+
+#[tokio::test]
+async fn tokens_with_python_on_mongodb() {
+    contract(Store::Mongodb, Suite::PythonTokens).await;
+}
+
+#[tokio::test]
+async fn people_with_accounts_chat_on_the_page_in_a_browser() {
+    contract(Store::Sqlite, Suite::BrowserTokens).await;
 }
 
 #[test]

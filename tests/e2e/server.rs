@@ -26,6 +26,27 @@ const POLL: Duration = Duration::from_millis(50);
 /// Lines of the server's output that are kept for a failure.
 const LOG_LINES: usize = 200;
 
+/// What a server of the tests signs its tokens with.
+pub(crate) const SECRET_KEY: &str = "qV3xT8mZr1LkWf5uYbN0cJ7hPsE2aGd9oRi4MwXt";
+
+/// How users sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignIn {
+    /// Whom a client names is believed.
+    Open,
+    /// Users have accounts, and clients bring tokens.
+    Tokens,
+}
+
+impl SignIn {
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Open => &[("AUTH_MODE", "open")],
+            Self::Tokens => &[("AUTH_MODE", "jwt"), ("SECRET_KEY", SECRET_KEY)],
+        }
+    }
+}
+
 /// What the server stores in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Store {
@@ -55,12 +76,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a store.
+    /// Starts a server on a store; sign-in is open.
     pub(crate) async fn start(store: Store) -> Self {
+        Self::start_signing_in(store, SignIn::Open).await
+    }
+
+    /// Starts a server on a store.
+    pub(crate) async fn start_signing_in(store: Store, sign_in: SignIn) -> Self {
         let database = (store == Store::Mongodb).then(TestDatabase::new);
-        let settings = database.as_ref().map_or_else(Vec::new, |database| {
-            vec![("MONGO_URL", database.url.as_str()), ("MONGODB_NAME", database.name.as_str())]
-        });
+        let mut settings = sign_in.settings().to_vec();
+        if let Some(database) = &database {
+            settings.extend([("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)]);
+        }
         let mut server = Self::start_with(store, &settings).await;
         server.database = database;
         server

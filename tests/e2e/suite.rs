@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::server::{Server, Store};
+use crate::server::{SECRET_KEY, Server, SignIn, Store};
 
 /// Far longer than any suite takes: only one that hangs is ended by it.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -25,30 +25,55 @@ pub(crate) fn js_dir() -> PathBuf {
 pub(crate) enum Suite {
     /// The whole contract, with a Socket.IO client of this major version over this transport.
     JavaScript { transport: &'static str, client: &'static str },
+    /// Signing in by token, with such a client.
+    Tokens { transport: &'static str, client: &'static str },
     /// The whole contract, with python-socketio.
     Python,
+    /// Signing in by token, with python-socketio.
+    PythonTokens,
     /// The chat page, in Chromium.
     Browser,
+    /// Accounts on the chat page.
+    BrowserTokens,
 }
 
 impl Suite {
+    /// How users sign in on the server that it is for.
+    pub(crate) fn sign_in(self) -> SignIn {
+        match self {
+            Self::JavaScript { .. } | Self::Python | Self::Browser => SignIn::Open,
+            Self::Tokens { .. } | Self::PythonTokens | Self::BrowserTokens => SignIn::Tokens,
+        }
+    }
+
+    fn command(self) -> Command {
+        let driven = |file, transport, client| {
+            let mut command = node(file);
+            command.env("TRANSPORT", transport).env("CLIENT", client);
+            command
+        };
+        match self {
+            Self::JavaScript { transport, client } => {
+                driven("contract.test.mjs", transport, client)
+            }
+            Self::Tokens { transport, client } => driven("tokens.test.mjs", transport, client),
+            Self::Browser => node("page.test.mjs"),
+            Self::BrowserTokens => node("page_tokens.test.mjs"),
+            Self::Python => python("Contract"),
+            Self::PythonTokens => python("Tokens"),
+        }
+    }
+
     /// Runs the suite against the server.
     ///
     /// # Panics
     /// When the suite fails or is not installed.
     pub(crate) async fn run(self, server: &Server) {
-        let mut command = match self {
-            Self::JavaScript { transport, client } => {
-                let mut command = node("contract.test.mjs");
-                command.env("TRANSPORT", transport).env("CLIENT", client);
-                command
-            }
-            Self::Browser => node("page.test.mjs"),
-            Self::Python => python("tests/e2e/python/test_contract.py"),
-        };
+        let mut command = self.command();
         command
             .env("BANTER_URL", server.url())
             .env("UPLOAD_DIR", server.upload_dir())
+            .env("SECRET_KEY", SECRET_KEY)
             .env("STORE", if server.store() == Store::Mongodb { "mongodb" } else { "sqlite" })
             .kill_on_drop(true);
         let output = tokio::time::timeout(PATIENCE, command.output())
@@ -81,11 +106,11 @@ pub(crate) fn node_program(file: &str) -> Command {
     command
 }
 
-fn python(file: &str) -> Command {
+fn python(tests: &str) -> Command {
     let python = root().join("target/real/venv/bin/python");
     installed(&python);
     let mut command = Command::new(python);
-    command.arg(root().join(file));
+    command.arg(root().join("tests/e2e/python/test_contract.py")).arg(tests);
     command
 }
 

@@ -1,23 +1,14 @@
 // The chat page in a real browser: two people, each with a page.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { hasNoFaults, isOnline, launch, message, say, visit } from "./browser.mjs";
 import { png } from "./files.mjs";
-import { User, base, fresh } from "./support.mjs";
-
-const PATIENCE_MS = 30_000; // for what must come; only a failure waits
+import { User, fresh } from "./support.mjs";
 
 let browser;
-const faults = [];
 
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync",
-    ],
-  });
+  browser = await launch();
 });
 
 after(async () => {
@@ -26,15 +17,10 @@ after(async () => {
 });
 
 async function signIn(user) {
-  const context = await browser.newContext();
-  context.setDefaultTimeout(PATIENCE_MS);
-  const page = await context.newPage();
-  page.on("pageerror", (error) => faults.push(`${user}: ${error}`));
-  page.on("console", (said) => said.type() === "error" && faults.push(`${user}: ${said.text()}`));
-  await page.goto(base);
+  const page = await visit(browser, user);
   await page.getByLabel("Your user id").fill(user);
   await page.getByRole("button", { name: "Connect" }).click();
-  await page.getByText("online", { exact: true }).waitFor();
+  await isOnline(page);
   return page;
 }
 
@@ -43,13 +29,6 @@ async function openDirect(page, user) {
   await page.getByRole("button", { name: "Open" }).click();
   await page.getByRole("heading", { name: user }).waitFor();
 }
-
-async function say(page, text) {
-  await page.getByLabel("Message", { exact: true }).fill(text);
-  await page.getByRole("button", { name: "Send" }).click();
-}
-
-const message = (page, text) => page.locator(".message", { hasText: text });
 
 test("two people chat, read, edit, delete and send a picture", async () => {
   const [alice, bob] = [fresh("alice"), fresh("bob")];
@@ -94,7 +73,7 @@ test("two people chat, read, edit, delete and send a picture", async () => {
   await openDirect(again, bob);
   await message(again, "stays").waitFor();
   assert.equal(await again.locator(".message").count(), 1);
-  assert.deepEqual(faults.splice(0), []);
+  hasNoFaults();
 });
 
 test("the page shows who is there and who types", async () => {
@@ -113,7 +92,7 @@ test("the page shows who is there and who types", async () => {
   await page.locator("#life", { hasText: "is online" }).waitFor();
   bob.close();
   await page.locator("#life", { hasText: "last seen" }).waitFor();
-  assert.deepEqual(faults.splice(0), []);
+  hasNoFaults();
 });
 
 test("a group is made, joined by a new member and chatted in", async () => {
@@ -132,7 +111,7 @@ test("a group is made, joined by a new member and chatted in", async () => {
   await say(right, "hi all");
   await message(left, "hi all").locator(".author", { hasText: bob }).waitFor();
   await message(right, "hi all").locator(".ticks.read").waitFor();
-  assert.deepEqual(faults.splice(0), []);
+  hasNoFaults();
 });
 
 test("what is unread is told, and what the server refuses is shown", async () => {
@@ -161,6 +140,6 @@ test("a lost connection is shown and comes back by itself", async () => {
   await page.getByText("reconnecting").waitFor();
   await bob.sendDirect(alice, "did you miss me?");
   await page.context().setOffline(false);
-  await page.getByText("online", { exact: true }).waitFor();
+  await isOnline(page);
   await message(page, "did you miss me?").waitFor();
 });

@@ -28,16 +28,27 @@ export function patiently(what, start) {
   });
 }
 
+// Looks again until what is seen `isRight`, and gives that.
+export async function eventually(what, look, isRight) {
+  for (const start = Date.now(); Date.now() - start < PATIENCE_MS; ) {
+    const seen = await look();
+    if (isRight(seen)) return seen;
+  }
+  throw new Error(`waited in vain for ${what}`);
+}
+
 // A socket that has not been answered yet. EIO3 clients have no `auth`: they say it in the query.
-export function open(userId) {
-  const options = { transports: [transport], forceNew: true, reconnection: false };
-  const who = userId === undefined ? {} : { user_id: userId };
+export function open(userId, who = userId === undefined ? {} : { user_id: userId }, more = {}) {
+  const options = { transports: [transport], forceNew: true, reconnection: false, ...more };
   return client === "2"
     ? connectV2(base, { ...options, query: who })
     : connectV4(base, { ...options, auth: who });
 }
 
-const EVENTS = ["message", "message_update", "message_deleted", "notification", "success", "error"];
+const EVENTS = [
+  "message", "message_update", "message_deleted", "notification", "success", "error",
+  "token_expiring", "signed_out",
+];
 const open_users = new Set();
 
 // One socket of a user. What it receives is kept, in order, until a test takes it.
@@ -58,8 +69,9 @@ export class User {
     }
   }
 
-  static async connect(id) {
-    const user = new User(id, open(id));
+  // `who` is what the socket says of its user; where sign-in is open, the id.
+  static async connect(id, who, more) {
+    const user = new User(id, open(id, who, more));
     open_users.add(user);
     await patiently(`the connection of ${id}`, (resolve, reject) => {
       user.socket.on("connect", resolve);
@@ -185,10 +197,10 @@ export async function unprocessable(method, path, options) {
   }
 }
 
-export function upload(bytes, filename, path = "/upload/") {
+export function upload(bytes, filename, path = "/upload/", headers = {}) {
   const form = new FormData();
   form.append("file", new Blob([bytes]), filename);
-  return http("POST", path, { body: form });
+  return http("POST", path, { body: form, headers });
 }
 
 // Asserts that an object has exactly these fields.

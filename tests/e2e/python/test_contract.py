@@ -35,9 +35,10 @@ class User:
         for event, queue in self.inbox.items():
             self.socket.on(event, queue.put)
 
-    async def connect(self):
+    async def connect(self, token=None):
+        auth = {"token": token} if token else {"user_id": self.id}
         # The client's own choice of transports: polling first, then an upgrade to WebSocket.
-        await self.socket.connect(BASE, auth={"user_id": self.id}, wait_timeout=PATIENCE_S)
+        await self.socket.connect(BASE, auth=auth, wait_timeout=PATIENCE_S)
         return self
 
     async def ask(self, event, payload):
@@ -65,12 +66,22 @@ class User:
         return rest
 
 
-class Contract(unittest.IsolatedAsyncioTestCase):
+class Suite(unittest.IsolatedAsyncioTestCase):
     maxDiff = None
 
     async def asyncSetUp(self):
         self.http = aiohttp.ClientSession(BASE)
         self.addAsyncCleanup(self.http.close)
+
+    async def request(self, method, path, status=200, **options):
+        async with self.http.request(method, path, **options) as response:
+            body = await (response.json() if "json" in response.content_type else response.read())
+            self.assertEqual(response.status, status, (method, path, body))
+            return body
+
+
+class Contract(Suite):
+    """Every event and route, where sign-in is open."""
 
     async def user(self, name):
         user = await User(fresh(name)).connect()
@@ -79,12 +90,6 @@ class Contract(unittest.IsolatedAsyncioTestCase):
 
     async def pair(self):
         return await self.user("alice"), await self.user("bob")
-
-    async def request(self, method, path, status=200, **options):
-        async with self.http.request(method, path, **options) as response:
-            body = await (response.json() if "json" in response.content_type else response.read())
-            self.assertEqual(response.status, status, (method, path, body))
-            return body
 
     async def fails(self, status, method, path, **options):
         body = await self.request(method, path, status, **options)
@@ -312,6 +317,43 @@ class Contract(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(buffer["status"], "healthy")
         for path in ("/health/live", "/health/ready", "/metrics", "/"):
             await self.request("GET", path)
+
+
+class Tokens(Suite):
+    """Signing in by token."""
+
+    async def test_a_socket_is_whose_its_token_is_and_ends_with_the_sign_in(self):
+        name = fresh("alice")
+        account = {"username": name, "email": f"{name}@example.com", "password": "correct horse"}
+        tokens = await self.request("POST", "/api/auth/register", 201, json=account)
+        alice = User(tokens["user"]["user_id"])
+        nobody = User("nobody")
+        with self.assertRaises(socketio.exceptions.ConnectionError):
+            await nobody.connect()
+        signed_out, disconnected = asyncio.Queue(), asyncio.Queue()
+        alice.socket.on("signed_out", signed_out.put)
+        alice.socket.on("disconnect", disconnected.put)
+        await alice.connect(token=tokens["access_token"])
+        self.addAsyncCleanup(alice.socket.disconnect)
+        sent = await alice.send(alice.id, "note")
+        self.assertEqual(sent["from_user_id"], alice.id)
+
+        body = {"refresh_token": tokens["refresh_token"]}
+        tokens = await self.request("POST", "/api/auth/refresh", json=body)
+        ack = await alice.do("refresh_token", {"token": tokens["access_token"]})
+        self.assertEqual(set(ack), {"ok", "expires_at"})
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        path = f"/messages/{alice.id}/{alice.id}"
+        await self.request("GET", path, 401)
+        rows = await self.request("GET", path, headers=headers)
+        self.assertEqual([row["id"] for row in rows], [sent["id"]])
+        await self.request("GET", f"/messages/nobody/{alice.id}", 403, headers=headers)
+
+        await self.request("POST", "/api/auth/logout", headers=headers)
+        told = await asyncio.wait_for(signed_out.get(), PATIENCE_S)
+        self.assertEqual(told, {"reason": "signed_out"})
+        reason = await asyncio.wait_for(disconnected.get(), PATIENCE_S)
+        self.assertEqual(reason, alice.socket.reason.SERVER_DISCONNECT)
 
 
 if __name__ == "__main__":
