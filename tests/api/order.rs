@@ -94,8 +94,9 @@ async fn a_burst_of_10_000_arrives_in_order_and_each_is_acknowledged() {
                 assert_eq!(args[0]["content"], json!(heard.to_string()));
                 heard += 1;
             }
-            // Bob's arrival may be told after the first message has made the two peers.
-            Packet::Event { name, .. } if name == "presence" => {}
+            // Bob's arrival may be told after the first message has made the two peers; and on a
+            // busy machine what was stored late is called for.
+            Packet::Event { name, .. } if name == "presence" || name == "sync_required" => {}
             other => panic!("neither message nor answer: {other:?}"),
         }
     }

@@ -22,7 +22,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 const PATIENCE: Duration = Duration::from_secs(10);
 const QUEUE: usize = 65_536;
 /// Between two packets of a client that reads slowly.
-const SLOWLY: Duration = Duration::from_millis(100);
+const SLOWLY: Duration = Duration::from_millis(40);
 
 /// How to reach the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -333,7 +333,7 @@ impl Client {
         self.command(Command::StopReading).await;
     }
 
-    /// Reads ten packets a second, which keeps the connection, as a client on a bad line would;
+    /// Reads up to 25 packets a second, which keeps the connection, as a client on a bad line would;
     /// WebSocket only.
     pub(crate) async fn read_slowly(&mut self) {
         self.command(Command::ReadSlowly).await;

@@ -10,6 +10,7 @@ pub(crate) fn builder() -> reqwest::ClientBuilder {
 }
 
 /// A client.
+#[expect(clippy::expect_used, reason = "a test that can't go on fails")]
 pub(crate) fn client() -> reqwest::Client {
     builder().build().expect("a client")
 }
