@@ -167,7 +167,7 @@ pub const USER_SESSIONS: Index =
 /// The sign-ins that were ended, by when that was.
 pub const SESSION_END: Index = Index {
     kind: Kind::Only(|| doc! {"ended_at": {"$exists": true}}),
-    ..index(SESSIONS, "session_end", &[("ended_at", 1), ("expires_at", 1), ("_id", 1)])
+    ..index(SESSIONS, "session_end", &[("ended_at", 1), ("expires_at", 1), ("_id", 1), ("user", 1)])
 };
 /// Ended or not, a sign-in goes when it expires.
 const SESSION_EXPIRY: Index = Index {
