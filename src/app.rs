@@ -18,7 +18,9 @@ use crate::buffer::{Buffer, Folders};
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::http::serve::{ServeConfig, serve};
+use crate::http::listen::{self, Door};
+use crate::http::operators::Access;
+use crate::http::serve::ServeConfig;
 use crate::http::{self, HttpMetrics, Monitor};
 use crate::limits::Limits;
 use crate::media::MediaStore;
@@ -44,6 +46,9 @@ const SEEN: Duration = Duration::from_secs(2);
 /// itself, so that it can still say what is left.
 const FLUSH: Duration = Duration::from_secs(11);
 
+/// Operators are few; their connections are counted apart, so that users can't keep them out.
+const OPERATORS_CONNECTIONS: usize = 256;
+
 /// How long to wait before the store is asked again to make its tables or indexes.
 const PREPARE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -55,13 +60,21 @@ pub struct App {
     store: Arc<dyn Store>,
     tasks: Tasks,
     stopping: CancellationToken,
-    router: Router,
-    serve: ServeConfig,
+    serving: Serving,
     auth_mode: AuthMode,
 }
 
+/// What is served, and where.
+struct Serving {
+    main: Router,
+    limits: ServeConfig,
+    /// Where operators' routes are, if not on the main address.
+    operators: Option<Door>,
+    access: Access,
+}
+
 impl App {
-    /// Builds and starts everything but the listener. The store need not answer yet.
+    /// Builds and starts everything but the main listener. The store need not answer yet.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let mut telemetry = Telemetry::default();
         let tasks = Tasks::default();
@@ -118,28 +131,33 @@ impl App {
             auth_mode: config.auth.mode(),
             stopping: stopping.clone(),
         };
-        let routes = http::routes(Arc::clone(&chat), media, monitor, sign_in, &limits, &tasks)
-            .route_service("/socket.io/", realtime.layer.layer(Router::new()));
-        let router = http::surround(routes, &config.http, &limits, http_metrics);
-        let max_connections = config.http.max_connections as usize;
-        let serve = ServeConfig { max_connections, limits, ..ServeConfig::default() };
+        let parts = http::Parts {
+            chat: Arc::clone(&chat),
+            media,
+            monitor,
+            sign_in,
+            limits,
+            tasks: tasks.clone(),
+        };
+        let sockets = realtime.layer.layer(Router::new());
+        let sockets = Router::new().route_service("/socket.io/", sockets);
+        let serving = serving(config, &parts, sockets, &http_metrics).await?;
         let auth_mode = config.auth.mode();
-        Ok(Self { realtime, chat, buffer, store, tasks, stopping, router, serve, auth_mode })
+        Ok(Self { realtime, chat, buffer, store, tasks, stopping, serving, auth_mode })
+    }
+
+    /// Where operators' routes are, if not on the main address.
+    pub fn operators_address(&self) -> Option<SocketAddr> {
+        self.serving.operators.as_ref().and_then(|door| door.listener.local_addr().ok())
     }
 
     /// Serves until it is told to stop, or a part of the server crashes, then stops in phases.
-    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    pub async fn serve(mut self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
         self.say_what_runs_where(listener.local_addr()?);
-        let served = CancellationToken::new();
-        self.tasks.spawn_worker("http", {
-            let (router, config, tasks) =
-                (self.router.clone(), self.serve.clone(), self.tasks.clone());
-            let (stopping, served) = (self.stopping.clone(), served.clone());
-            async move {
-                serve(listener, router, &config, &tasks, stopping).await;
-                served.cancel();
-            }
-        });
+        let (router, config) = (self.serving.main.clone(), self.serving.limits.clone());
+        let main = Door { listener, router, config };
+        let doors = [Some(main), self.serving.operators.take()].into_iter().flatten();
+        let served = listen::open(doors.collect(), &self.tasks, &self.stopping);
         tokio::select! {
             () = shutdown.soft.cancelled() => {}
             () = self.tasks.failed() => {}
@@ -164,6 +182,26 @@ impl App {
             AuthMode::Jwt => tracing::info!("users sign in by token"),
             AuthMode::Open => tracing::warn!(
                 "SIGN-IN IS OPEN: whoever reaches this server can act as any user (AUTH_MODE)"
+            ),
+        }
+        self.say_where_operators_are();
+    }
+
+    fn say_where_operators_are(&self) {
+        let place = match self.operators_address() {
+            Some(address) => format!("http://{address}"),
+            None => "the main address".into(),
+        };
+        match self.serving.access {
+            Access::Token(_) => {
+                tracing::info!("/metrics and /admin are on {place}, for who brings ADMIN_TOKEN");
+            }
+            Access::Local => {
+                tracing::info!("/metrics and /admin are on {place}, for this machine alone");
+            }
+            Access::Nobody => tracing::warn!(
+                "/metrics and /admin are for nobody, since other machines reach this server: give \
+                 ADMIN_TOKEN, or ADMIN_PORT to have them on this machine alone"
             ),
         }
     }
@@ -202,6 +240,49 @@ async fn phase(waits_for: &'static str, limit: Duration, phase: impl Future<Outp
         let limit_ms = limit.as_millis() as u64;
         tracing::warn!(waits_for, limit_ms, "a phase of stopping took too long; going on");
     }
+}
+
+/// Puts all routes where they belong, and listens where operators' are, if not on the main address.
+async fn serving(
+    config: &Config,
+    parts: &http::Parts,
+    sockets: Router,
+    metrics: &HttpMetrics,
+) -> anyhow::Result<Serving> {
+    let surround = |routes| http::surround(routes, &config.http, &parts.limits, metrics.clone());
+    let main = config.server.address();
+    let access = config.operators.access(main);
+    let routes = http::routes(parts).merge(sockets);
+    let (routes, operators) = match config.operators.own_address(main) {
+        None => (routes.merge(http::operators(parts, access.clone())), None),
+        Some(address) => {
+            let router = surround(http::operators_alone(parts, access.clone()));
+            (routes, Some(operators_door(address, router, &parts.limits).await?))
+        }
+    };
+    let limits = ServeConfig {
+        max_connections: config.http.max_connections as usize,
+        limits: Arc::clone(&parts.limits),
+        ..ServeConfig::default()
+    };
+    Ok(Serving { main: surround(routes), limits, operators, access })
+}
+
+/// Listens where operators' routes are.
+async fn operators_door(
+    address: SocketAddr,
+    router: Router,
+    limits: &Arc<Limits>,
+) -> anyhow::Result<Door> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("ADMIN_HOST and ADMIN_PORT: can't listen on {address}"))?;
+    let config = ServeConfig {
+        max_connections: OPERATORS_CONNECTIONS,
+        limits: Arc::clone(limits),
+        ..ServeConfig::default()
+    };
+    Ok(Door { listener, router, config })
 }
 
 /// Starts what tells of users: who types, who is online, when they were last seen.

@@ -32,8 +32,6 @@ pub mod store;
 pub mod telemetry;
 pub mod wire;
 
-use std::net::SocketAddr;
-
 use anyhow::Context;
 use tokio::net::TcpListener;
 
@@ -50,7 +48,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let outcome = runtime.block_on(async {
         let shutdown = Shutdown::on_signals(&Tasks::default())?;
         let app = App::start(config).await?;
-        let address = SocketAddr::new(config.server.host, config.server.port);
+        let address = config.server.address();
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("HOST and PORT: can't listen on {address}"))?;

@@ -156,7 +156,7 @@ impl<W: Write> Write for OneLine<W> {
         let text = String::from_utf8_lossy(event);
         let mut line = String::with_capacity(text.len() + 1);
         for c in text.strip_suffix('\n').unwrap_or(&text).chars() {
-            if c.is_control() {
+            if c.is_control() || is_misleading(c) {
                 line.extend(c.escape_default());
             } else {
                 line.push(c);
@@ -170,6 +170,11 @@ impl<W: Write> Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// What breaks lines for some readers, or lets a text be shown in another order than it has.
+fn is_misleading(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -207,7 +212,7 @@ mod tests {
         }
     }
 
-    const FORGED: &str = "a\n2026-01-01 ERROR forged\r\u{1b}[31mred\u{9b}2J\u{7f}";
+    const FORGED: &str = "a\n2026-01-01 ERROR forged\r\u{1b}[31mred\u{9b}2J\u{7f}\u{2028}x\u{202e}";
 
     fn log_forgery() {
         tracing::info!(user = %FORGED, debugged = ?FORGED, "{FORGED}");
@@ -236,6 +241,7 @@ mod tests {
         let text = sink.text();
         let line = text.strip_suffix('\n').expect("a whole line");
         assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(!line.contains(['\u{2028}', '\u{202e}']), "{line:?}");
         assert!(line.contains("forged"), "{line:?}");
     }
 

@@ -264,6 +264,58 @@ fn a_server_that_trusts_everybody_listens_beyond_this_machine_only_when_told_to(
 }
 
 #[test]
+fn operators_routes_are_not_open_to_other_machines() {
+    let token = ("ADMIN_TOKEN", "0123456789abcdef");
+    for host in ["0.0.0.0", "::", "192.0.2.1"] {
+        for port in [("ADMIN_PORT", "9000"), ("ADMIN_PORT", "")] {
+            let told = refusal(load(&[], &[("ADMIN_HOST", host), port]));
+            assert_tells(&told, &[host, "ADMIN_HOST", "ADMIN_TOKEN", "ADMIN_HOST=127.0.0.1"]);
+        }
+        load(&[], &[("ADMIN_HOST", host), ("ADMIN_PORT", "9000"), token]).unwrap();
+    }
+    for own in [("ADMIN_HOST", "::1"), ("ADMIN_PORT", "9000"), ("ADMIN_PORT", "0")] {
+        load(&[], &[own]).unwrap();
+    }
+}
+
+#[test]
+fn operators_routes_have_a_place_of_their_own_or_none() {
+    let main = [("HOST", "0.0.0.0"), ("AUTH_MODE", "open"), ("PORT", "9000")];
+    for (main, own) in [
+        (&main[2..], &[("ADMIN_PORT", "9000")][..]),
+        (&main[2..], &[("ADMIN_HOST", "127.0.0.1")]),
+        (&main, &[("ADMIN_PORT", "9000")]),
+        (&main[2..], &[("ADMIN_HOST", "0.0.0.0"), ("ADMIN_TOKEN", "0123456789abcdef")]),
+    ] {
+        let told = refusal(load(&[], &[main, own].concat()));
+        assert_tells(&told, &["ADMIN_HOST", "ADMIN_PORT", ":9000", "another ADMIN_PORT"]);
+    }
+    let own = |env: &[_]| {
+        let config = load(&[], env).unwrap();
+        config.operators.own_address(config.server.address()).map(|address| address.to_string())
+    };
+    assert_eq!(own(&[]), None);
+    assert_eq!(own(&[("ADMIN_TOKEN", "0123456789abcdef")]), None);
+    assert_eq!(own(&[("ADMIN_PORT", "1")]).unwrap(), "127.0.0.1:1");
+    assert_eq!(own(&[("ADMIN_HOST", "[::1]")]).unwrap(), "[::1]:8001");
+    assert_eq!(own(&[("ADMIN_HOST", "localhost"), ("PORT", "0")]), Some("127.0.0.1:0".into()));
+}
+
+#[test]
+fn an_operators_token_is_long_and_never_printed() {
+    for token in ["hunter2", "hunter2 hunter2 hunter2", "hunter2-hunter2-hüntér2"] {
+        let from_env = load(&[], &[("ADMIN_TOKEN", token)]);
+        let from_args = load(&[&format!("--admin-token={token}")], &[]);
+        for told in [from_env, from_args].map(refusal) {
+            assert_tells(&told, &["ADMIN_TOKEN is <hidden>", "16 to 1024 letters"]);
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+    let config = load(&[], &[("ADMIN_TOKEN", "hunter2-hunter2-")]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
 fn help_and_version_are_shown_even_when_a_value_is_wrong() {
     let shown = |flag: &str| {
         let shown = load(&[flag], &[("PORT", "x")]).expect_err("it is no configuration");

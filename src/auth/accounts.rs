@@ -203,7 +203,7 @@ impl Auth {
         let now = self.now();
         self.accounts.end_sessions(user, now).await?;
         self.accounts.void_tokens(user, now).await?;
-        let banned = self.revoked.lock().is_banned(user);
+        let banned = self.is_banned(user);
         self.revoke(Revocation { user: user.clone(), void_until: now, banned }).await;
         Ok(())
     }
@@ -224,6 +224,11 @@ impl Auth {
     /// [`Error::Unavailable`].
     pub async fn unban(&self, user: &UserId) -> Result<(), Error> {
         self.set_banned(user, false).await
+    }
+
+    /// Whether a user is banned, as far as this server knows.
+    pub fn is_banned(&self, user: &UserId) -> bool {
+        self.revoked.lock().is_banned(user)
     }
 
     async fn set_banned(&self, user: &UserId, banned: bool) -> Result<(), Error> {
@@ -271,7 +276,7 @@ impl Auth {
     }
 
     fn check_not_banned(&self, user: &UserId) -> Result<(), Error> {
-        if self.revoked.lock().is_banned(user) {
+        if self.is_banned(user) {
             return Err(Error::Forbidden("This account is banned".into()));
         }
         Ok(())

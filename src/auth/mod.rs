@@ -6,6 +6,7 @@
 //! and then, for other servers on the same database may have written it.
 
 mod accounts;
+mod admin;
 mod caller;
 mod config;
 mod jwks;
@@ -30,6 +31,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 pub use accounts::SignedIn;
+pub use admin::{AdminToken, InvalidAdminToken};
 pub use caller::{Caller, Claims};
 pub use config::{InvalidTokenConfig, OwnAlgorithm, SecretKey, TokenConfig, WeakSecret};
 pub use password::{InvalidPassword, Password};

@@ -57,16 +57,26 @@ impl Secret {
 
     /// What the store keeps. Without salt and slowness, which are for secrets that people choose.
     pub(super) fn hash(&self) -> SecretHash {
-        let mut hash = [0; Self::BYTES];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, &self.0).as_ref());
-        SecretHash(hash)
+        hash(&self.0)
     }
 
     /// Whether this is the secret that was kept. Takes as long wherever they differ.
     pub(super) fn matches(&self, kept: &SecretHash) -> bool {
-        let differences = self.hash().0.iter().zip(kept.0).fold(0, |all, (a, b)| all | (a ^ b));
-        black_box(differences) == 0
+        is_same(&self.hash(), kept)
     }
+}
+
+/// SHA-256 of a secret.
+pub(super) fn hash(secret: &[u8]) -> SecretHash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
+    SecretHash(hash)
+}
+
+/// Whether two hashes are the same. Takes as long wherever they differ.
+pub(super) fn is_same(one: &SecretHash, other: &SecretHash) -> bool {
+    let differences = one.0.iter().zip(other.0).fold(0, |all, (a, b)| all | (a ^ b));
+    black_box(differences) == 0
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod setting;
 mod sources;
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -54,6 +54,9 @@ pub struct Config {
     /// Uploads.
     #[command(flatten)]
     pub media: media::Config,
+    /// Operators' routes.
+    #[command(flatten)]
+    pub operators: http::operators::Config,
     /// The log.
     #[command(flatten)]
     pub log: telemetry::LogSettings,
@@ -80,7 +83,7 @@ Flags may stand before and after a command.";
 #[command(next_help_heading = "Where")]
 pub struct ServerConfig {
     /// Address to listen on: an IP address, or localhost
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = parse_host)]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = http::listen::parse_host)]
     pub host: IpAddr,
     /// TCP port to listen on, 0 to 65535; 0 takes any that is free
     #[arg(long, value_name = "NUMBER", default_value_t = 8001)]
@@ -90,11 +93,11 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
 }
 
-fn parse_host(text: &str) -> Result<IpAddr, std::net::AddrParseError> {
-    if text.eq_ignore_ascii_case("localhost") {
-        return Ok(IpAddr::from([127, 0, 0, 1]));
+impl ServerConfig {
+    /// The main address.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
     }
-    text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).parse()
 }
 
 impl Config {
@@ -158,6 +161,7 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
         self.auth.check(self.server.host, self.tokens.has_keys()).map_err(|error| told(&error))?;
+        self.operators.check(self.server.address()).map_err(|error| told(&error))?;
         match self.auth.mode() {
             auth::AuthMode::Open => Ok(()),
             auth::AuthMode::Jwt => self.tokens.check().map_err(|error| told(&error)),

@@ -3,14 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::limits::{ClientAddress, Limits};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Middleware that finds a request's [`ClientAddress`] and makes it an extension of the request.
 pub(super) async fn find(
@@ -25,13 +25,19 @@ pub(super) async fn find(
     next.run(request).await
 }
 
-/// A request's span in the log.
+/// Parts of a path that let in whoever knows them.
+const SECRET_PARTS: [&str; 2] = ["{token}", "{filename}"];
+
+/// A request's span in the log. The query is left out, for a token may stand there, and of a path
+/// whose parts are secrets the route stands for it.
 pub(super) fn span(request: &Request) -> tracing::Span {
     let client = request.extensions().get::<ClientAddress>().map(|address| address.0);
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let is_secret = |route: &&str| SECRET_PARTS.iter().any(|part| route.contains(part));
     tracing::debug_span!(
         "request",
         method = %request.method(),
-        uri = %request.uri(),
+        path = route.filter(is_secret).unwrap_or(request.uri().path()),
         version = ?request.version(),
         client = client.map(tracing::field::display),
     )

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod address;
+mod admin;
 mod asker;
 mod attached;
 mod blocks;
@@ -14,8 +15,10 @@ mod head_watch;
 mod health;
 mod invitations;
 mod limits;
+pub mod listen;
 mod messages;
 pub mod metrics;
+pub mod operators;
 pub mod origin;
 mod page;
 mod presence;
@@ -47,6 +50,7 @@ use crate::shutdown::Tasks;
 
 pub use health::Monitor;
 pub use metrics::HttpMetrics;
+use operators::Access;
 use origin::Origins;
 
 /// Settings of the HTTP side.
@@ -64,12 +68,36 @@ pub struct Config {
     pub max_connections: u32,
 }
 
+/// What the routes stand on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Conversations.
+    pub chat: Arc<Chat>,
+    /// Uploads.
+    pub media: MediaStore,
+    /// How the server is.
+    pub monitor: Monitor,
+    /// Who asks.
+    pub sign_in: SignIn,
+    /// How often.
+    pub limits: Arc<Limits>,
+    /// Where requests run that must come to their end.
+    pub tasks: Tasks,
+}
+
 /// What the routes of conversations stand on.
 #[derive(Clone)]
 struct Api {
     chat: Arc<Chat>,
     sign_in: SignIn,
     limits: Arc<Limits>,
+}
+
+impl Api {
+    fn of(parts: &Parts) -> Self {
+        let Parts { chat, sign_in, limits, .. } = parts.clone();
+        Self { chat, sign_in, limits }
+    }
 }
 
 impl FromRef<Api> for Arc<Chat> {
@@ -93,25 +121,18 @@ impl FromRef<Api> for SignIn {
 /// Largest JSON body: a group of 10,000 members with ids of 64 bytes fits.
 const MAX_BODY_BYTES: usize = 1_000_000;
 
-/// All routes. The old server's paths work with and without their last slash.
-pub fn routes(
-    chat: Arc<Chat>,
-    media: MediaStore,
-    monitor: Monitor,
-    sign_in: SignIn,
-    limits: &Arc<Limits>,
-    tasks: &Tasks,
-) -> Router {
-    let identify = from_fn_with_state(sign_in.clone(), sign_in::identify);
-    let limit_user = from_fn_with_state(Arc::clone(limits), limits::limit_user);
-    let run_to_end = from_fn_with_state(tasks.clone(), finish::run_to_end);
-    let state = Api { chat, sign_in, limits: Arc::clone(limits) };
+/// All routes for users. The old server's paths work with and without their last slash.
+pub fn routes(parts: &Parts) -> Router {
+    let Parts { media, monitor, sign_in, limits, tasks, .. } = parts.clone();
+    let identify = from_fn_with_state(sign_in, sign_in::identify);
+    let limit_user = from_fn_with_state(Arc::clone(&limits), limits::limit_user);
+    let run_to_end = from_fn_with_state(tasks, finish::run_to_end);
     let for_users = conversations_and_users().merge(groups_and_members()).merge(rooms());
     for_users
         .layer(run_to_end.clone())
         .layer(from_fn(sign_in::require))
-        .merge(accounts_and_tokens(limits).layer(run_to_end))
-        .with_state(state)
+        .merge(accounts_and_tokens(&limits).layer(run_to_end))
+        .with_state(Api::of(parts))
         .layer(limit_user.clone())
         .layer(identify.clone())
         .merge(health(monitor))
@@ -200,6 +221,7 @@ fn accounts_and_tokens(limits: &Arc<Limits>) -> Router<Api> {
         .layer(from_fn(sign_in::keep_out_of_caches))
 }
 
+/// What says how the server is.
 fn health(monitor: Monitor) -> Router {
     Router::new()
         .route("/health", get(health::overview))
@@ -207,12 +229,36 @@ fn health(monitor: Monitor) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/health/db", get(health::database))
         .route("/health/message-buffer", get(health::message_buffer))
-        .route("/metrics", get(health::metrics))
         .with_state(monitor)
 }
 
-/// What surrounds every request, from the inside out: how often its address may ask, its figures, a log line with its id, whose pages may ask, where it comes from, and an answer even
-/// to a panic.
+/// Operators' routes, for who has access.
+pub fn operators(parts: &Parts, access: Access) -> Router {
+    let Parts { monitor, limits, tasks, .. } = parts.clone();
+    Router::new()
+        .route("/admin/users/{user_id}", get(admin::look))
+        .route("/admin/users/{user_id}/ban", put(admin::ban).delete(admin::unban))
+        .with_state(Api::of(parts))
+        .layer(from_fn_with_state(tasks, finish::run_to_end))
+        .route("/metrics", get(health::metrics))
+        .with_state(monitor)
+        .layer(CompressionLayer::new())
+        .layer(from_fn(sign_in::keep_out_of_caches))
+        .layer(from_fn(finish::answer_in_time))
+        .method_not_allowed_fallback(error::wrong_method)
+        .layer(from_fn_with_state((access, limits), operators::guard))
+}
+
+/// The same for an address of their own, with what says how the server is.
+pub fn operators_alone(parts: &Parts, access: Access) -> Router {
+    operators(parts, access)
+        .merge(health(parts.monitor.clone()))
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::wrong_method)
+}
+
+/// What surrounds every request, from the inside out: how often its address may ask, its figures, a
+/// log line with its id, whose pages may ask, where it comes from, and an answer even to a panic.
 pub fn surround(
     routes: Router,
     config: &Config,

@@ -27,7 +27,7 @@ pub(super) async fn identify(
             None => Caller::Nobody,
             Some(token) => match auth.verify(token).await {
                 Ok(claims) => Caller::User(claims),
-                Err(error) => return refuse(error, request).await,
+                Err(error) => return refuse_at_the_end(error, request).await,
             },
         },
     };
@@ -40,7 +40,7 @@ pub(super) async fn identify(
 pub(super) async fn require(request: Request, next: Next) -> Response {
     match request.extensions().get::<Caller>() {
         Some(Caller::Anybody | Caller::User(_)) => next.run(request).await,
-        Some(Caller::Nobody) | None => refuse(sign_in(), request).await,
+        Some(Caller::Nobody) | None => refuse_at_the_end(sign_in(), request).await,
     }
 }
 
@@ -51,12 +51,19 @@ pub(super) async fn keep_out_of_caches(request: Request, next: Next) -> Response
     response
 }
 
-fn token(headers: &HeaderMap) -> Option<&str> {
+/// The token that a request brings.
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     auth::bearer(headers.get(AUTHORIZATION)?.to_str().ok()?)
 }
 
-async fn refuse(error: Error, request: Request) -> Response {
+/// As [`refuse`], once what the client is still sending has been read.
+async fn refuse_at_the_end(error: Error, request: Request) -> Response {
     discard(request.into_body()).await;
+    refuse(error)
+}
+
+/// An error as an answer, which names how to sign in where that is missing.
+pub(super) fn refuse(error: Error) -> Response {
     let mut response = error.into_response();
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

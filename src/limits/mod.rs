@@ -255,6 +255,15 @@ impl Limits {
         self.check_address(&self.sign_ins, address).map(drop)
     }
 
+    /// Whether an address may try to sign in now. Counts nothing.
+    pub fn may_sign_in(&self, address: IpAddr) -> Result<(), Exceeded> {
+        if self.exempts(address) {
+            return Ok(());
+        }
+        let checked = self.sign_ins.look(Who::Address(networks::counted(address)), Instant::now());
+        checked.inspect_err(|exceeded| self.refused(exceeded.what))
+    }
+
     /// Counts a try to sign in to an account, there or not, from wherever it comes.
     pub fn check_sign_in_name(&self, account: &str) -> Result<(), Exceeded> {
         self.check(&self.accounts, &Who::Account(account)).map(drop)

@@ -93,6 +93,18 @@ impl Rate {
         Self { what, quota, hasher: RandomState::new(), budgets: Mutex::default() }
     }
 
+    /// Whether there is one to take, which stays.
+    pub(super) fn look(&self, key: impl Hash, now: Instant) -> Result<(), Exceeded> {
+        let Some(quota) = self.quota else { return Ok(()) };
+        let full_at = self.budgets.lock().full_at(self.hasher.hash_one(key));
+        let looked = quota.take(full_at, now);
+        looked.map(drop).map_err(|(budget, retry_after)| Exceeded {
+            what: self.what,
+            retry_after,
+            budget,
+        })
+    }
+
     /// Takes one out of a budget; `None` where nothing is limited.
     pub(super) fn take(&self, key: impl Hash, now: Instant) -> Result<Option<Budget>, Exceeded> {
         let Some(quota) = self.quota else { return Ok(None) };

@@ -163,6 +163,33 @@ impl Serialize for UserRow<'_> {
     }
 }
 
+/// A user, as operators see one: `{user_id, username, email, created_at, banned, is_online,
+/// last_seen}`; what only an account has is null for a user without one.
+#[derive(Debug, Clone, Copy)]
+pub struct OperatorsRow<'a> {
+    /// What the user has registered.
+    pub account: Option<&'a Account>,
+    /// Whether the user is let in no more.
+    pub banned: bool,
+    /// Who, and whether the user is here.
+    pub presence: &'a Presence,
+}
+
+impl Serialize for OperatorsRow<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { account, banned, presence } = self;
+        let mut row = to.serialize_map(Some(7))?;
+        row.serialize_entry("user_id", presence.user.as_str())?;
+        row.serialize_entry("username", &account.map(|account| account.username.as_str()))?;
+        row.serialize_entry("email", &account.map(|account| account.email.as_str()))?;
+        row.serialize_entry("created_at", &account.map(|account| super::iso(account.created_at)))?;
+        row.serialize_entry("banned", banned)?;
+        row.serialize_entry("is_online", &presence.is_online)?;
+        row.serialize_entry("last_seen", &presence.last_seen.map(super::iso))?;
+        row.end()
+    }
+}
+
 /// `GET /user/get-users`.
 #[derive(Debug, Serialize)]
 pub struct Users<'a> {

@@ -111,6 +111,7 @@ impl World {
         let path = pattern
             .replace("{user_id}/block/{other_id}", &format!("{me}/block/{second}"))
             .replace("members/{user_id}", &format!("members/{second}"))
+            .replace("/admin/users/{user_id}", "/admin/users/newcomer")
             .replace("/group/{group_id}/{user_id}", &format!("/group/{group}/newcomer"))
             .replace("{user_id}", me)
             .replace("{other_id}", group)

@@ -49,6 +49,8 @@ impl Person {
 /// A running server; it goes with its value, and leaves nothing.
 pub(crate) struct TestApp {
     pub(crate) addr: SocketAddr,
+    /// Where operators' routes are, if not on the main address.
+    pub(crate) operators: Option<SocketAddr>,
     pub(crate) folder: TempDir,
     http: reqwest::Client,
     shutdown: Shutdown,
@@ -111,11 +113,11 @@ impl TestApp {
         let app = App::start(&config).await.expect("the server starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().unwrap();
-        let shutdown = Shutdown::default();
+        let (shutdown, operators) = (Shutdown::default(), app.operators_address());
         let server = tokio::spawn(app.serve(listener, shutdown.clone()));
         let http = crate::web::client();
         let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Self { addr, folder, http, shutdown, server, database, settings }
+        Self { addr, operators, folder, http, shutdown, server, database, settings }
     }
 
     /// A plain view of the server's database, where that is MongoDB.

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Banter {
     child: Child,
     pub(crate) addr: SocketAddr,
+    /// What it has logged up to where it listens.
+    started: String,
     log: Lines<BufReader<ChildStderr>>,
     pub(crate) folder: TempDir,
 }
@@ -50,17 +52,21 @@ impl Banter {
     pub(crate) async fn start_in(folder: TempDir, settings: &[(&str, &str)]) -> Self {
         let mut child = command(&folder, settings).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let addr = Self::line_with(&mut log, "listening on http://").await;
-        let (_, addr) = addr.split_once("http://").unwrap();
+        let started = Self::lines_to(&mut log, "listening on http://").await;
+        let (_, addr) = started.rsplit_once("http://").unwrap();
         let addr: String = addr.chars().take_while(|c| "0123456789.:".contains(*c)).collect();
-        Self { child, addr: addr.parse().unwrap(), log, folder }
+        Self { child, addr: addr.parse().unwrap(), started, log, folder }
     }
 
-    async fn line_with(log: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
+    /// The log's next lines, up to one with this text.
+    async fn lines_to(log: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
+        let mut lines = String::new();
         let find = async {
             while let Some(line) = log.next_line().await.unwrap() {
+                lines += &line;
+                lines.push('\n');
                 if line.contains(text) {
-                    return line;
+                    return lines;
                 }
             }
             panic!("the program ended without saying {text:?}");
@@ -174,31 +180,26 @@ async fn a_second_signal_ends_the_program_at_once() {
         ann.emit("send_message", to_user("ann", &filler)).await;
     }
     banter.terminate().await;
-    Banter::line_with(&mut banter.log, "stopping").await;
+    Banter::lines_to(&mut banter.log, "stopping").await;
     banter.terminate().await;
-    Banter::line_with(&mut banter.log, "told to stop at once").await;
+    Banter::lines_to(&mut banter.log, "told to stop at once").await;
     banter.ends_well().await;
 }
 
-/// The log of a chat at its most talkative.
-async fn log_of_a_chat(settings: &[(&str, &str)]) -> String {
+/// All that a program at its most talkative logs, from its start to its end, while something is done
+/// with it.
+pub(crate) async fn log_while(
+    settings: &[(&str, &str)],
+    doing: impl AsyncFnOnce(SocketAddr),
+) -> String {
     let mut settings = settings.to_vec();
     settings.push(("RUST_LOG", "trace"));
     let mut banter = Banter::start(&settings).await;
-    let log = &mut banter.log;
-    let mut all = String::new();
-    let chat = async {
-        for transport in [Transport::WebSocket, Transport::Polling] {
-            let auth = json!({"user_id": "ann", "token": SECRET});
-            let mut ann = Client::connect_by(transport, banter.addr, auth).await;
-            let ack = ann.emit_ack("send_message", to_user("bob", SECRET)).await;
-            let edit = json!({"message_id": ack["message"]["id"], "content": SECRET});
-            assert_eq!(ann.emit_ack("edit_message", edit).await, json!({"ok": true}));
-            let wrong = json!({"to": [], "content": SECRET});
-            assert_eq!(ann.emit_ack("send_message", wrong).await["ok"], json!(false));
-            ann.disconnect().await;
-        }
-        let id = banter.child.id().expect("still running").to_string();
+    let mut all = std::mem::take(&mut banter.started);
+    let id = banter.child.id().expect("still running").to_string();
+    let (log, addr) = (&mut banter.log, banter.addr);
+    let act = async {
+        doing(addr).await;
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
     };
     let listen = async {
@@ -207,9 +208,27 @@ async fn log_of_a_chat(settings: &[(&str, &str)]) -> String {
             all.push('\n');
         }
     };
-    tokio::join!(chat, listen);
+    tokio::join!(act, listen);
     banter.ends_well().await;
+    assert!(all.contains("stopped"), "the log was read");
     all
+}
+
+/// The log of a chat.
+async fn log_of_a_chat(settings: &[(&str, &str)]) -> String {
+    log_while(settings, async |addr| {
+        for transport in [Transport::WebSocket, Transport::Polling] {
+            let auth = json!({"user_id": "ann", "token": SECRET});
+            let mut ann = Client::connect_by(transport, addr, auth).await;
+            let ack = ann.emit_ack("send_message", to_user("bob", SECRET)).await;
+            let edit = json!({"message_id": ack["message"]["id"], "content": SECRET});
+            assert_eq!(ann.emit_ack("edit_message", edit).await, json!({"ok": true}));
+            let wrong = json!({"to": [], "content": SECRET});
+            assert_eq!(ann.emit_ack("send_message", wrong).await["ok"], json!(false));
+            ann.disconnect().await;
+        }
+    })
+    .await
 }
 
 const SECRET: &str = "nobody-elses-business";
@@ -220,7 +239,6 @@ async fn the_log_holds_no_message_and_no_credential_at_any_level() {
     let mongodb = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
     for settings in [&[][..], &mongodb[..]] {
         let log = log_of_a_chat(settings).await;
-        assert!(log.contains("stopped"), "the log was read");
         let told = log.lines().find(|line| line.contains(SECRET));
         assert!(told.is_none(), "{told:?}");
     }

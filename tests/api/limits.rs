@@ -26,19 +26,24 @@ async fn limited(settings: &[(&str, &str)]) -> TestApp {
 }
 
 /// Asks from one of this machine's addresses.
-struct Visitor {
+pub(crate) struct Visitor {
     http: reqwest::Client,
     base: String,
 }
 
 impl Visitor {
-    fn from(address: &str, app: &TestApp) -> Self {
+    pub(crate) fn from(address: &str, app: &TestApp) -> Self {
         let address: IpAddr = address.parse().unwrap();
         let http = crate::web::builder().local_address(address).build().unwrap();
         Self { http, base: format!("http://{}", app.addr) }
     }
 
-    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Response {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);

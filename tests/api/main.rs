@@ -14,6 +14,7 @@ mod web;
 
 mod access;
 mod accounts;
+mod admin;
 mod app;
 mod away;
 mod binary;
@@ -32,6 +33,7 @@ mod journal;
 mod leftovers;
 mod letters;
 mod limits;
+mod log;
 mod mentions;
 mod old_server;
 mod order;
