@@ -2,7 +2,7 @@
 //!
 //! [`Auth`] makes tokens for accounts and checks those that clients bring. A token is checked
 //! without the store, so that a database that is away locks nobody out; what voids a token before
-//! its time (a sign-out, a ban) is kept in memory ([`revoked`]) and read again from the store now
+//! its time (a sign-out, a ban) is kept in memory (`revoked`) and read again from the store now
 //! and then, for other servers on the same database may have written it.
 
 mod accounts;
