@@ -163,8 +163,10 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
     headers.get_all(HOST).iter().all(|host| {
         let host = host.to_str().unwrap_or_default();
         let has_port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
-        let name = host.rsplit_once(':').filter(has_port).map_or(host, |(name, _)| name);
-        parse_host(name).is_ok_and(|address| address.is_loopback())
+        let without_port = || host.rsplit_once(':').filter(has_port).map_or(host, |(name, _)| name);
+        // As a whole first: the last group of a bare IPv6 address looks like a port.
+        let named = parse_host(host).or_else(|_| parse_host(without_port()));
+        named.is_ok_and(|address| address.is_loopback())
     })
 }
 
