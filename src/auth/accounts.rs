@@ -236,7 +236,9 @@ impl Auth {
         // Before and after: a reading that overlaps with any part of this does not count.
         self.ban_changes.fetch_add(1, Ordering::SeqCst);
         self.accounts.set_banned(user, banned, now).await?;
-        self.revoke(Revocation { user: user.clone(), void_until: now, banned }).await;
+        // Lifting a ban leaves void what it has voided, and voids nothing more.
+        let void_until = if banned { now } else { Timestamp(0) };
+        self.revoke(Revocation { user: user.clone(), void_until, banned }).await;
         self.ban_changes.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }

@@ -7,12 +7,12 @@ use socketioxide::extract::SocketRef;
 use super::connect::Session;
 use super::incoming::{AckTo, Incoming};
 use super::outlet::{Outlet, Packet};
-use super::{Hub, fanout};
+use super::{Hub, fanout, leases};
 use crate::auth::SignIn;
 use crate::chat::{Accepted, Chat};
 use crate::error::Error;
 use crate::limits::{Verdict, What};
-use crate::model::GroupId;
+use crate::model::{EndReason, GroupId};
 use crate::wire::accounts::{Hidden, Renewal};
 use crate::wire::ack::{Ack, Notice};
 use crate::wire::events::{ClientEvent, DeleteFor};
@@ -86,7 +86,7 @@ fn refuse(
 
 /// Does what an event asks for, up to the point where its order among all acts is settled.
 async fn act(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     socket: &SocketRef,
     session: &Session,
     event: ClientEvent,
@@ -130,7 +130,7 @@ async fn act(
         }
         ClientEvent::Pin(message, pinned) => done(chat.pin(user, &message, pinned).await?),
         ClientEvent::RefreshToken(renewal) => {
-            Accepted::settled(renew(hub, session, renewal).await?)
+            Accepted::settled(renew(hub, socket, session, renewal).await?)
         }
         ClientEvent::Sync(cursor, limit) => {
             let page = chat.sync(user, cursor, limit.unwrap_or(Chat::SYNC_PAGE)).await?;
@@ -140,7 +140,12 @@ async fn act(
 }
 
 /// Lets a socket live on, with another token of the same user.
-async fn renew(hub: &Hub, session: &Session, renewal: Renewal) -> Result<Ack, Error> {
+async fn renew(
+    hub: &Arc<Hub>,
+    socket: &SocketRef,
+    session: &Session,
+    renewal: Renewal,
+) -> Result<Ack, Error> {
     let SignIn::Tokens(auth) = &hub.sign_in else {
         return Err(Error::Invalid("Sign-in is open on this server: there are no tokens".into()));
     };
@@ -157,7 +162,12 @@ async fn renew(hub: &Hub, session: &Session, renewal: Renewal) -> Result<Ack, Er
         return Err(Error::Forbidden("The token is another user's".into()));
     }
     let expires_at = claims.expires_at;
-    session.renew(claims);
+    session.renew(claims.clone());
+    // What has voided it meanwhile looked for sockets that live on it, and did not find this one.
+    if auth.is_void(&claims) {
+        leases::end(hub, socket, EndReason::SignedOut);
+        return Err(Error::Unauthorized("The token has been revoked; sign in again".into()));
+    }
     Ok(Ack::Renewed { expires_at, tokens })
 }
 

@@ -137,7 +137,7 @@ fn end_all(hub: &Arc<Hub>, io: &SocketIo, ended: &Ended) {
 }
 
 /// Ends a socket: nothing it asks is done any more, nothing but the reason is told to it.
-fn end(hub: &Arc<Hub>, socket: &SocketRef, reason: EndReason) {
+pub(super) fn end(hub: &Arc<Hub>, socket: &SocketRef, reason: EndReason) {
     if !Session::of(socket).is_some_and(|session| session.end()) {
         return;
     }
