@@ -17,7 +17,8 @@ const MAX_NAME_BYTES: usize = 256;
 const MAX_GROUPS_LISTED: usize = 1_000;
 
 impl Chat {
-    /// Makes a group, which everybody may join where it is public, and tells its members. A member who is named twice is a member once.
+    /// Makes a group, which everybody may join where it is public, and tells its members. One who is
+    /// named twice is a member once.
     pub async fn create_group(
         &self,
         name: &str,
@@ -67,8 +68,8 @@ impl Chat {
         Ok(self.store.groups_of(user, MAX_GROUPS_LISTED).await?)
     }
 
-    /// Groups whose name contains a text, in any case: of those that `viewer` is in, or of all,
-    /// where nobody knows who asks. `NotFound` when there is none.
+    /// Groups whose name contains a text, in any case: of those that `viewer` is in or that are public,
+    /// or of all, where nobody knows who asks. `NotFound` when there is none.
     pub async fn search_groups(
         &self,
         text: &str,
