@@ -22,8 +22,11 @@ const STRANGER_WINDOW: Duration = Duration::from_hours(1);
 const CONTENTS: usize = 8;
 /// Users of whom is remembered that a sender has a conversation with them.
 const KNOWN: usize = 32;
-/// Senders who are remembered; each takes up to a kilobyte.
-const SENDERS: usize = 50_000;
+/// Messages of one sender that are known when they are sent again: what was refused for another
+/// reason, or has not become durable, is.
+const SENT_AGAIN: usize = 128;
+/// Senders who are remembered; each takes up to three kilobytes.
+const SENDERS: usize = 20_000;
 /// How long a first message waits for the store to say whether it is one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -35,9 +38,24 @@ struct Sender {
     /// When the sender wrote to somebody for the first time.
     met: VecDeque<Instant>,
     known: VecDeque<UserId>,
+    /// Messages that were counted, by the hashes of their client ids.
+    counted: VecDeque<u64>,
 }
 
 impl Sender {
+    /// Counts a message by the hash of its content, and once by that of its client id, if it has
+    /// one; whether its content has come too often.
+    fn sends(&mut self, content: u64, client_id: Option<u64>, most: u32, now: Instant) -> bool {
+        if client_id.is_some_and(|id| self.counted.contains(&id)) {
+            return false;
+        }
+        let too_often = self.says(content, most, now);
+        if let Some(id) = client_id.filter(|_| !too_often) {
+            push(&mut self.counted, id, SENT_AGAIN);
+        }
+        too_often
+    }
+
     /// Counts a content; whether it has come too often.
     fn says(&mut self, hash: u64, most: u32, now: Instant) -> bool {
         self.said.retain(|(_, since, _)| now.duration_since(*since) < REPEAT_WINDOW);
@@ -45,10 +63,7 @@ impl Sender {
             *times += u32::from(*times < most + 1);
             return *times > most;
         }
-        if self.said.len() == CONTENTS {
-            self.said.pop_front();
-        }
-        self.said.push_back((hash, now, 1));
+        push(&mut self.said, (hash, now, 1), CONTENTS);
         false
     }
 
@@ -65,11 +80,16 @@ impl Sender {
     }
 
     fn knows(&mut self, user: &UserId) {
-        if self.known.len() == KNOWN {
-            self.known.pop_front();
-        }
-        self.known.push_back(user.clone());
+        push(&mut self.known, user.clone(), KNOWN);
     }
+}
+
+/// Adds to a queue of a bounded length, whose oldest goes.
+fn push<T>(queue: &mut VecDeque<T>, new: T, most: usize) {
+    if queue.len() == most {
+        queue.pop_front();
+    }
+    queue.push_back(new);
 }
 
 /// See the module.
@@ -106,12 +126,14 @@ impl Spam {
         answer
     }
 
-    fn check_repeats(&self, from: &UserId, content: &Content) -> Result<(), Error> {
-        let hash = match content {
+    fn check_repeats(&self, from: &UserId, draft: &Draft) -> Result<(), Error> {
+        let hash = match &draft.content {
             Content::Text(text) => self.hasher.hash_one(text),
             Content::Object(object) => self.hasher.hash_one(object),
         };
-        if !self.with(from, |sender| sender.says(hash, self.repeats, Instant::now())) {
+        let client_id = draft.client_id.as_ref().map(|id| self.hasher.hash_one(id));
+        let now = Instant::now();
+        if !self.with(from, |sender| sender.sends(hash, client_id, self.repeats, now)) {
             return Ok(());
         }
         self.refused_repeats.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +164,7 @@ impl Chat {
     /// Refuses a new message of who says the same too often, or writes to too many strangers.
     pub(super) async fn check_spam(&self, from: &UserId, draft: &Draft) -> Result<(), Error> {
         if self.spam.repeats > 0 {
-            self.spam.check_repeats(from, &draft.content)?;
+            self.spam.check_repeats(from, draft)?;
         }
         match &draft.target {
             Target::User(to) if self.spam.strangers > 0 && to != from => {
@@ -199,6 +221,29 @@ mod tests {
         assert!(!sender.says(3, 3, now), "something else");
         now += REPEAT_WINDOW;
         assert!(!sender.says(1, 3, now));
+    }
+
+    #[test]
+    fn a_message_that_is_sent_again_counts_once_and_is_refused_again() {
+        let (mut sender, now) = (Sender::default(), Instant::now());
+        for _ in 0..10 {
+            assert!(!sender.sends(1, Some(1), 2, now));
+        }
+        assert!(!sender.sends(1, Some(2), 2, now));
+        for _ in 0..2 {
+            assert!(sender.sends(1, Some(3), 2, now), "what was refused as too many stays so");
+            assert!(sender.sends(1, None, 2, now));
+        }
+        assert!(!sender.sends(1, Some(2), 2, now), "what was counted is not refused later");
+    }
+
+    #[test]
+    fn few_messages_are_known_when_they_are_sent_again() {
+        let (mut sender, now) = (Sender::default(), Instant::now());
+        for message in 0..1_000 {
+            assert!(!sender.sends(message, Some(message), 1, now));
+        }
+        assert_eq!(sender.counted.len(), SENT_AGAIN);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::on_both_stores;
 on_both_stores! { with &[("SPAM_REPEATS", "5"), ("SPAM_STRANGERS", "3")];
     the_same_content_is_refused_when_it_comes_too_often,
     a_message_that_is_sent_again_does_not_count,
+    a_message_that_was_refused_may_be_sent_again,
     too_many_strangers_are_refused_and_acquaintances_are_not,
 }
 
@@ -34,6 +35,18 @@ async fn a_message_that_is_sent_again_does_not_count(app: TestApp) {
         sent(&mut ann, message.clone()).await;
     }
     assert_eq!(app.direct("ann", "bob").await.len(), 1);
+}
+
+async fn a_message_that_was_refused_may_be_sent_again(app: TestApp) {
+    let group = app.group("ann", &["ann"]).await;
+    let mut bob = app.user("bob").await;
+    let mut message = to_group(&group, "let me in");
+    message["client_id"] = json!("c-1");
+    for _ in 0..20 {
+        refused(&mut bob, "send_message", message.clone(), "forbidden").await;
+    }
+    app.post(&format!("/group/{group}/bob"), json!({})).await;
+    sent(&mut bob, message).await;
 }
 
 async fn too_many_strangers_are_refused_and_acquaintances_are_not(app: TestApp) {
