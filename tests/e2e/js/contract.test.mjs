@@ -9,7 +9,7 @@ import {
   patiently, transport, unprocessable, upload,
 } from "./support.mjs";
 
-const GROUP_KEYS = "_id name member_ids created_by created_at owner_id admin_ids silenced";
+const GROUP_KEYS = "_id name member_ids created_by created_at owner_id admin_ids silenced is_private";
 const NOWHERE = "0123456789abcdef01234567"; // an id of nothing
 const MAX_UPLOAD_BYTES = 5 * 1024 * 1024;
 

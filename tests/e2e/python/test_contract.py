@@ -250,7 +250,7 @@ class Contract(Suite):
         alice, bob = await self.pair()
         group = await self.group(alice)
         old = ["_id", "name", "member_ids", "created_by", "created_at"]
-        self.assertEqual(list(group), [*old, "owner_id", "admin_ids", "silenced"])
+        self.assertEqual(list(group), [*old, "owner_id", "admin_ids", "silenced", "is_private"])
         self.assert_time(group["created_at"])
         group_id = group["_id"]
 
