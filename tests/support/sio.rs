@@ -101,12 +101,11 @@ impl Client {
             return Self::open(transport, addr).await.enter(Some(&auth)).await;
         }
         // The auth of an EIO=3 client is the query of its handshake; CONNECT is the server's.
-        let mut query = form_urlencoded::Serializer::new(String::new());
+        let mut query = form_urlencoded::Serializer::for_suffix(Self::query(transport), 0);
         for (name, value) in auth.as_object().expect("an object") {
             query.append_pair(name, value.as_str().expect("a text"));
         }
-        let query = format!("&{}", query.finish());
-        Self::open_with(transport, addr, &query, None).await.enter(None).await
+        Self::open_with(transport, addr, &query.finish(), None).await.enter(None).await
     }
 
     /// Connects over WebSocket with a header in the request that opens the connection.
@@ -115,7 +114,8 @@ impl Client {
         header: (&'static str, &str),
         auth: Value,
     ) -> Result<Self, Value> {
-        let client = Self::open_with(Transport::WebSocket, addr, "", Some(header)).await;
+        let query = Self::query(Transport::WebSocket);
+        let client = Self::open_with(Transport::WebSocket, addr, &query, Some(header)).await;
         client.enter(Some(&auth)).await
     }
 
@@ -138,7 +138,17 @@ impl Client {
 
     /// Opens the Engine.IO session alone: no CONNECT is sent.
     pub(crate) async fn open(transport: Transport, addr: SocketAddr) -> Self {
-        Self::open_with(transport, addr, "", None).await
+        Self::open_with(transport, addr, &Self::query(transport), None).await
+    }
+
+    /// The query with which a handshake by this transport begins.
+    fn query(transport: Transport) -> String {
+        let (eio, name) = match transport {
+            Transport::WebSocket => (4, "websocket"),
+            Transport::WebSocketV3 => (3, "websocket"),
+            Transport::Polling => (4, "polling"),
+        };
+        format!("EIO={eio}&transport={name}")
     }
 
     async fn open_with(
@@ -152,8 +162,7 @@ impl Client {
         let (ping, pinged) = watch::channel(false);
         match transport {
             Transport::WebSocket | Transport::WebSocketV3 => {
-                let eio = if transport == Transport::WebSocket { 4 } else { 3 };
-                let url = format!("ws://{addr}/socket.io/?EIO={eio}&transport=websocket{query}");
+                let url = format!("ws://{addr}/socket.io/?{query}");
                 let mut request = url.into_client_request().expect("a valid request");
                 if let Some((name, value)) = header {
                     request.headers_mut().insert(name, value.parse().expect("a header's value"));
@@ -172,7 +181,7 @@ impl Client {
             }
             Transport::Polling => {
                 let http = crate::web::client();
-                let url = format!("http://{addr}/socket.io/?EIO=4&transport=polling");
+                let url = format!("http://{addr}/socket.io/?{query}");
                 let open = http.get(&url).send().await.expect("the server answers");
                 let open = open.text().await.expect("a body");
                 let open = open.strip_prefix('0').expect("the first packet is OPEN");
