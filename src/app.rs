@@ -140,7 +140,11 @@ impl App {
             tasks: tasks.clone(),
         };
         let sockets = realtime.layer.layer(Router::new());
-        let sockets = Router::new().route_service("/socket.io/", sockets);
+        let sockets = Router::new()
+            .route_service("/socket.io/", sockets)
+            .route_service("/ws", realtime.doors.lobby.clone())
+            .route_service("/ws/{user_id}", realtime.doors.pair.clone())
+            .route_service("/api/ws/{room_id}", realtime.doors.room.clone());
         let serving = serving(config, &parts, sockets, &http_metrics).await?;
         let auth_mode = config.auth.mode();
         Ok(Self { realtime, chat, buffer, store, tasks, stopping, serving, auth_mode })

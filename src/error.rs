@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{ContentError, InvalidCursor, InvalidEmoji, InvalidId};
+use crate::model::{ContentError, InvalidAccount, InvalidCursor, InvalidEmoji, InvalidId};
 use crate::store::StoreError;
 
 /// Why a request was not done. The text is for the client; inner causes are for the log alone.
@@ -123,6 +123,12 @@ impl Error {
 
 impl From<InvalidId> for Error {
     fn from(error: InvalidId) -> Self {
+        Self::Invalid(error.to_string().into())
+    }
+}
+
+impl From<InvalidAccount> for Error {
+    fn from(error: InvalidAccount) -> Self {
         Self::Invalid(error.to_string().into())
     }
 }

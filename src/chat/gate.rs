@@ -96,6 +96,9 @@ impl Inside<'_> {
 
     /// Whether a user is in a group; `None` when the group has to be loaded first.
     pub(super) fn is_member(&self, group: GroupId, user: &UserId) -> Option<bool> {
+        if group == GroupId::LOBBY {
+            return Some(true);
+        }
         self.0.groups.get(&group).map(|known| known.members.contains(user))
     }
 
@@ -106,6 +109,9 @@ impl Inside<'_> {
         user: &UserId,
         now: Timestamp,
     ) -> Option<Standing> {
+        if group == GroupId::LOBBY {
+            return Some(Standing { is_member: true, silenced: None });
+        }
         let known = self.0.groups.get(&group)?;
         let silence = known.silenced.iter().find(|silence| silence.user == *user);
         let silence = silence.filter(|silence| silence.until.holds_at(now));
@@ -166,6 +172,7 @@ impl Gate {
     }
 
     /// A group's members, from memory or from the store; `NotFound` when there is no such group.
+    /// Of the lobby, where everybody is one, none are listed.
     pub(super) async fn load(
         &self,
         store: &dyn Store,
@@ -186,6 +193,9 @@ impl Gate {
     ) -> Result<Arc<Members>, Error> {
         if let Some(members) = self.cached(group) {
             return Ok(members);
+        }
+        if group == GroupId::LOBBY {
+            return Ok(Arc::default());
         }
         let found = store.group(group).await?;
         let found = found.ok_or(Error::NotFound("Group not found".into()))?;

@@ -110,7 +110,8 @@ impl Chat {
     }
 
     pub(super) async fn is_member(&self, group: GroupId, user: &UserId) -> Result<bool, Error> {
-        Ok(self.gate.load(&*self.store, group).await?.contains(user))
+        let members = self.gate.load(&*self.store, group).await?;
+        Ok(group == GroupId::LOBBY || members.contains(user))
     }
 
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), Error> {

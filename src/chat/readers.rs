@@ -115,7 +115,7 @@ impl Chat {
     pub(super) async fn is_large(&self, conversation: &Conversation) -> Result<bool, Error> {
         let Conversation::Group(group) = conversation else { return Ok(false) };
         let members = self.gate.load(&*self.store, *group).await?.len();
-        Ok(members > self.config.receipt_group_limit as usize)
+        Ok(*group == GroupId::LOBBY || members > self.config.receipt_group_limit as usize)
     }
 
     /// How many members have read each of some messages of one conversation; `None` but in a group

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::detail;
+use super::origin;
 use crate::auth::Caller;
 use crate::limits::{Budget, ClientAddress, Exceeded, Limits, whole_seconds};
 
@@ -26,7 +27,7 @@ enum Counts {
     Request,
     /// As an upload, too.
     Upload,
-    /// As a new Socket.IO connection.
+    /// As a new Socket.IO connection, or a plain WebSocket.
     Handshake,
     /// Not at all.
     Nothing,
@@ -39,6 +40,7 @@ impl Counts {
             path if path.starts_with("/health/") => Self::Nothing,
             "/socket.io/" if has_session(request) => Self::Nothing,
             "/socket.io/" => Self::Handshake,
+            path if origin::is_plain_socket(path) => Self::Handshake,
             "/upload" | "/upload/" if request.method() == Method::POST => Self::Upload,
             _ => Self::Request,
         }

@@ -273,7 +273,7 @@ pub fn surround(
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(address::span))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(from_fn_with_state(Arc::clone(&origins), origin::guard_socket_io))
+        .layer(from_fn_with_state(Arc::clone(&origins), origin::guard_sockets))
         .layer(origin::cors(&origins))
         .layer(from_fn_with_state(limits(), address::find))
         .layer(CatchPanicLayer::custom(error::panicked))

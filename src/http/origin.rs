@@ -110,14 +110,22 @@ pub fn cors(origins: &Origins) -> CorsLayer {
         ])
 }
 
-/// Middleware that answers 403 to a Socket.IO request from a page of a foreign origin. A browser
-/// enforces CORS on HTTP alone: any page may open a WebSocket to anywhere, cookies included.
-pub async fn guard_socket_io(
+/// Whether a path leads to a plain WebSocket.
+pub(super) fn is_plain_socket(path: &str) -> bool {
+    path == "/ws" || path.starts_with("/ws/") || path.starts_with("/api/ws/")
+}
+
+/// Middleware that answers 403 to a Socket.IO request, or a plain WebSocket, from a page of a
+/// foreign origin. A browser enforces CORS on HTTP alone: any page may open a WebSocket to
+/// anywhere, cookies included.
+pub async fn guard_sockets(
     State(origins): State<Arc<Origins>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if request.uri().path().starts_with("/socket.io") && !origins.admit(request.headers()) {
+    let path = request.uri().path();
+    let is_socket = path.starts_with("/socket.io") || is_plain_socket(path);
+    if is_socket && !origins.admit(request.headers()) {
         let detail = "This origin may not connect; see CORS_ORIGINS";
         return (StatusCode::FORBIDDEN, Json(json!({ "detail": detail }))).into_response();
     }
@@ -141,7 +149,7 @@ mod tests {
         Router::new()
             .route("/socket.io/", get(|| async { "in" }))
             .route("/groups/a", get(|| async { "in" }))
-            .layer(from_fn_with_state(Arc::new(origins.clone()), guard_socket_io))
+            .layer(from_fn_with_state(Arc::new(origins.clone()), guard_sockets))
             .layer(cors(&origins))
     }
 

@@ -135,6 +135,11 @@ object_id!(
     GroupId,
     InvalidId::Group
 );
+impl GroupId {
+    /// The lobby: a group that everybody is in. Its id reads `banter-lobby`.
+    pub const LOBBY: Self = Self(ObjectId::from_bytes(*b"banter-lobby"));
+}
+
 object_id!(
     /// The id of a sign-in, which its tokens name.
     SessionId,

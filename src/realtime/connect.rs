@@ -221,16 +221,26 @@ async fn identify(
     let Auth { user_id, token } = auth.unwrap_or_default();
     let user_id = user_id.or_else(|| in_query(socket, "user_id"));
     let named = user_id.as_deref().map(UserId::parse).transpose()?;
-    let SignIn::Tokens(auth) = &hub.sign_in else {
-        let user = named.ok_or(Error::Unauthorized("auth.user_id is required".into()))?;
-        return Ok((user, None));
-    };
     let token = token.map(|Hidden(token)| token);
     let token = token.or_else(|| in_query(socket, "token")).or_else(|| in_header(socket));
-    let token = token.ok_or(Error::Unauthorized("auth.token is required".into()))?;
+    whom(&hub.sign_in, ("auth.user_id", named), ("auth.token", token)).await
+}
+
+/// For whom a connection acts, given the user whom it names and the token that it brings, each with
+/// the name under which it does.
+pub(super) async fn whom(
+    sign_in: &SignIn,
+    (user_field, named): (&str, Option<UserId>),
+    (token_field, token): (&str, Option<String>),
+) -> Result<(UserId, Option<Claims>), Error> {
+    let missing = |field: &str| Error::Unauthorized(format!("{field} is required").into());
+    let SignIn::Tokens(auth) = sign_in else {
+        return Ok((named.ok_or_else(|| missing(user_field))?, None));
+    };
+    let token = token.ok_or_else(|| missing(token_field))?;
     let claims = auth.verify(&token).await?;
     if named.is_some_and(|named| named != claims.user) {
-        let other = "auth.user_id is another user than the token's";
+        let other = format!("{user_field} is another user than the token's");
         return Err(Error::Forbidden(other.into()));
     }
     Ok((claims.user.clone(), Some(claims)))

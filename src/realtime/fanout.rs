@@ -57,6 +57,7 @@ pub(super) async fn run(hub: Arc<Hub>, io: SocketIo, mut deliveries: mpsc::Recei
 }
 
 fn tell(hub: &Arc<Hub>, io: &SocketIo, dispatch: &Dispatch) {
+    hub.metrics.delivered(hub.plain.tell(hub, dispatch));
     let audience = audience(io, &dispatch.to);
     match dispatch.event {
         Event::Left { group } => {

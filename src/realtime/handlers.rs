@@ -12,7 +12,7 @@ use crate::auth::SignIn;
 use crate::chat::{Accepted, Chat};
 use crate::error::Error;
 use crate::limits::{Verdict, What};
-use crate::model::{EndReason, GroupId};
+use crate::model::{EndReason, GroupId, UserId};
 use crate::wire::accounts::{Hidden, Renewal};
 use crate::wire::ack::{Ack, Notice};
 use crate::wire::events::{ClientEvent, DeleteFor};
@@ -92,7 +92,6 @@ async fn act(
     event: ClientEvent,
 ) -> Result<Accepted<Ack>, Error> {
     let (chat, user) = (&hub.chat, &session.user);
-    let done = |accepted: Accepted<()>| accepted.map(|()| Ack::Done);
     Ok(match event {
         ClientEvent::JoinGroup(group) => {
             check_rooms(hub, socket, session, group)?;
@@ -104,6 +103,21 @@ async fn act(
             socket.leave(fanout::group_room(group));
             Accepted::settled(Ack::Done)
         }
+        ClientEvent::RefreshToken(renewal) => {
+            Accepted::settled(renew(hub, socket, session, renewal).await?)
+        }
+        event => ask(chat, user, event).await?,
+    })
+}
+
+/// Does what an event asks for that any kind of connection may send.
+pub(super) async fn ask(
+    chat: &Chat,
+    user: &UserId,
+    event: ClientEvent,
+) -> Result<Accepted<Ack>, Error> {
+    let done = |accepted: Accepted<()>| accepted.map(|()| Ack::Done);
+    Ok(match event {
         ClientEvent::SendMessage(draft) => chat.send(user, draft).await?.map(Ack::Sent),
         ClientEvent::Typing(to, is_typing) => {
             chat.typing(user, to, is_typing).await?;
@@ -129,12 +143,12 @@ async fn act(
             done(chat.react(user, &message, emoji, on).await?)
         }
         ClientEvent::Pin(message, pinned) => done(chat.pin(user, &message, pinned).await?),
-        ClientEvent::RefreshToken(renewal) => {
-            Accepted::settled(renew(hub, socket, session, renewal).await?)
-        }
         ClientEvent::Sync(cursor, limit) => {
             let page = chat.sync(user, cursor, limit.unwrap_or(Chat::SYNC_PAGE)).await?;
             Accepted::settled(Ack::Synced(user.clone(), Box::new(page)))
+        }
+        ClientEvent::JoinGroup(_) | ClientEvent::LeaveGroup(_) | ClientEvent::RefreshToken(_) => {
+            return Err(Error::Invalid("This is for Socket.IO connections".into()));
         }
     })
 }

@@ -18,7 +18,7 @@ use crate::auth::{Auth, Ended};
 use crate::model::{EndReason, Event, Timestamp};
 
 /// How long before its token's end a client is told.
-const WARNING: Duration = Duration::from_secs(60);
+pub(super) const WARNING: Duration = Duration::from_secs(60);
 
 /// How often the time of day is looked at while nothing is due: it may be set.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -127,6 +127,7 @@ fn warn(hub: &Arc<Hub>, socket: &SocketRef) {
 }
 
 fn end_all(hub: &Arc<Hub>, io: &SocketIo, ended: &Ended) {
+    hub.plain.end(hub, ended);
     let Some(sockets) = io.of("/") else { return };
     for socket in sockets.within(fanout::user_room(&ended.user)).sockets() {
         let lives = Session::of(&socket).is_some_and(|session| session.lives_on(ended.session));

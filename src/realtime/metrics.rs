@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
+use super::plain::Endpoint;
 use crate::chat::Chat;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -17,13 +18,35 @@ struct EventLabel {
     event: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabel {
+    endpoint: &'static str,
+}
+
 /// One connection, counted for as long as this is held.
 #[derive(Debug)]
-pub(super) struct Connected(Gauge);
+pub(super) struct Connected {
+    all: Gauge,
+    /// Those of its endpoint, where it is a plain WebSocket.
+    plain: Option<Gauge>,
+}
+
+impl Connected {
+    fn new(all: Gauge, plain: Option<Gauge>) -> Self {
+        all.inc();
+        if let Some(plain) = &plain {
+            plain.inc();
+        }
+        Self { all, plain }
+    }
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.dec();
+        self.all.dec();
+        if let Some(plain) = &self.plain {
+            plain.dec();
+        }
     }
 }
 
@@ -62,6 +85,8 @@ impl Collector for ChatCollector {
 #[derive(Clone, Default)]
 pub(super) struct Metrics {
     connections: Gauge,
+    plain_connections: Family<EndpointLabel, Gauge>,
+    plain_cut: Counter,
     events_in: Family<EventLabel, Counter>,
     events_refused: Family<EventLabel, Counter>,
     events_out: Family<EventLabel, Counter>,
@@ -75,6 +100,16 @@ impl Metrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let m = Self::default();
         registry.register("banter_connections", "Sockets connected", m.connections.clone());
+        registry.register(
+            "banter_plain_connections",
+            "Of these, plain WebSockets",
+            m.plain_connections.clone(),
+        );
+        registry.register(
+            "banter_plain_cut",
+            "Plain WebSockets that were closed because they read too slowly",
+            m.plain_cut.clone(),
+        );
         registry.register("banter_events_in", "Events from clients", m.events_in.clone());
         registry.register(
             "banter_events_refused",
@@ -110,8 +145,17 @@ impl Metrics {
     }
 
     pub(super) fn connected(&self) -> Connected {
-        self.connections.inc();
-        Connected(self.connections.clone())
+        Connected::new(self.connections.clone(), None)
+    }
+
+    pub(super) fn connected_plain(&self, endpoint: Endpoint) -> Connected {
+        let label = EndpointLabel { endpoint: endpoint.as_str() };
+        let plain = self.plain_connections.get_or_create(&label).clone();
+        Connected::new(self.connections.clone(), Some(plain))
+    }
+
+    pub(super) fn cut_plain(&self) {
+        self.plain_cut.inc();
     }
 
     /// An event came in; one that the server does not know counts as `unknown`.

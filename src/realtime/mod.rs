@@ -1,4 +1,5 @@
-//! The Socket.IO side: who connects, what their events do, and how events reach them.
+//! The side of sockets, Socket.IO and plain: who connects, what their events do, and how events
+//! reach them.
 
 mod connect;
 mod fanout;
@@ -7,6 +8,7 @@ mod incoming;
 mod leases;
 mod metrics;
 mod outlet;
+mod plain;
 mod receipts;
 mod turns;
 
@@ -28,6 +30,9 @@ use crate::shutdown::Tasks;
 
 use leases::Leases;
 use metrics::{ChatCollector, Metrics};
+use plain::Plain;
+
+pub use plain::{Door, Doors};
 
 /// Packets that the library holds for one client; what comes on top waits in its [`outlet`].
 const QUEUE_PACKETS: usize = 1_024;
@@ -66,6 +71,9 @@ pub struct Realtime {
     /// Answers what comes in below `/socket.io/`. Each service that it makes knows its own sessions
     /// alone, so it must be laid once, and not on a router, which lays it on every route.
     pub layer: SocketIoLayer,
+    /// Where plain WebSockets come in.
+    pub doors: Doors,
+    hub: Arc<Hub>,
     io: SocketIo,
     in_flight: TaskTracker,
     draining: TaskTracker,
@@ -92,6 +100,8 @@ struct Hub {
     leases: Leases,
     limits: Arc<Limits>,
     metrics: Metrics,
+    /// The plain WebSockets.
+    plain: Plain,
     tasks: Tasks,
     /// The events that are being handled.
     in_flight: TaskTracker,
@@ -128,6 +138,7 @@ impl Realtime {
             leases: Leases::default(),
             limits,
             metrics: Metrics::register(registry),
+            plain: Plain::new(config),
             tasks: tasks.clone(),
             in_flight: in_flight.clone(),
             draining: draining.clone(),
@@ -138,8 +149,8 @@ impl Realtime {
             let ends = leases::run(Arc::clone(&hub), io.clone(), auth, ended);
             tasks.spawn_worker("sign-out", ends);
         }
-        tasks.spawn_worker("fan-out", fanout::run(hub, io.clone(), deliveries));
-        Self { layer, io, in_flight, draining }
+        tasks.spawn_worker("fan-out", fanout::run(Arc::clone(&hub), io.clone(), deliveries));
+        Self { layer, doors: Doors::of(&hub), hub, io, in_flight, draining }
     }
 
     /// Waits until every event that came in has been answered.
@@ -155,6 +166,6 @@ impl Realtime {
 
     /// Ends every connection; clients reconnect elsewhere by themselves.
     pub async fn close(&self) {
-        self.io.close().await;
+        tokio::join!(self.io.close(), self.hub.plain.close());
     }
 }

@@ -1,14 +1,11 @@
 //! The Socket.IO events that clients send.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::accounts::{Hidden, Renewal, RenewalIn};
 use super::attach::{MentionsIn, ReactionIn};
+use super::payload::payload;
 use crate::error::Error;
 use crate::model::{
     ClientId, Content, ContentType, Draft, Emoji, GroupId, JsonObject, MessageRef, SyncCursor,
@@ -84,6 +81,19 @@ pub struct Said {
 }
 
 impl Said {
+    /// A text and nothing else.
+    pub(super) fn text(text: String, client_id: Option<String>) -> Self {
+        Self {
+            content: Value::String(text),
+            content_type: None,
+            media_url: None,
+            media_metadata: None,
+            client_id,
+            reply_to: None,
+            mentions: MentionsIn::default(),
+        }
+    }
+
     /// The message that it becomes.
     pub fn draft(self, target: Target) -> Result<Draft, Error> {
         let content_type = match self.content_type.as_deref() {
@@ -137,7 +147,7 @@ fn content(value: Value) -> Result<Content, Error> {
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with message_id, message_ids or up_to")]
-struct MarkRead {
+pub(super) struct MarkRead {
     message_id: Option<String>,
     message_ids: Option<Vec<String>>,
     up_to: Option<String>,
@@ -180,9 +190,17 @@ struct MessageIn {
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with message_id and content")]
-struct EditMessage {
+pub(super) struct EditMessage {
     message_id: String,
     content: Value,
+}
+
+impl TryFrom<EditMessage> for ClientEvent {
+    type Error = Error;
+
+    fn try_from(asked: EditMessage) -> Result<Self, Error> {
+        Ok(Self::EditMessage(MessageRef::parse(&asked.message_id)?, content(asked.content)?))
+    }
 }
 
 /// For whom a message is deleted.
@@ -197,10 +215,19 @@ pub enum DeleteFor {
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with message_id")]
-struct DeleteMessage {
+pub(super) struct DeleteMessage {
     message_id: String,
     /// Everyone, where it is not said.
     delete_for: Option<DeleteFor>,
+}
+
+impl TryFrom<DeleteMessage> for ClientEvent {
+    type Error = Error;
+
+    fn try_from(asked: DeleteMessage) -> Result<Self, Error> {
+        let id = MessageRef::parse(&asked.message_id)?;
+        Ok(Self::DeleteMessage(id, asked.delete_for.unwrap_or(DeleteFor::Everyone)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -299,14 +326,8 @@ impl ClientEvent {
             "mark_read" => payload::<MarkRead>(frame).and_then(Self::try_from),
             "mark_delivered" => payload::<MarkDelivered>(frame)
                 .and_then(|asked| Ok(Self::MarkDelivered(message_refs(&asked.message_ids)?))),
-            "edit_message" => payload::<EditMessage>(frame).and_then(|asked| {
-                let id = MessageRef::parse(&asked.message_id)?;
-                Ok(Self::EditMessage(id, content(asked.content)?))
-            }),
-            "delete_message" => payload::<DeleteMessage>(frame).and_then(|asked| {
-                let id = MessageRef::parse(&asked.message_id)?;
-                Ok(Self::DeleteMessage(id, asked.delete_for.unwrap_or(DeleteFor::Everyone)))
-            }),
+            "edit_message" => payload::<EditMessage>(frame).and_then(Self::try_from),
+            "delete_message" => payload::<DeleteMessage>(frame).and_then(Self::try_from),
             "add_reaction" => reaction(frame, true),
             "remove_reaction" => reaction(frame, false),
             "pin_message" => pin(frame, true),
@@ -339,37 +360,6 @@ fn typing(frame: &str, is_typing: bool) -> Result<ClientEvent, Error> {
 
 fn group_id(frame: &str) -> Result<GroupId, Error> {
     Ok(GroupId::parse(&payload::<String>(frame)?)?)
-}
-
-/// The second element of a frame, read in one pass without a tree in between.
-fn payload<T: DeserializeOwned>(frame: &str) -> Result<T, Error> {
-    struct Frame<T>(PhantomData<T>);
-
-    impl<'de, T: DeserializeOwned> Visitor<'de> for Frame<T> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an event with a payload")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut frame: A) -> Result<T, A::Error> {
-            frame.next_element::<IgnoredAny>()?;
-            let payload =
-                frame.next_element()?.ok_or_else(|| de::Error::custom("the payload is missing"))?;
-            while frame.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(payload)
-        }
-    }
-
-    let mut json = serde_json::Deserializer::from_str(frame);
-    json.deserialize_seq(Frame(PhantomData)).map_err(|error| {
-        let mut text = error.to_string();
-        // Where in the frame is of no use to a caller who never saw the frame.
-        if let Some(place) = text.rfind(" at line ") {
-            text.truncate(place);
-        }
-        Error::Invalid(text.into())
-    })
 }
 
 /// What a client gives when it connects.

@@ -7,6 +7,8 @@ pub mod events;
 pub mod groups;
 pub mod health;
 pub mod message;
+mod payload;
+pub mod plain;
 mod receipts;
 pub mod rest;
 pub mod rooms;

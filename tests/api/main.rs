@@ -39,6 +39,8 @@ mod old_server;
 mod order;
 mod paging;
 mod pins;
+mod plain;
+mod plain_limits;
 mod presence;
 mod reactions;
 mod reading;
@@ -54,6 +56,7 @@ mod sync;
 mod threads;
 mod tokens;
 mod typing;
+mod ws;
 
 /// Runs each test on each store; `with` settings, where the tests need some.
 macro_rules! on_both_stores {
