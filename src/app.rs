@@ -139,13 +139,7 @@ impl App {
             limits,
             tasks: tasks.clone(),
         };
-        let sockets = realtime.layer.layer(Router::new());
-        let sockets = Router::new()
-            .route_service("/socket.io/", sockets)
-            .route_service("/ws", realtime.doors.lobby.clone())
-            .route_service("/ws/{user_id}", realtime.doors.pair.clone())
-            .route_service("/api/ws/{room_id}", realtime.doors.room.clone());
-        let serving = serving(config, &parts, sockets, &http_metrics).await?;
+        let serving = serving(config, &parts, sockets(&realtime), &http_metrics).await?;
         let auth_mode = config.auth.mode();
         Ok(Self { realtime, chat, buffer, store, tasks, stopping, serving, auth_mode })
     }
@@ -244,6 +238,16 @@ async fn phase(waits_for: &'static str, limit: Duration, phase: impl Future<Outp
         let limit_ms = limit.as_millis() as u64;
         tracing::warn!(waits_for, limit_ms, "a phase of stopping took too long; going on");
     }
+}
+
+/// Where sockets of all kinds come in.
+fn sockets(realtime: &Realtime) -> Router {
+    let doors = &realtime.doors;
+    Router::new()
+        .route_service("/socket.io/", realtime.layer.layer(Router::new()))
+        .route_service("/ws", doors.lobby.clone())
+        .route_service("/ws/{user_id}", doors.pair.clone())
+        .route_service("/api/ws/{room_id}", doors.room.clone())
 }
 
 /// Puts all routes where they belong, and listens where operators' are, if not on the main address.

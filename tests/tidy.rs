@@ -51,7 +51,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["src/http/", "src/app.rs"]),
     ("tower_http", &["src/http/"]),
-    ("hyper", &["src/http/"]),
+    ("hyper", &["src/http/", "src/realtime/plain/admission.rs"]),
+    ("tokio_tungstenite", &["src/realtime/plain/"]),
     ("socketioxide", &["src/realtime/", "src/app.rs"]),
     ("mongodb", &["src/store/mongo/"]),
     ("rusqlite", &["src/store/sqlite/"]),

@@ -39,7 +39,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub event_burst: u32,
 
-    /// New Socket.IO connections a second from one address, 0 (no limit) to 1000000
+    /// New connections of sockets a second from one address, 0 (no limit) to 1000000
     #[arg(long, value_name = "NUMBER", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub handshake_rate: u32,
@@ -49,7 +49,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub connections_per_address: u32,
 
-    /// The most open Socket.IO connections of one user, 0 (no limit) to 1000000
+    /// The most open sockets of one user, 0 (no limit) to 1000000
     #[arg(long, value_name = "NUMBER", default_value_t = 32,
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub connections_per_user: u32,

@@ -99,6 +99,10 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let m = Self::default();
+        // A label shows itself from the start, so that an alert can be made of it.
+        for endpoint in Endpoint::ALL {
+            drop(m.plain_connections.get_or_create(&EndpointLabel { endpoint: endpoint.as_str() }));
+        }
         registry.register("banter_connections", "Sockets connected", m.connections.clone());
         registry.register(
             "banter_plain_connections",

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::{PASSWORD, Person, TestApp, sent, to_group};
 use crate::sio::Client;
+use crate::ws::Plain;
 use crate::{on_both_stores, sources};
 
 on_both_stores! { with crate::app::BY_TOKEN;
@@ -42,6 +43,9 @@ const OF_MESSAGES: [&str; 5] = [
     "GET /api/messages/{id}/thread",
     "GET /api/messages/{id}/edits",
 ];
+
+/// Where plain WebSockets connect.
+const PLAIN_SOCKETS: [&str; 3] = ["/ws", "/ws/{user_id}", "/api/ws/{room_id}"];
 
 /// People, one of each kind, and a group that they are to a different degree in.
 struct World {
@@ -162,6 +166,14 @@ async fn every_route_answers_everybody_as_the_table_says(app: TestApp) {
     for (route, cells) in &table {
         for (role, expected) in ROLES.iter().zip(cells) {
             let (method, path) = route.split_once(' ').unwrap();
+            if PLAIN_SOCKETS.contains(&path) {
+                let place = world.place(&app).await;
+                let answer = plain_socket(&app, &world, path, &place, role).await;
+                if answer.to_string() != *expected {
+                    wrong.push(format!("{route} as {role}: {answer}, not {expected}"));
+                }
+                continue;
+            }
             let (status, answer) = if path.starts_with("/upload/") || path == "/upload" {
                 upload(&app, path, world.token(role)).await
             } else if path == "/uploads/{filename}" {
@@ -179,6 +191,15 @@ async fn every_route_answers_everybody_as_the_table_says(app: TestApp) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// 101 where a plain WebSocket stays and answers, else the code with which it is closed.
+async fn plain_socket(app: &TestApp, world: &World, path: &str, place: &Place, role: &str) -> u16 {
+    let path = path.replace("{user_id}", world.id(role)).replace("{room_id}", &place.group);
+    let token = world.token(role).map(|token| format!("?token={token}")).unwrap_or_default();
+    let mut socket = Plain::open(app.addr, &(path + &token)).await;
+    socket.try_send("x").await;
+    socket.text_or_end().await.map_or_else(|code| code, |_| 101)
 }
 
 async fn upload(app: &TestApp, path: &str, token: Option<&str>) -> (StatusCode, Value) {

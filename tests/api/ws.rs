@@ -59,6 +59,11 @@ impl Plain {
         self.send_message(Message::text(text.to_string())).await;
     }
 
+    /// Sends a text, unless the server has closed the connection already.
+    pub(crate) async fn try_send(&mut self, text: &str) {
+        let _ = self.socket.send(Message::text(text)).await;
+    }
+
     pub(crate) async fn send_message(&mut self, message: Message) {
         self.socket.send(message).await.expect("the connection is there");
     }
@@ -79,9 +84,15 @@ impl Plain {
 
     /// The next text.
     pub(crate) async fn text(&mut self) -> String {
+        self.text_or_end().await.unwrap_or_else(|code| panic!("no text but the end: {code}"))
+    }
+
+    /// The next text, or the code with which the connection ends.
+    pub(crate) async fn text_or_end(&mut self) -> Result<String, u16> {
         match self.next_message().await {
-            Some(Message::Text(text)) => text.as_str().to_owned(),
-            other => panic!("no text but {other:?}"),
+            Some(Message::Text(text)) => Ok(text.as_str().to_owned()),
+            Some(Message::Close(Some(frame))) => Err(frame.code.into()),
+            other => panic!("no text and no code but {other:?}"),
         }
     }
 

@@ -15,6 +15,7 @@ mod handlers;
 mod http;
 mod limits;
 mod payloads;
+mod plain;
 mod protocols;
 mod sockets;
 

@@ -36,6 +36,11 @@ pub(crate) fn routes() -> BTreeSet<String> {
             }
         }
     }
+    let sockets = read("src/app.rs");
+    let sockets = sockets.split(".route_service(\"").skip(1).map(|route| route.split('"').next());
+    routes.extend(
+        sockets.flatten().filter(|path| *path != "/socket.io/").map(|p| format!("GET {p}")),
+    );
     let page = between("src/http/page.rs", "files![", "];");
     let paths = page.lines().filter_map(|line| line.trim().strip_prefix("(\""));
     routes.extend(paths.map(|path| format!("GET {}", path.split('"').next().unwrap())));

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tower::Service;
 
-use super::line::{self, GRACE, Line, Socket};
+use super::line::{self, GRACE, Line};
 use super::registry::Place;
 use super::{Endpoint, close_code};
 use crate::auth::{Auth, SignIn, bearer};
@@ -31,6 +31,8 @@ use crate::realtime::connect::whom;
 use crate::realtime::metrics::Connected;
 use crate::wire::accounts::Hidden;
 use crate::wire::plain::{Dialect, lobby_notice};
+
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// A buffer for reading, and one for writing, of each connection: larger ones save calls for large
 /// frames, and cost memory for all.

@@ -7,15 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::{Instant, interval_at, sleep, sleep_until};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Socket;
 use super::close_code;
 use super::outbox::{Next, Outbox, Pushed};
 use crate::auth::{Auth, Claims, SignIn};
@@ -27,8 +25,6 @@ use crate::realtime::leases::WARNING;
 use crate::realtime::{Hub, handlers};
 use crate::wire::ack::Ack;
 use crate::wire::plain::{self, Asked, Dialect, Form};
-
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Frames of one connection that may be waiting to become durable; until one has, no further frame
 /// is read.

@@ -39,6 +39,8 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
+    pub(super) const ALL: [Self; 3] = [Self::Pair, Self::Room, Self::Lobby];
+
     /// The word for it in metrics and the log.
     pub(super) fn as_str(self) -> &'static str {
         match self {
