@@ -74,6 +74,11 @@ impl Banter {
         tokio::time::timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("no {text:?}"))
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("still running")
+    }
+
     /// Ends at once, as in a crash (SIGKILL); what it leaves behind.
     pub(crate) async fn kill(mut self) -> TempDir {
         self.child.kill().await.expect("it runs");
@@ -90,7 +95,7 @@ impl Banter {
     }
 
     async fn terminate(&self) {
-        let id = self.child.id().expect("still running").to_string();
+        let id = self.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
     }
 

@@ -12,6 +12,7 @@ mod sources;
 #[path = "../support/web.rs"]
 mod web;
 
+mod abuse;
 mod access;
 mod accounts;
 mod admin;

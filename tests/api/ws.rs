@@ -43,6 +43,7 @@ impl Plain {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
         let stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         match client_async(request, stream).await {
             Ok((socket, response)) => {
                 let protocol = response.headers().get("sec-websocket-protocol");
@@ -93,6 +94,17 @@ impl Plain {
             Some(Message::Text(text)) => Ok(text.as_str().to_owned()),
             Some(Message::Close(Some(frame))) => Err(frame.code.into()),
             other => panic!("no text and no code but {other:?}"),
+        }
+    }
+
+    /// Reads until a text begins like this, or the connection ends; whether it came.
+    pub(crate) async fn hears(&mut self, beginning: &str) -> bool {
+        loop {
+            match self.next_message().await {
+                Some(Message::Text(text)) if text.starts_with(beginning) => return true,
+                Some(Message::Close(_)) | None => return false,
+                Some(_) => {}
+            }
         }
     }
 
