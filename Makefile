@@ -43,5 +43,5 @@ soak: ## Play more seeds of the write buffer's simulation: make soak SEEDS=10000
 	SOAK_SEEDS=$(or $(SEEDS),20000) SOAK_FROM=$(or $(FROM),1000) SOAK_CASES=$(or $(SEEDS),20000) \
 		$(CARGO) test --locked --release --lib -- --nocapture buffer::tests::simulation buffer::tests::model
 
-real: ## Fetch what the tests drive: MongoDB, the JavaScript and Python clients, Chromium.
+real: ## Fetch what the tests drive: MongoDB, JavaScript and Python clients, Schemathesis, Chromium.
 	@tests/real/fetch mongod python js chromium

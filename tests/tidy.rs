@@ -60,6 +60,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("ring", &["src/auth/"]),
     ("reqwest", &["src/auth/jwks.rs"]),
     ("argon2", &["src/auth/password.rs"]),
+    ("utoipa", &["src/http/", "src/wire/"]),
     ("failsafe", &["src/buffer/breaker.rs"]),
     ("prometheus_client::encoding::text", &["src/telemetry.rs"]),
 ];

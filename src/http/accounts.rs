@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::json;
 
+use super::api_doc::answers;
 use super::asker::{Asker, sign_in};
 use super::error::{HttpError, InvalidField};
 use super::extract::{Body, MaybeBody, required};
@@ -19,6 +20,7 @@ use crate::model::{AccountKey, Email, Username};
 use crate::wire::accounts::{
     AccountRow, GuestRow, Hidden, Login, Logout, NewAccount, NewPassword, Refresh, TokensRow,
 };
+use crate::wire::schema;
 
 /// The accounts of this server.
 pub(super) struct Accounts(pub(super) Arc<Auth>);
@@ -40,6 +42,15 @@ where
     }
 }
 
+/// Registers an account, and signs in
+#[utoipa::path(
+    post, path = "/api/auth/register", tag = "accounts", operation_id = "register",
+    request_body = NewAccount,
+    responses(
+        (status = 201, description = "The tokens", body = schema::accounts::Tokens),
+        answers::Unauthorized, answers::NotFound, answers::Conflict, answers::Unavailable,
+    ),
+)]
 pub(super) async fn register(
     Accounts(auth): Accounts,
     Body(new): Body<NewAccount>,
@@ -55,6 +66,17 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, tokens(&signed_in)).into_response())
 }
 
+/// Signs in
+///
+/// An unknown name and a wrong password get the same answer.
+#[utoipa::path(
+    post, path = "/api/auth/login", tag = "accounts", operation_id = "login",
+    request_body = Login,
+    responses(
+        (status = 200, description = "The tokens", body = schema::accounts::Tokens),
+        answers::Unauthorized, answers::Forbidden, answers::NotFound, answers::Unavailable,
+    ),
+)]
 pub(super) async fn login(
     Accounts(auth): Accounts,
     State(limits): State<Arc<Limits>>,
@@ -79,6 +101,17 @@ pub(super) async fn login(
     Ok(tokens(&auth.login(key, &password).await?))
 }
 
+/// Gives the next two tokens
+///
+/// A refresh token works once; if an answer is lost, for 30 s more.
+#[utoipa::path(
+    post, path = "/api/auth/refresh", tag = "accounts", operation_id = "refresh",
+    request_body = Refresh,
+    responses(
+        (status = 200, description = "The tokens", body = schema::accounts::Tokens),
+        answers::Unauthorized, answers::Forbidden, answers::NotFound, answers::Unavailable,
+    ),
+)]
 pub(super) async fn refresh(
     Accounts(auth): Accounts,
     Body(body): Body<Refresh>,
@@ -87,7 +120,19 @@ pub(super) async fn refresh(
     Ok(tokens(&auth.refresh(&token).await?))
 }
 
-/// Ends the sign-in of the access token, or, without one, of the refresh token.
+/// Signs out
+///
+/// The sign-in of the access token, or, without one, of the refresh token. Its tokens are void at
+/// once.
+#[utoipa::path(
+    post, path = "/api/auth/logout", tag = "accounts", operation_id = "logout",
+    security(("token" = []), ()),
+    request_body = Option<Logout>,
+    responses(
+        (status = 200, description = "Signed out", body = schema::Notice),
+        answers::Unauthorized, answers::NotFound,
+    ),
+)]
 pub(super) async fn logout(
     Accounts(auth): Accounts,
     Extension(caller): Extension<Caller>,
@@ -104,6 +149,14 @@ pub(super) async fn logout(
     Ok(Json(json!({"message": "Signed out"})).into_response())
 }
 
+/// The account of who asks
+#[utoipa::path(
+    get, path = "/api/auth/me", tag = "accounts", operation_id = "read_account",
+    responses(
+        (status = 200, description = "The account", body = schema::accounts::Account),
+        answers::NotFound,
+    ),
+)]
 pub(super) async fn me(Accounts(auth): Accounts, asker: Asker) -> Result<Response, HttpError> {
     let user = asker.user().ok_or_else(sign_in)?;
     match auth.account(user).await {
@@ -113,6 +166,17 @@ pub(super) async fn me(Accounts(auth): Accounts, asker: Asker) -> Result<Respons
     }
 }
 
+/// Changes the password
+///
+/// Every sign-in of the user ends; the answer holds the tokens of a new one.
+#[utoipa::path(
+    put, path = "/api/auth/password", tag = "accounts", operation_id = "change_password",
+    request_body = NewPassword,
+    responses(
+        (status = 200, description = "The tokens", body = schema::accounts::Tokens),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn change_password(
     Accounts(auth): Accounts,
     asker: Asker,

@@ -16,10 +16,20 @@ use crate::error::Error;
 use crate::limits::ClientAddress;
 use crate::model::UserId;
 use crate::wire::accounts::OperatorsRow;
+use crate::wire::schema;
 
 /// Where a request comes from.
 type Client = Option<Extension<ClientAddress>>;
 
+/// Bans a user
+///
+/// Every token is void, and nobody signs in as this user any more. Messages stay.
+#[utoipa::path(
+    put, path = "/admin/users/{user_id}/ban", tag = "operators", operation_id = "ban_user",
+    responses(
+        (status = 200, description = "The user is banned", body = schema::Notice),
+    ),
+)]
 pub(super) async fn ban(
     client: Client,
     Accounts(auth): Accounts,
@@ -32,6 +42,13 @@ pub(super) async fn ban(
     Ok(Json(json!({"message": "User banned"})).into_response())
 }
 
+/// Lets a user in again
+#[utoipa::path(
+    delete, path = "/admin/users/{user_id}/ban", tag = "operators", operation_id = "unban_user",
+    responses(
+        (status = 200, description = "The user is let in", body = schema::Notice),
+    ),
+)]
 pub(super) async fn unban(
     client: Client,
     Accounts(auth): Accounts,
@@ -44,6 +61,13 @@ pub(super) async fn unban(
     Ok(Json(json!({"message": "User unbanned"})).into_response())
 }
 
+/// What is known of a user
+#[utoipa::path(
+    get, path = "/admin/users/{user_id}", tag = "operators", operation_id = "read_user",
+    responses(
+        (status = 200, description = "The user", body = schema::accounts::OperatorsUser),
+    ),
+)]
 pub(super) async fn look(
     client: Client,
     State(sign_in): State<SignIn>,

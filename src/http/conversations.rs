@@ -6,16 +6,29 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments};
 use crate::chat::Chat;
 use crate::model::{Next, SyncCursor};
+use crate::wire::schema;
 use crate::wire::sync::ChatList;
 
 /// Conversations of a page where the client does not say.
 const DEFAULT_LIMIT: usize = 50;
 
+/// The user's conversations
+///
+/// Newest first by their last message; a group in which nothing was said counts from its making.
+#[utoipa::path(
+    get, path = "/conversations/{user_id}", tag = "conversations", operation_id = "list_conversations",
+    params(params::Conversations),
+    responses(
+        (status = 200, description = "The page", body = schema::conversations::ConversationList),
+        answers::Forbidden,
+    ),
+)]
 pub(super) async fn list(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

@@ -7,13 +7,26 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::HttpError;
 use super::extract::{Body, Params, Segments, path_group, path_user, required, users_in_body};
 use crate::chat::Chat;
 use crate::model::Group;
 use crate::wire::groups::{GroupRow, NewGroup, Removed};
+use crate::wire::schema;
 
+/// Makes a group
+///
+/// The members are told.
+#[utoipa::path(
+    post, path = "/groups/", tag = "groups", operation_id = "create_group",
+    request_body = NewGroup,
+    responses(
+        (status = 200, description = "The group", body = schema::groups::Group),
+        answers::Invalid, answers::Forbidden,
+    ),
+)]
 pub(super) async fn create(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -27,6 +40,17 @@ pub(super) async fn create(
     Ok(Json(GroupRow(&group)).into_response())
 }
 
+/// The groups that the user is in
+///
+/// Newest first, at the most 1,000.
+#[utoipa::path(
+    get, path = "/groups/{id}", tag = "groups", operation_id = "list_groups",
+    params(params::IdOfUser),
+    responses(
+        (status = 200, description = "The groups; none, where there are none", body = [schema::groups::Group]),
+        answers::Forbidden,
+    ),
+)]
 pub(super) async fn of_user(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -35,6 +59,17 @@ pub(super) async fn of_user(
     Ok(rows(&chat.groups_of(&asker.in_path("user_id", &user_id)?).await?))
 }
 
+/// Groups whose name contains the text
+///
+/// In any case, newest first, at the most 1,000. With tokens those that the user is in, and public
+/// ones.
+#[utoipa::path(
+    get, path = "/groups/search/{name}", tag = "groups", operation_id = "search_groups",
+    responses(
+        (status = 200, description = "The groups", body = [schema::groups::Group]),
+        answers::NotFound,
+    ),
+)]
 pub(super) async fn search(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -43,6 +78,16 @@ pub(super) async fn search(
     Ok(rows(&chat.search_groups(&name, asker.user()).await?))
 }
 
+/// Makes the user a member
+///
+/// All members are told. With tokens the group's owner and admins may.
+#[utoipa::path(
+    post, path = "/group/{group_id}/{user_id}", tag = "groups", operation_id = "add_member",
+    responses(
+        (status = 200, description = "The user is a member", body = schema::Notice),
+        answers::Forbidden, answers::NotFound, answers::TooLarge,
+    ),
+)]
 pub(super) async fn add_member(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -53,6 +98,18 @@ pub(super) async fn add_member(
     Ok(Json(json!({"message": "User added to group"})).into_response())
 }
 
+/// Takes a user out of a group
+///
+/// The owner may remove others, an admin those who are neither owner nor admin; anybody but the
+/// owner may leave.
+#[utoipa::path(
+    post, path = "/groups/{group_id}/remove", tag = "groups", operation_id = "remove_member",
+    params(params::TakenOut, params::WhoDoes),
+    responses(
+        (status = 200, description = "The user is out", body = Removed),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn remove_member(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -65,6 +122,17 @@ pub(super) async fn remove_member(
     Ok(Json(Removed::new(group, &user, &by)).into_response())
 }
 
+/// Deletes a group and all its messages
+///
+/// With tokens its owner may.
+#[utoipa::path(
+    delete, path = "/groups/{id}", tag = "groups", operation_id = "delete_group",
+    params(params::IdOfGroup),
+    responses(
+        (status = 200, description = "The group is gone", body = schema::Notice),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn delete(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -74,6 +142,17 @@ pub(super) async fn delete(
     Ok(Json(json!({"message": "Group deleted successfully"})).into_response())
 }
 
+/// Leaves a group
+///
+/// Anybody but its owner may.
+#[utoipa::path(
+    post, path = "/groups/{group_id}/leave", tag = "groups", operation_id = "leave_group",
+    params(params::WhoAsks),
+    responses(
+        (status = 200, description = "The user is out", body = Removed),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn leave(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 
+use super::api_doc::answers;
 use super::error::{HttpError, detail};
 use crate::auth::AuthMode;
 use crate::buffer::{Buffer, Disk, Stats};
@@ -56,18 +57,39 @@ impl Monitor {
     }
 }
 
-/// `GET /health`.
+/// How the server is
+#[utoipa::path(
+    get, path = "/health", tag = "health", operation_id = "read_health",
+    responses(
+        (status = 200, description = "How it is", body = Health),
+    ),
+)]
 pub(super) async fn overview(State(monitor): State<Monitor>) -> Json<Health> {
     Json(monitor.health())
 }
 
-/// `GET /health/live`: the process answers.
+/// Whether the process answers
+#[utoipa::path(
+    get, path = "/health/live", tag = "health", operation_id = "is_live",
+    responses(
+        (status = 200, description = "It does", body = Health),
+    ),
+)]
 pub(super) async fn live(State(monitor): State<Monitor>) -> Json<Health> {
     Json(monitor.health())
 }
 
-/// `GET /health/ready`: send users here; 503 once the server is stopping, and while its journal
-/// can't be written. A database that is away is no reason to send them elsewhere.
+/// Whether to send users here
+///
+/// Not once the server is stopping, and while its journal can't be written. A database that is away
+/// is no reason to send them elsewhere.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "health", operation_id = "is_ready",
+    responses(
+        (status = 200, description = "Send them", body = Health),
+        (status = 503, description = "Send them elsewhere", body = Health),
+    ),
+)]
 pub(super) async fn ready(State(monitor): State<Monitor>) -> Response {
     let accepts = monitor.buffer.stats().disk == Disk::Works;
     let status = if monitor.stopping.is_cancelled() || !accepts {
@@ -78,7 +100,14 @@ pub(super) async fn ready(State(monitor): State<Monitor>) -> Response {
     (status, Json(monitor.health())).into_response()
 }
 
-/// `GET /health/db`.
+/// How the database is
+#[utoipa::path(
+    get, path = "/health/db", tag = "health", operation_id = "read_database_health",
+    responses(
+        (status = 200, description = "It answers", body = DatabaseHealth),
+        answers::Unavailable,
+    ),
+)]
 pub(super) async fn database(State(monitor): State<Monitor>) -> Result<Response, HttpError> {
     let health = match monitor.store.health().await {
         Ok(health) => health,
@@ -122,7 +151,13 @@ fn breaker(stats: &Stats) -> &'static str {
     if stats.breaker_open { "open" } else { "closed" }
 }
 
-/// `GET /health/message-buffer`.
+/// How the write buffer is
+#[utoipa::path(
+    get, path = "/health/message-buffer", tag = "health", operation_id = "read_buffer_health",
+    responses(
+        (status = 200, description = "Its figures", body = BufferHealth),
+    ),
+)]
 pub(super) async fn message_buffer(State(monitor): State<Monitor>) -> Json<BufferHealth> {
     let stats = monitor.buffer.stats();
     Json(BufferHealth {
@@ -150,7 +185,15 @@ pub(super) async fn message_buffer(State(monitor): State<Monitor>) -> Json<Buffe
     })
 }
 
-/// `GET /metrics`.
+/// Metrics
+///
+/// OpenMetrics text.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operators", operation_id = "read_metrics",
+    responses(
+        (status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ),
+)]
 pub(super) async fn metrics(State(monitor): State<Monitor>) -> Response {
     match monitor.telemetry.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, crate::telemetry::OPEN_METRICS_CONTENT_TYPE)], text)

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Body, Params, Segments, path_group};
@@ -15,12 +16,24 @@ use crate::chat::Chat;
 use crate::error::Error;
 use crate::model::Token;
 use crate::wire::groups::{Accept, InvitationRow, InvitedRow, NewInvitation, SummaryRow};
+use crate::wire::schema;
 
 /// Longest life of an invitation, in seconds: a year.
 const MAX_EXPIRES_IN: u64 = 365 * 24 * 60 * 60;
 /// Most uses of one that has a limit.
 const MAX_USES: u64 = 10_000;
 
+/// Makes an invitation
+///
+/// A link with which whoever has it comes in. The owner and the admins may.
+#[utoipa::path(
+    post, path = "/groups/{group_id}/invitations", tag = "invitations", operation_id = "create_invitation",
+    request_body = NewInvitation,
+    responses(
+        (status = 200, description = "The invitation", body = schema::groups::Invitation),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn create(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -37,6 +50,17 @@ pub(super) async fn create(
     Ok(Json(InvitationRow(&invitation)).into_response())
 }
 
+/// The invitations of a group that work
+///
+/// Newest first, for who may make some.
+#[utoipa::path(
+    get, path = "/groups/{group_id}/invitations", tag = "invitations", operation_id = "list_invitations",
+    params(params::WhoDoes),
+    responses(
+        (status = 200, description = "The invitations", body = [schema::groups::Invitation]),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn list(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -48,6 +72,15 @@ pub(super) async fn list(
     Ok(Json(all.iter().map(InvitationRow).collect::<Vec<_>>()).into_response())
 }
 
+/// Ends an invitation
+#[utoipa::path(
+    delete, path = "/groups/{group_id}/invitations/{token}", tag = "invitations", operation_id = "end_invitation",
+    params(params::WhoDoes),
+    responses(
+        (status = 200, description = "It works no longer", body = schema::Notice),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn end(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -59,6 +92,14 @@ pub(super) async fn end(
     Ok(Json(json!({"message": "Invitation ended"})).into_response())
 }
 
+/// What an invitation leads to
+#[utoipa::path(
+    get, path = "/invitations/{token}", tag = "invitations", operation_id = "read_invitation",
+    responses(
+        (status = 200, description = "Where it leads", body = schema::groups::Invited),
+        answers::NotFound, answers::Gone,
+    ),
+)]
 pub(super) async fn look(
     _: Asker,
     State(chat): State<Arc<Chat>>,
@@ -68,6 +109,17 @@ pub(super) async fn look(
     Ok(Json(InvitedRow { invitation: &invitation, group: &group }).into_response())
 }
 
+/// Accepts an invitation
+///
+/// All members are told. A member is in already, and uses nothing up.
+#[utoipa::path(
+    post, path = "/invitations/{token}/accept", tag = "invitations", operation_id = "accept_invitation",
+    request_body = Accept,
+    responses(
+        (status = 200, description = "The group", body = schema::groups::GroupSummary),
+        answers::Forbidden, answers::NotFound, answers::Gone,
+    ),
+)]
 pub(super) async fn accept(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Params, Segments, path_group, path_message, path_user};
@@ -14,10 +15,23 @@ use crate::chat::{Chat, Page};
 use crate::model::{Conversation, Message, MessageRef, UserId};
 use crate::wire::attach::CountedRow;
 use crate::wire::events::{ChatType, DeleteFor};
+use crate::wire::schema;
 
 /// Messages of a page where the client does not say.
 pub(super) const DEFAULT_LIMIT: usize = 50;
 
+/// A page of a conversation
+///
+/// Newest first, as the user sees it: without the messages that this user has hidden. What it
+/// returns is marked as read by this user, and nobody is told of that.
+#[utoipa::path(
+    get, path = "/messages/{user_id}/{other_id}", tag = "messages", operation_id = "read_history",
+    params(params::InPath, params::Pages),
+    responses(
+        (status = 200, description = "The page; the rows show the state from before", body = [schema::messages::Message]),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn history(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -84,6 +98,17 @@ pub(super) fn page(params: &Params) -> Result<Page, InvalidField> {
     Ok(page)
 }
 
+/// Deletes a message
+///
+/// For the user who asks, or, by its sender, for everyone.
+#[utoipa::path(
+    delete, path = "/messages/{message_id}", tag = "messages", operation_id = "delete_message",
+    params(params::WhoAsks, params::DeleteForMe),
+    responses(
+        (status = 200, description = "It is deleted", body = schema::Notice),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn delete(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

@@ -3,6 +3,7 @@
 mod accounts;
 mod address;
 mod admin;
+mod api_doc;
 mod asker;
 mod attached;
 mod blocks;
@@ -42,7 +43,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
-use crate::auth::SignIn;
+use crate::auth::{AuthMode, SignIn};
 use crate::chat::Chat;
 use crate::limits::Limits;
 use crate::media::MediaStore;
@@ -135,6 +136,7 @@ pub fn routes(parts: &Parts) -> Router {
         .with_state(Api::of(parts))
         .layer(limit_user.clone())
         .layer(identify.clone())
+        .merge(document(monitor.auth_mode))
         .merge(health(monitor))
         .merge(page::routes())
         // Uploads are compressed already, and asked for in ranges of their own bytes.
@@ -219,6 +221,13 @@ fn accounts_and_tokens(limits: &Arc<Limits>) -> Router<Api> {
         .route("/auth/logout", post(accounts::logout))
         .route("/api/auth/me", get(accounts::me))
         .layer(from_fn(sign_in::keep_out_of_caches))
+}
+
+/// What says how all this is used.
+fn document(mode: AuthMode) -> Router {
+    Router::new()
+        .route("/openapi.json", get(api_doc::serve))
+        .with_state(api_doc::Document::new(mode))
 }
 
 /// What says how the server is.

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Body, Params, Segments, path_group, path_user, required};
@@ -13,7 +14,20 @@ use crate::chat::Chat;
 use crate::model::{Role, Until};
 use crate::wire;
 use crate::wire::groups::{GiveRole, MuteRow, PutMute, PutSilence, Rename, SummaryRow};
+use crate::wire::schema;
 
+/// Renames a group, or makes it public or private
+///
+/// The owner and the admins may rename it, the owner may make it public or private.
+#[utoipa::path(
+    patch, path = "/groups/{id}", tag = "groups", operation_id = "change_group",
+    params(params::IdOfGroup),
+    request_body = Rename,
+    responses(
+        (status = 200, description = "The group", body = schema::groups::GroupSummary),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn rename(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -34,6 +48,17 @@ pub(super) async fn rename(
     Ok(Json(SummaryRow(&changed)).into_response())
 }
 
+/// Gives a member another role
+///
+/// The owner may. Who becomes `owner` gets the group.
+#[utoipa::path(
+    put, path = "/groups/{group_id}/members/{user_id}/role", tag = "groups", operation_id = "give_role",
+    request_body = GiveRole,
+    responses(
+        (status = 200, description = "The group", body = schema::groups::GroupSummary),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn give(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -48,6 +73,17 @@ pub(super) async fn give(
     Ok(Json(SummaryRow(&group)).into_response())
 }
 
+/// Lets a member speak no longer
+///
+/// The owner and the admins may.
+#[utoipa::path(
+    put, path = "/groups/{group_id}/members/{user_id}/silence", tag = "groups", operation_id = "silence_member",
+    request_body = PutSilence,
+    responses(
+        (status = 200, description = "The group", body = schema::groups::GroupSummary),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn silence(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -60,6 +96,15 @@ pub(super) async fn silence(
     Ok(Json(SummaryRow(&group)).into_response())
 }
 
+/// Lets a user speak again
+#[utoipa::path(
+    delete, path = "/groups/{group_id}/members/{user_id}/silence", tag = "groups", operation_id = "unsilence_member",
+    params(params::WhoDoes),
+    responses(
+        (status = 200, description = "The group", body = schema::groups::GroupSummary),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn unsilence(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -71,6 +116,17 @@ pub(super) async fn unsilence(
     Ok(Json(SummaryRow(&group)).into_response())
 }
 
+/// Mutes a group for the user
+///
+/// It does not count in what is unread. Nobody else is told.
+#[utoipa::path(
+    put, path = "/groups/{group_id}/mute", tag = "groups", operation_id = "mute_group",
+    request_body = PutMute,
+    responses(
+        (status = 200, description = "The group is muted", body = schema::groups::Mute),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn mute(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -84,6 +140,15 @@ pub(super) async fn mute(
     Ok(Json(MuteRow { group, until }).into_response())
 }
 
+/// Unmutes a group for the user
+#[utoipa::path(
+    delete, path = "/groups/{group_id}/mute", tag = "groups", operation_id = "unmute_group",
+    params(params::WhoAsks),
+    responses(
+        (status = 200, description = "The group is not muted", body = schema::groups::Mute),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn unmute(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Body, Params, Segments, path_group, path_message, path_user, required};
@@ -17,7 +18,19 @@ use crate::model::{Conversation, Emoji, MessageRef, Target, UserId};
 use crate::wire::events::{DeleteFor, NewContent, Said};
 use crate::wire::message::MessageRow;
 use crate::wire::rooms::{ChatRow, Chats, React};
+use crate::wire::schema;
 
+/// A page of a room's history
+///
+/// Newest first, for its members. What it returns is marked as read by the user.
+#[utoipa::path(
+    get, path = "/api/messages/{id}", tag = "rooms", operation_id = "read_room_history",
+    params(params::IdOfRoom, params::WhoAsks, params::Pages),
+    responses(
+        (status = 200, description = "The page", body = [schema::messages::Message]),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn history(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -29,6 +42,16 @@ pub(super) async fn history(
     messages::answer_history(&chat, &viewer, room, &params).await
 }
 
+/// Sends a message to a room
+#[utoipa::path(
+    post, path = "/api/messages/{id}", tag = "rooms", operation_id = "send_room_message",
+    params(params::IdOfRoom, params::WhoAsks),
+    request_body = schema::messages::NewMessage,
+    responses(
+        (status = 201, description = "The message, once it is durable", body = schema::messages::Message),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn send(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -42,6 +65,18 @@ pub(super) async fn send(
     Ok((StatusCode::CREATED, Json(MessageRow(&sent))).into_response())
 }
 
+/// Edits a message
+///
+/// Its sender may.
+#[utoipa::path(
+    put, path = "/api/messages/{id}", tag = "rooms", operation_id = "edit_room_message",
+    params(params::IdOfMessage, params::WhoAsks),
+    request_body = schema::messages::NewContent,
+    responses(
+        (status = 200, description = "The message as it is then", body = schema::messages::Message),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn edit(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -55,6 +90,15 @@ pub(super) async fn edit(
     as_it_is(&chat, &user, &message).await
 }
 
+/// Deletes a message
+#[utoipa::path(
+    delete, path = "/api/messages/{id}", tag = "rooms", operation_id = "delete_room_message",
+    params(params::IdOfMessage, params::WhoAsks, params::DeleteForEveryone),
+    responses(
+        (status = 200, description = "It is deleted", body = schema::Notice),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn delete(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -67,6 +111,16 @@ pub(super) async fn delete(
     messages::answer_deletion(&chat, &user, &message, params.choice("delete_for", &choices)?).await
 }
 
+/// Puts an emoji on a message, or takes it back
+#[utoipa::path(
+    post, path = "/api/messages/{id}/react", tag = "rooms", operation_id = "react_to_room_message",
+    params(params::IdOfMessage, params::WhoAsks),
+    request_body = React,
+    responses(
+        (status = 200, description = "The message as it is then", body = schema::messages::Message),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn react(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -86,6 +140,15 @@ async fn as_it_is(chat: &Chat, user: &UserId, id: &MessageRef) -> Result<Respons
     Ok(Json(MessageRow(&chat.message(user, id).await?)).into_response())
 }
 
+/// The messages of a room with these words
+#[utoipa::path(
+    get, path = "/api/messages/{id}/search", tag = "rooms", operation_id = "search_room_messages",
+    params(params::IdOfRoom, params::WhoAsks, params::Words),
+    responses(
+        (status = 200, description = "What was found", body = schema::messages::SearchResults),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn search(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -97,8 +160,17 @@ pub(super) async fn search(
     search::answer(&chat, &viewer, Some(room), &params).await
 }
 
-/// What two users have said to each other, the oldest first: the newest page, or the one before a
-/// message.
+/// What two users have said to each other
+///
+/// For the first of them: the newest page, or the one at a message, the oldest message first.
+#[utoipa::path(
+    get, path = "/chat/get-chats/{user1_id}/{user2_id}", tag = "messages", operation_id = "read_chats",
+    params(params::Pages),
+    responses(
+        (status = 200, description = "The page", body = schema::messages::Chats),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn of_two(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

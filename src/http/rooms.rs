@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::{Body, Params, Segments, path_group, required, users_in_body};
@@ -14,10 +15,22 @@ use crate::chat::Chat;
 use crate::model::{GroupId, UserId};
 use crate::wire::groups::Removed;
 use crate::wire::rooms::{MemberRow, NewRoom, RoomRow};
+use crate::wire::schema;
 
 /// Rooms, or members, of a page where the client does not say.
 const DEFAULT_LIMIT: usize = 100;
 
+/// The rooms that the user may see
+///
+/// Newest first: public ones, and those that the user is in.
+#[utoipa::path(
+    get, path = "/api/rooms/", tag = "rooms", operation_id = "list_rooms",
+    params(params::WhoAsks, params::Rooms),
+    responses(
+        (status = 200, description = "The page", body = [schema::groups::Room]),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn list(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -31,6 +44,17 @@ pub(super) async fn list(
     Ok(Json(rooms.iter().map(RoomRow).collect::<Vec<_>>()).into_response())
 }
 
+/// Makes a room
+///
+/// The user is its owner and first member.
+#[utoipa::path(
+    post, path = "/api/rooms/", tag = "rooms", operation_id = "create_room",
+    request_body = NewRoom,
+    responses(
+        (status = 201, description = "The room", body = schema::groups::Room),
+        answers::Invalid, answers::Forbidden,
+    ),
+)]
 pub(super) async fn create(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -45,6 +69,17 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(RoomRow(&room))).into_response())
 }
 
+/// Joins a public room
+///
+/// Its members are told; a member is in already.
+#[utoipa::path(
+    post, path = "/api/rooms/{room_id}/join", tag = "rooms", operation_id = "join_room",
+    params(params::WhoAsks),
+    responses(
+        (status = 200, description = "The room", body = schema::groups::Room),
+        answers::Forbidden, answers::NotFound, answers::TooLarge,
+    ),
+)]
 pub(super) async fn join(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -57,6 +92,17 @@ pub(super) async fn join(
     Ok(Json(RoomRow(&chat.room(room, &user).await?)).into_response())
 }
 
+/// Leaves a room
+///
+/// Anybody but its owner may.
+#[utoipa::path(
+    post, path = "/api/rooms/{room_id}/leave", tag = "rooms", operation_id = "leave_room",
+    params(params::WhoAsks),
+    responses(
+        (status = 200, description = "The user is out", body = Removed),
+        answers::Invalid, answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn leave(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -69,6 +115,17 @@ pub(super) async fn leave(
     Ok(Json(Removed::by_themselves(room, &user)).into_response())
 }
 
+/// The members of a room
+///
+/// In the order in which they came; for members, and of a public room for everybody.
+#[utoipa::path(
+    get, path = "/api/rooms/{room_id}/members", tag = "rooms", operation_id = "list_room_members",
+    params(params::WhoAsks, params::Members),
+    responses(
+        (status = 200, description = "The page", body = [MemberRow]),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn members(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::Params;
@@ -13,11 +14,23 @@ use crate::chat::{Chat, Search};
 use crate::model::{Conversation, GroupId, MessageRef, UserId};
 use crate::search::Words;
 use crate::wire::events::ChatType;
+use crate::wire::schema;
 use crate::wire::search::SearchResults;
 
 /// Messages of an answer where the client does not say.
 const DEFAULT_LIMIT: usize = 20;
 
+/// The messages with these words
+///
+/// Of those that the user may see now. Nothing is marked as read.
+#[utoipa::path(
+    get, path = "/search", tag = "messages", operation_id = "search_messages",
+    params(params::WhoAsks, params::Where, params::Words),
+    responses(
+        (status = 200, description = "What was found", body = schema::messages::SearchResults),
+        answers::Forbidden, answers::NotFound,
+    ),
+)]
 pub(super) async fn search(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

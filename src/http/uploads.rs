@@ -18,11 +18,12 @@ use mime_guess::{Mime, mime};
 use tokio::time::timeout;
 use tower_http::services::ServeFile;
 
+use super::api_doc::answers;
 use super::error::InvalidField;
 use super::sign_in;
 use crate::error::Error;
 use crate::media::{MediaName, MediaStore};
-use crate::wire::rest::Uploaded;
+use crate::wire::rest::{FileContent, UploadForm, Uploaded};
 
 /// A client that sends nothing for this long has gone away without saying so. Longer than a phone
 /// needs to change from one network to another.
@@ -53,7 +54,18 @@ pub(super) fn gets(media: MediaStore) -> Router {
     Router::new().route("/uploads/{filename}", get(download)).with_state(media)
 }
 
-async fn upload(State(media): State<MediaStore>, request: Request) -> Response {
+/// Uploads a file
+///
+/// Up to 5,242,880 bytes (`MAX_UPLOAD_SIZE`), of a type that its name says.
+#[utoipa::path(
+    post, path = "/upload/", tag = "uploads", operation_id = "upload_file",
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "Where it is", body = Uploaded),
+        answers::Invalid,
+    ),
+)]
+pub(super) async fn upload(State(media): State<MediaStore>, request: Request) -> Response {
     let allowance = Allowance::default();
     allowance.set(FRAMING_BYTES);
     let (head, body) = request.into_parts();
@@ -177,7 +189,21 @@ fn broken_form(error: &MultipartError) -> Error {
     Error::Invalid("The upload broke off, or is not valid multipart/form-data".into())
 }
 
-async fn download(
+/// An uploaded file
+///
+/// Its content never changes. Takes `Range` with one range, `If-None-Match` and
+/// `If-Modified-Since`.
+#[utoipa::path(
+    get, path = "/uploads/{filename}", tag = "uploads", operation_id = "read_upload",
+    responses(
+        (status = 200, description = "The file", body = FileContent, content_type = "*/*"),
+        (status = 206, description = "A part of it", body = FileContent, content_type = "*/*"),
+        (status = 304, description = "It is the one that the client has"),
+        (status = 416, description = "It has no such part"),
+        answers::NotFound,
+    ),
+)]
+pub(super) async fn download(
     State(media): State<MediaStore>,
     filename: Result<Path<String>, PathRejection>,
     request: Request,

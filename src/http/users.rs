@@ -7,17 +7,30 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use super::accounts::Accounts;
+use super::api_doc::{answers, params};
 use super::asker::Asker;
 use super::error::{HttpError, InvalidField};
 use super::extract::Params;
 use crate::chat::Chat;
 use crate::model::{UserId, Username};
 use crate::wire::accounts::{UserRow, Users};
+use crate::wire::schema;
 
 /// Users of an answer where the client does not say, and at the most.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 200;
 
+/// The users who have an account here
+///
+/// In the order of their names.
+#[utoipa::path(
+    get, path = "/user/get-users", tag = "accounts", operation_id = "list_users",
+    params(params::Users),
+    responses(
+        (status = 200, description = "The page", body = schema::accounts::UserList),
+        answers::NotFound,
+    ),
+)]
 pub(super) async fn list(
     asker: Asker,
     Accounts(auth): Accounts,

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::model::{Account, Presence, Timestamp, UserId};
@@ -56,20 +57,23 @@ impl RenewalIn {
     }
 }
 
-/// `POST /api/auth/register`.
-#[derive(Deserialize)]
+/// Who is to have an account.
+#[derive(Deserialize, ToSchema)]
 #[serde(expecting = "an object with username, email and password")]
 pub struct NewAccount {
-    /// The name to sign in with.
+    /// The name to sign in with: 2 to 32 letters a to z, digits, `-` or `_`; unique in any case.
+    #[schema(value_type = String, required = true, pattern = "^[0-9A-Za-z_-]{2,32}$")]
     pub username: Option<String>,
-    /// An address to sign in with.
+    /// An address to sign in with, in up to 254 bytes; unique in any case. It is not written to.
+    #[schema(value_type = String, required = true, max_length = 254, example = "ann@example.com")]
     pub email: Option<String>,
     /// The password.
+    #[schema(value_type = String, required = true, format = Password, min_length = 8, max_length = 128)]
     pub password: Option<Hidden>,
 }
 
-/// `POST /api/auth/login`: one of the three names, and the password.
-#[derive(Deserialize)]
+/// Who signs in: one of the three names, in any case, and the password.
+#[derive(Deserialize, ToSchema)]
 #[serde(expecting = "an object with username, email or username_or_email, and password")]
 pub struct Login {
     /// The account's name.
@@ -79,34 +83,40 @@ pub struct Login {
     /// Either of the two.
     pub username_or_email: Option<String>,
     /// The password.
+    #[schema(value_type = String, required = true, format = Password)]
     pub password: Option<Hidden>,
 }
 
-/// `POST /api/auth/refresh`.
-#[derive(Deserialize)]
+/// What gets the next two tokens.
+#[derive(Deserialize, ToSchema)]
 #[serde(expecting = "an object with refresh_token")]
 pub struct Refresh {
     /// The token that was given last.
+    #[schema(value_type = String, required = true)]
     pub refresh_token: Option<Hidden>,
 }
 
-/// `POST /api/auth/logout`; nothing of it is required.
-#[derive(Default, Deserialize)]
-#[serde(default, expecting = "an object with refresh_token and everywhere")]
+/// Which sign-ins end; nothing of it is required.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object with refresh_token and everywhere")]
 pub struct Logout {
     /// What sign-in ends, where the request brings no access token.
+    #[schema(value_type = Option<String>)]
     pub refresh_token: Option<Hidden>,
     /// Whether all sign-ins of the user end.
+    #[serde(default)]
     pub everywhere: bool,
 }
 
-/// `PUT /api/auth/password`.
-#[derive(Deserialize)]
+/// The present password, and the next one.
+#[derive(Deserialize, ToSchema)]
 #[serde(expecting = "an object with old_password and new_password")]
 pub struct NewPassword {
     /// The present password.
+    #[schema(value_type = String, required = true, format = Password)]
     pub old_password: Option<Hidden>,
     /// The next one.
+    #[schema(value_type = String, required = true, format = Password, min_length = 8, max_length = 128)]
     pub new_password: Option<Hidden>,
 }
 

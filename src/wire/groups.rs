@@ -2,29 +2,37 @@
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
-use super::Users;
+use super::{Users, schema};
 use crate::model::{
     Group, GroupId, GroupNotice, GroupSummary, Happened, Invitation, Silence, Until, UserId,
 };
 
-/// `POST /groups/`. All fields are required; which one is missing is told by whoever asks for it.
-#[derive(Debug, Deserialize)]
+/// A group that is to be made.
+// All fields are required; which one is missing is told by whoever asks for it.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with name, member_ids and created_by")]
 pub struct NewGroup {
-    /// Its name.
+    /// Its name: without spaces at its ends 1 to 256 bytes without control characters.
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub name: Option<String>,
-    /// Who is in it.
+    /// Who is in it: up to 10,000 users (`MAX_GROUP_MEMBERS`), or nobody yet. One who is named twice
+    /// is a member once; who makes the group is a member only if named.
+    #[schema(value_type = Vec<schema::UserId>, required = true)]
     pub member_ids: Option<Vec<String>>,
     /// Who makes it.
+    #[schema(value_type = Option<schema::UserId>)]
     pub created_by: Option<String>,
 }
 
-/// `PATCH /groups/{group_id}`.
-#[derive(Debug, Deserialize)]
+/// What a group is to be called, or whether it is to be private, or both.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with admin_id, and name or is_private")]
+#[schema(as = GroupChange)]
 pub struct Rename {
     /// Who does it.
+    #[schema(value_type = Option<schema::UserId>)]
     pub admin_id: Option<String>,
     /// The new name.
     pub name: Option<String>,
@@ -32,53 +40,66 @@ pub struct Rename {
     pub is_private: Option<bool>,
 }
 
-/// `PUT /groups/{group_id}/members/{user_id}/role`.
-#[derive(Debug, Deserialize)]
+/// The role that a member is to have.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with admin_id and role")]
+#[schema(as = NewRole)]
 pub struct GiveRole {
     /// Who does it.
+    #[schema(value_type = Option<schema::UserId>)]
     pub admin_id: Option<String>,
     /// `owner`, `admin` or `member`.
+    #[schema(value_type = schema::Role, required = true)]
     pub role: Option<String>,
 }
 
-/// `PUT /groups/{group_id}/members/{user_id}/silence`.
-#[derive(Debug, Deserialize)]
+/// Until when a member may not speak.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with admin_id and until")]
+#[schema(as = NewSilence)]
 pub struct PutSilence {
     /// Who does it.
+    #[schema(value_type = Option<schema::UserId>)]
     pub admin_id: Option<String>,
-    /// Until when; for good, where it is null or missing.
+    /// Until when, a time with an offset that is not over; for good, where it is null or missing.
+    #[schema(format = DateTime)]
     pub until: Option<String>,
 }
 
-/// `PUT /groups/{group_id}/mute`.
-#[derive(Debug, Deserialize)]
+/// Until when a user is not to be alerted of a group.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with user_id and until")]
+#[schema(as = NewMute)]
 pub struct PutMute {
     /// Who does it.
+    #[schema(value_type = Option<schema::UserId>)]
     pub user_id: Option<String>,
-    /// Until when; for good, where it is null or missing.
+    /// Until when, a time with an offset that is not over; for good, where it is null or missing.
+    #[schema(format = DateTime)]
     pub until: Option<String>,
 }
 
-/// `POST /groups/{group_id}/invitations`.
-#[derive(Debug, Deserialize)]
+/// An invitation that is to be made.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with admin_id, expires_in and max_uses")]
 pub struct NewInvitation {
     /// Who makes it.
+    #[schema(value_type = Option<schema::UserId>)]
     pub admin_id: Option<String>,
-    /// For how many seconds it works.
+    /// For how many seconds it works: up to a year; a week where it is not given.
+    #[schema(minimum = 1, maximum = 31536000, default = 604800)]
     pub expires_in: Option<u64>,
-    /// How many may come in with it.
+    /// How many may come in with it; any number where it is not given.
+    #[schema(minimum = 1, maximum = 10000)]
     pub max_uses: Option<u64>,
 }
 
-/// `POST /invitations/{token}/accept`.
-#[derive(Debug, Deserialize)]
+/// Who accepts an invitation.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with user_id")]
 pub struct Accept {
     /// Who comes in.
+    #[schema(value_type = Option<schema::UserId>)]
     pub user_id: Option<String>,
 }
 
@@ -236,12 +257,19 @@ impl Serialize for InvitedRow<'_> {
     }
 }
 
-/// `POST /groups/{group_id}/remove` and `/leave`.
-#[derive(Debug, Serialize)]
+/// A user who is out of a group now.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Removed {
+    /// A line for people.
     message: &'static str,
+    /// Out of which group.
+    #[schema(value_type = schema::GroupId)]
     group_id: String,
+    /// Who is out.
+    #[schema(value_type = schema::UserId)]
     removed_user_id: String,
+    /// Who has done it.
+    #[schema(value_type = schema::UserId)]
     removed_by: String,
 }
 

@@ -12,6 +12,7 @@ pub mod plain;
 mod receipts;
 pub mod rest;
 pub mod rooms;
+pub mod schema;
 pub mod search;
 pub mod sync;
 pub mod told;

@@ -2,6 +2,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::model::{Block, Presence};
 
@@ -33,10 +34,23 @@ impl Serialize for BlockRow<'_> {
     }
 }
 
-/// `POST /upload/`.
-#[derive(Debug, Serialize)]
+/// A form with a file.
+#[derive(Debug, ToSchema)]
+pub struct UploadForm {
+    /// The file, with its name.
+    #[schema(value_type = String, format = Binary)]
+    pub file: Vec<u8>,
+}
+
+/// The content of a file.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct FileContent(pub Vec<u8>);
+
+/// A file that was uploaded.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Uploaded {
-    /// Where the file is: `/uploads/<name>`.
+    /// Where the file is: `/uploads/<name>`, which goes into the `media_url` of a message.
     pub url: String,
     /// `image`, `video`, `file` or `audio`.
     pub content_type: &'static str,

@@ -2,31 +2,37 @@
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::message::ContentBody;
+use super::schema;
 use crate::model::{Message, Room, Target};
 
-/// `POST /api/rooms/`.
-#[derive(Debug, Deserialize)]
+/// A room that is to be made.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with name")]
 pub struct NewRoom {
-    /// Its name.
+    /// Its name: without spaces at its ends 1 to 256 bytes without control characters.
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub name: Option<String>,
     /// Whether only who is invited may join.
     #[serde(default)]
     pub is_private: bool,
     /// Who is in it beside the one who makes it.
     #[serde(default)]
+    #[schema(value_type = Vec<schema::UserId>)]
     pub member_ids: Vec<String>,
     /// Who makes it.
+    #[schema(value_type = Option<schema::UserId>)]
     pub created_by: Option<String>,
 }
 
-/// `POST /api/messages/{message_id}/react`.
-#[derive(Debug, Deserialize)]
+/// An emoji that is to be put on a message, or taken back.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(expecting = "an object with emoji")]
 pub struct React {
-    /// One emoji.
+    /// One emoji with its modifiers, in up to 64 bytes.
+    #[schema(value_type = String, required = true, example = "👍")]
     pub emoji: Option<String>,
     /// Whether it is there from now on; true where it is not given.
     pub on: Option<bool>,
@@ -54,12 +60,15 @@ impl Serialize for RoomRow<'_> {
     }
 }
 
-/// A member of a room: `{user_id, role, is_online}`.
-#[derive(Debug, Serialize)]
+/// A member of a room.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Member)]
 pub struct MemberRow<'a> {
     /// Who.
+    #[schema(value_type = schema::UserId)]
     pub user_id: &'a str,
     /// `owner`, `admin` or `member`.
+    #[schema(value_type = schema::Role)]
     pub role: &'static str,
     /// Whether the member is here.
     pub is_online: bool,

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::{PASSWORD, Person, TestApp, sent, to_group};
+use crate::openapi::Document;
 use crate::sio::Client;
 use crate::ws::Plain;
 use crate::{on_both_stores, sources};
@@ -22,7 +23,7 @@ on_both_stores! { with crate::app::BY_TOKEN;
 const ROLES: [&str; 6] = ["owner", "admin", "member", "former", "stranger", "anonymous"];
 
 /// The rows of a section: what is asked, and a cell for each role.
-fn table(section: &str) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn table(section: &str) -> BTreeMap<String, Vec<String>> {
     let text = sources::read("docs/ACCESS.md");
     let section = text.split(&format!("\n## {section}\n")).nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
@@ -159,9 +160,11 @@ async fn every_route_answers_everybody_as_the_table_says(app: TestApp) {
     let table = table("Routes");
     let named: BTreeSet<String> = table.keys().cloned().collect();
     assert_eq!(named, sources::routes(), "docs/ACCESS.md (left) and the code (right) differ");
+    let files = sources::page_files();
     let mut world = World::new(&app).await;
     let file = upload(&app, "/upload/", world.token("owner")).await.1;
     let file = file["url"].as_str().unwrap().to_owned();
+    let document = Document::of(&app).await;
     let mut wrong = Vec::new();
     for (route, cells) in &table {
         for (role, expected) in ROLES.iter().zip(cells) {
@@ -187,6 +190,9 @@ async fn every_route_answers_everybody_as_the_table_says(app: TestApp) {
             };
             if status.as_str() != expected {
                 wrong.push(format!("{route} as {role}: {status} {answer}, not {expected}"));
+            }
+            if !files.contains(&path.to_owned()) {
+                wrong.extend(document.fault(route, status, &answer));
             }
         }
     }

@@ -5,6 +5,8 @@
 
 #[path = "../support/mongod.rs"]
 mod mongod;
+#[path = "../support/schemas.rs"]
+mod schemas;
 #[path = "../support/sio.rs"]
 mod sio;
 #[path = "../support/sources.rs"]
@@ -37,6 +39,7 @@ mod limits;
 mod log;
 mod mentions;
 mod old_server;
+mod openapi;
 mod order;
 mod paging;
 mod pins;

@@ -8,6 +8,7 @@
 mod crash;
 mod full_disk;
 mod load;
+mod made_up;
 #[path = "../support/mongod.rs"]
 mod mongod;
 mod outage;
@@ -118,10 +119,26 @@ async fn people_with_accounts_chat_on_the_page_in_a_browser() {
     contract(Store::Sqlite, Suite::BrowserTokens).await;
 }
 
+#[tokio::test]
+async fn the_api_is_shown_in_a_browser() {
+    contract(Store::Sqlite, Suite::BrowserDocs).await;
+}
+
 #[test]
-fn the_page_loads_the_client_that_its_authors_published() {
-    let published = suite::js_dir().join("node_modules/socket.io-client/dist/socket.io.min.js");
-    let published = std::fs::read(published).expect("the JavaScript packages: run `make real`");
-    let served = std::fs::read(suite::root().join("static/socket.io.min.js")).unwrap();
-    assert!(served == published, "static/socket.io.min.js is not the package's file");
+fn the_pages_load_what_their_authors_have_published() {
+    for (ours, published) in [
+        ("socket.io.min.js", "socket.io-client/dist/socket.io.min.js"),
+        ("docs/swagger-ui-bundle.js", "swagger-ui-dist/swagger-ui-bundle.js"),
+        (
+            "docs/swagger-ui-bundle.js.LICENSE.txt",
+            "swagger-ui-dist/swagger-ui-bundle.js.LICENSE.txt",
+        ),
+        ("docs/swagger-ui.css", "swagger-ui-dist/swagger-ui.css"),
+        ("docs/NOTICE.txt", "swagger-ui-dist/NOTICE"),
+    ] {
+        let published = suite::js_dir().join("node_modules").join(published);
+        let published = std::fs::read(published).expect("the JavaScript packages: run `make real`");
+        let served = std::fs::read(suite::root().join("static").join(ours)).unwrap();
+        assert!(served == published, "static/{ours} is not the package's file");
+    }
 }

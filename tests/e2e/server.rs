@@ -83,8 +83,18 @@ impl Server {
 
     /// Starts a server on a store.
     pub(crate) async fn start_signing_in(store: Store, sign_in: SignIn) -> Self {
+        Self::start_signing_in_with(store, sign_in, &[]).await
+    }
+
+    /// The same with further settings.
+    pub(crate) async fn start_signing_in_with(
+        store: Store,
+        sign_in: SignIn,
+        more: &[(&str, &str)],
+    ) -> Self {
         let database = (store == Store::Mongodb).then(TestDatabase::new);
         let mut settings = sign_in.settings().to_vec();
+        settings.extend(more);
         if let Some(database) = &database {
             settings.extend([("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)]);
         }

@@ -35,13 +35,17 @@ pub(crate) enum Suite {
     Browser,
     /// Accounts on the chat page.
     BrowserTokens,
+    /// The page that shows the description of the API.
+    BrowserDocs,
 }
 
 impl Suite {
     /// How users sign in on the server that it is for.
     pub(crate) fn sign_in(self) -> SignIn {
         match self {
-            Self::JavaScript { .. } | Self::Python | Self::Browser => SignIn::Open,
+            Self::JavaScript { .. } | Self::Python | Self::Browser | Self::BrowserDocs => {
+                SignIn::Open
+            }
             Self::Tokens { .. } | Self::PythonTokens | Self::BrowserTokens => SignIn::Tokens,
         }
     }
@@ -59,6 +63,7 @@ impl Suite {
             Self::Tokens { transport, client } => driven("tokens.test.mjs", transport, client),
             Self::Browser => node("page.test.mjs"),
             Self::BrowserTokens => node("page_tokens.test.mjs"),
+            Self::BrowserDocs => node("docs.test.mjs"),
             Self::Python => python("Contract"),
             Self::PythonTokens => python("Tokens"),
         }
@@ -74,21 +79,28 @@ impl Suite {
             .env("BANTER_URL", server.url())
             .env("UPLOAD_DIR", server.upload_dir())
             .env("SECRET_KEY", SECRET_KEY)
-            .env("STORE", if server.store() == Store::Mongodb { "mongodb" } else { "sqlite" })
-            .kill_on_drop(true);
-        let output = tokio::time::timeout(PATIENCE, command.output())
-            .await
-            .expect("the suite hangs")
-            .expect("the suite starts: are Node.js and Python 3 installed?");
-        assert!(
-            output.status.success(),
-            "the suite failed ({})\n{}\n{}\n--- the server said\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-            server.log_tail(),
-        );
+            .env("STORE", if server.store() == Store::Mongodb { "mongodb" } else { "sqlite" });
+        succeed(command, server).await;
     }
+}
+
+/// Runs a suite's program against the server.
+///
+/// # Panics
+/// When it fails.
+pub(crate) async fn succeed(mut command: Command, server: &Server) {
+    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output())
+        .await
+        .expect("the suite hangs")
+        .expect("the suite starts: are Node.js and Python 3 installed?");
+    assert!(
+        output.status.success(),
+        "the suite failed ({})\n{}\n{}\n--- the server said\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        server.log_tail(),
+    );
 }
 
 fn node(file: &str) -> Command {
@@ -114,6 +126,7 @@ fn python(tests: &str) -> Command {
     command
 }
 
-fn installed(what: &Path) {
+/// Asserts that a part of the tests is there.
+pub(crate) fn installed(what: &Path) {
     assert!(what.exists(), "{} is not there: run `make real` once", what.display());
 }

@@ -19,8 +19,39 @@ pub(crate) fn between(path: &str, start: &str, end: &str) -> String {
     rest.split_once(end).unwrap_or_else(|| panic!("no {end:?} after {start:?} in {path}")).0.into()
 }
 
-/// The routes of the code, each as `METHOD /path`.
+/// Every second piece of a text: what stands between two of the same mark.
+pub(crate) fn quoted(text: &str, mark: char) -> BTreeSet<String> {
+    text.split(mark).skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The names of the events that clients are told of.
+pub(crate) fn server_events() -> BTreeSet<String> {
+    let mut names = quoted(&between("src/wire/told.rs", "pub fn name(", "\n}"), '"');
+    names.extend(quoted(&between("src/realtime/handlers.rs", "let said =", "};"), '"'));
+    names
+}
+
+/// The codes of the errors that clients get.
+pub(crate) fn error_codes() -> BTreeSet<String> {
+    quoted(&between("src/error.rs", "pub fn as_str(self)", "\n    }"), '"')
+}
+
+/// The routes of the code, each as `METHOD /path`, with the files of its pages.
 pub(crate) fn routes() -> BTreeSet<String> {
+    let mut routes = api_routes();
+    routes.extend(page_files().iter().map(|path| format!("GET {path}")));
+    routes
+}
+
+/// The paths of the files that make up the pages.
+pub(crate) fn page_files() -> Vec<String> {
+    let page = between("src/http/page.rs", "files![", "];");
+    let paths = page.lines().filter_map(|line| line.trim().strip_prefix("(\""));
+    paths.map(|path| path.split('"').next().unwrap().to_owned()).collect()
+}
+
+/// The same without these: what programs use.
+pub(crate) fn api_routes() -> BTreeSet<String> {
     let mut routes = BTreeSet::new();
     for path in ["src/http/mod.rs", "src/http/uploads.rs"] {
         let code = read(path);
@@ -41,8 +72,5 @@ pub(crate) fn routes() -> BTreeSet<String> {
     routes.extend(
         sockets.flatten().filter(|path| *path != "/socket.io/").map(|p| format!("GET {p}")),
     );
-    let page = between("src/http/page.rs", "files![", "];");
-    let paths = page.lines().filter_map(|line| line.trim().strip_prefix("(\""));
-    routes.extend(paths.map(|path| format!("GET {}", path.split('"').next().unwrap())));
     routes
 }
