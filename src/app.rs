@@ -24,6 +24,7 @@ use crate::http::serve::ServeConfig;
 use crate::http::{self, HttpMetrics, Monitor};
 use crate::limits::Limits;
 use crate::media::MediaStore;
+use crate::model::UserId;
 use crate::realtime::{Links, Realtime};
 use crate::shutdown::{Shutdown, Tasks};
 use crate::store::{self, AccountStore, Indexer, PoolCollector, Store};
@@ -120,7 +121,7 @@ impl App {
             ended,
         };
         let realtime = Realtime::start(&config.realtime, links, &tasks, registry);
-        watch_users(&chat, &tasks);
+        care_for_users(&chat, &sign_in, &tasks, &stopping);
         let indexer = Indexer::new(Arc::clone(&store), registry);
         prepare_when_there(&store, indexer, &tasks, &stopping);
 
@@ -293,14 +294,23 @@ async fn operators_door(
     Ok(Door { listener, router, config })
 }
 
-/// Starts what tells of users: who types, who is online, when they were last seen.
-fn watch_users(chat: &Arc<Chat>, tasks: &Tasks) {
+/// Starts what tells of users: who types, who is online, when they were last seen; and what cleans up
+/// behind them.
+fn care_for_users(chat: &Arc<Chat>, sign_in: &SignIn, tasks: &Tasks, stopping: &CancellationToken) {
     let (typing, presence, seen) = (Arc::clone(chat), Arc::clone(chat), Arc::clone(chat));
     tasks.spawn_worker("typing", async move { typing.tell_typing().await });
     tasks.spawn_worker("presence", async move { presence.tell_presence().await });
     tasks.spawn_worker("last seen", async move { seen.keep_last_seen().await });
     let files = Arc::clone(chat);
     tasks.spawn_worker("files of deleted messages", async move { files.remove_leftovers().await });
+    let (chat, sign_in, stop) = (Arc::clone(chat), sign_in.clone(), stopping.clone());
+    tasks.spawn_worker("erasures", async move {
+        let forget = |user: UserId| {
+            let sign_in = sign_in.clone();
+            async move { sign_in.forget(&user).await }
+        };
+        stop.run_until_cancelled(chat.erase_users(forget)).await;
+    });
 }
 
 /// Sets up how users sign in.

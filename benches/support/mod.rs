@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Group, GroupChange, GroupId,
-    GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Position, Room, Status, Target,
-    Timestamp, Token, Unread, Until, UserId,
+    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Erasure, Group, GroupChange,
+    GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Position, Room, Status,
+    Target, Timestamp, Token, Traces, Unread, Until, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
-    Result, SearchQuery, Store, StoreError, StoreHealth,
+    Anonymised, Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange,
+    PoolGauges, PrivacyStore, Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -315,4 +315,39 @@ pub(crate) fn sends(count: usize) -> Vec<Op> {
         }))
     };
     (0..count).map(send).collect()
+}
+
+#[async_trait]
+impl PrivacyStore for NullStore {
+    async fn group_messages_of(&self, _: &UserId, _: Position, _: usize) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn traces(&self, _: &UserId, _: usize) -> Result<Traces> {
+        Ok(Traces::default())
+    }
+
+    async fn groups_owned_by(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn begin_erasure(&self, erasure: &Erasure) -> Result<Erasure> {
+        Ok(erasure.clone())
+    }
+
+    async fn erasures(&self, _: usize) -> Result<Vec<Erasure>> {
+        Ok(Vec::new())
+    }
+
+    async fn anonymise(&self, _: &Erasure, _: Option<MessageId>) -> Result<Anonymised> {
+        Ok(Anonymised::default())
+    }
+
+    async fn remove_traces(&self, _: &Erasure) -> Result<()> {
+        Ok(())
+    }
+
+    async fn end_erasure(&self, _: &UserId) -> Result<()> {
+        Ok(())
+    }
 }

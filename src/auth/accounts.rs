@@ -8,7 +8,8 @@ use super::secret::Secret;
 use super::{Auth, Claims};
 use crate::error::Error;
 use crate::model::{
-    Account, AccountKey, Email, LoginSession, Revocation, SessionId, Timestamp, UserId, Username,
+    Account, AccountKey, Email, Kept, LoginSession, Revocation, SessionId, Timestamp, UserId,
+    Username,
 };
 use crate::store::Registered;
 
@@ -206,6 +207,27 @@ impl Auth {
         let banned = self.is_banned(user);
         self.revoke(Revocation { user: user.clone(), void_until: now, banned }).await;
         Ok(())
+    }
+
+    /// What is kept of a user here: the account, where there is one, and live sign-ins.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn kept_of(&self, user: &UserId) -> Result<Vec<Kept>, Error> {
+        let account = self.accounts.account(&AccountKey::Id(user.clone())).await?;
+        let sessions = self.accounts.sessions(user, self.now()).await?;
+        let account = account.map(Kept::Account).into_iter();
+        Ok(account.chain(sessions.into_iter().map(Kept::Session)).collect())
+    }
+
+    /// Deletes a user's account with all sign-ins, and voids every token that was made up to now.
+    /// May be repeated.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn forget(&self, user: &UserId) -> Result<(), Error> {
+        self.accounts.delete_account(user).await?;
+        self.sign_out_everywhere(user).await
     }
 
     /// Bans a user: every token is void and no new one is made.

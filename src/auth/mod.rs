@@ -41,7 +41,7 @@ use self::revoked::Revoked;
 use self::tokens::{TokenError, Tokens};
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::{EndReason, SessionId, Timestamp, UserId};
+use crate::model::{EndReason, Kept, SessionId, Timestamp, UserId};
 use crate::store::AccountStore;
 
 /// Ends that may wait to be told; whoever ends more at once waits.
@@ -159,6 +159,30 @@ impl SignIn {
         match self {
             Self::Open => false,
             Self::Tokens(auth) => auth.is_void(claims),
+        }
+    }
+}
+
+impl SignIn {
+    /// What is kept of a user who signs in here.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn kept_of(&self, user: &UserId) -> Result<Vec<Kept>, Error> {
+        match self {
+            Self::Open => Ok(Vec::new()),
+            Self::Tokens(auth) => auth.kept_of(user).await,
+        }
+    }
+
+    /// Ends all that lets a user in, for good: account, sign-ins, tokens and sockets.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn forget(&self, user: &UserId) -> Result<(), Error> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Tokens(auth) => auth.forget(user).await,
         }
     }
 }

@@ -65,7 +65,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub use self::config::Config;
 pub use self::dead_letter::{DeadLetter, DeadLetters, LetterFile};
@@ -286,6 +286,28 @@ impl Buffer {
             self.shared.indexed(newest).await;
         };
         timeout(limit, settled).await.is_ok()
+    }
+
+    /// Waits until nothing that was accepted so far comes to the store again, nor late: all of it is
+    /// stored, none waits for its message, and a start would find none of it in the journal. At the
+    /// most `limit`; whether it is so.
+    pub async fn settled(&self, limit: Duration) -> bool {
+        /// The committer moves the checkpoint on a few times a second.
+        const LOOK_AGAIN: Duration = Duration::from_millis(20);
+        let accepted = self.shared.lock().ring.accepted();
+        let settled = async {
+            while self.shared.lock().ring.checkpoint() < accepted {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        timeout(limit, settled).await.is_ok()
+    }
+
+    /// Forgets what is in memory of what is stored, where it may name a user who is there no more.
+    pub fn forget_user(&self, user: &UserId) {
+        let mut state = self.shared.lock();
+        state.recent.forget_user(user);
+        state.pages.forget_all();
     }
 
     /// The figures.

@@ -123,6 +123,13 @@ impl Pages {
         self.cache.remove(conversation);
     }
 
+    /// Forgets every conversation: the store has changed behind the buffer.
+    pub(super) fn forget_all(&mut self) {
+        self.epoch += 1;
+        self.notes.fill(self.epoch);
+        self.cache.clear();
+    }
+
     /// Begins a question to the store.
     pub(super) fn ask(&self, now: Instant) -> Question {
         Question { epoch: self.epoch, at: now }

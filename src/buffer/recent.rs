@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use crate::model::{ClientId, Message, UserId};
+use crate::model::{ClientId, Message, Target, UserId};
 
 /// What all of them may hold: some 50,000 messages of ordinary length.
 const MAX_BYTES: u64 = 32 << 20;
@@ -40,6 +40,12 @@ impl Recent {
         if let Some(id) = &message.client_id {
             self.0.insert((message.from.clone(), id.clone()), Arc::clone(message));
         }
+    }
+
+    /// Forgets what a user has sent, or was sent.
+    pub(super) fn forget_user(&mut self, user: &UserId) {
+        let to_user = Target::User(user.clone());
+        self.0.retain(|(from, _), message| from != user && message.target != to_user);
     }
 
     /// The message that a user has sent under this client id.
@@ -78,5 +84,18 @@ mod tests {
         let id = ClientId::parse("c").expect("a client id");
         assert_eq!(recent.sent_as(&user("alice"), &id), Some(message));
         assert_eq!(recent.sent_as(&user("bob"), &id), None);
+    }
+
+    #[test]
+    fn of_a_user_who_is_forgotten_nothing_is_left_in_either_direction() {
+        let mut recent = Recent::default();
+        let Op::Send(message) = named("a", "c") else { panic!("a send") };
+        let id = ClientId::parse("c").expect("a client id");
+        for (forgotten, is_left) in [("cem", true), ("bob", false), ("alice", false)] {
+            recent.remember(&message);
+            recent.forget_user(&user(forgotten));
+            let found = recent.sent_as(&user("alice"), &id);
+            assert_eq!(found.is_some(), is_left, "{forgotten}");
+        }
     }
 }

@@ -181,6 +181,11 @@ impl Ring {
         self.checkpoint = through;
     }
 
+    /// The number up to which the journal knows that all is stored.
+    pub(super) fn checkpoint(&self) -> Sequence {
+        self.checkpoint
+    }
+
     pub(super) fn accepted(&self) -> Sequence {
         self.accepted
     }

@@ -10,13 +10,13 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::model::{
-    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Group, GroupChange,
-    GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Pin, Position, Reaction,
-    Room, Status, Target, Timestamp, Token, Unread, Until, UserId,
+    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Erasure, Group,
+    GroupChange, GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Pin,
+    Position, Reaction, Room, Status, Target, Timestamp, Token, Traces, Unread, Until, UserId,
 };
 use crate::store::{
-    Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange, PoolGauges,
-    Range, Result, SearchQuery, Store, StoreError, StoreHealth,
+    Anonymised, Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange,
+    PoolGauges, PrivacyStore, Range, Result, SearchQuery, Store, StoreError, StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -581,4 +581,39 @@ impl Store for FakeStore {
     }
 
     async fn close(&self) {}
+}
+
+#[async_trait]
+impl PrivacyStore for FakeStore {
+    async fn group_messages_of(&self, _: &UserId, _: Position, _: usize) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    async fn traces(&self, _: &UserId, _: usize) -> Result<Traces> {
+        Ok(Traces::default())
+    }
+
+    async fn groups_owned_by(&self, _: &UserId, _: usize) -> Result<Vec<GroupId>> {
+        Ok(Vec::new())
+    }
+
+    async fn begin_erasure(&self, erasure: &Erasure) -> Result<Erasure> {
+        Ok(erasure.clone())
+    }
+
+    async fn erasures(&self, _: usize) -> Result<Vec<Erasure>> {
+        Ok(Vec::new())
+    }
+
+    async fn anonymise(&self, _: &Erasure, _: Option<MessageId>) -> Result<Anonymised> {
+        Ok(Anonymised::default())
+    }
+
+    async fn remove_traces(&self, _: &Erasure) -> Result<()> {
+        Ok(())
+    }
+
+    async fn end_erasure(&self, _: &UserId) -> Result<()> {
+        Ok(())
+    }
 }

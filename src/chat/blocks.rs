@@ -66,6 +66,19 @@ impl Blocks {
         self.known.lock().get(user).is_some_and(|blocked| blocked.contains_key(other))
     }
 
+    /// Forgets a user, whom others may have blocked. Of those the other blocks stay.
+    pub(super) fn forget_user(&self, user: &UserId) {
+        let mut known = self.known.lock();
+        known.remove(user);
+        let blocking = known.iter().filter(|(_, blocked)| blocked.contains_key(user));
+        let blocking: Vec<_> = blocking.map(|(other, _)| other.clone()).collect();
+        for other in blocking {
+            if let Some(mut blocked) = known.get_mut(&other) {
+                Arc::make_mut(&mut blocked).remove(user);
+            }
+        }
+    }
+
     /// Takes out of a list who has blocked a user or is blocked by them.
     pub(super) fn part(&self, user: &UserId, others: &mut Vec<UserId>) {
         let known = self.known.lock();

@@ -165,6 +165,18 @@ impl Circles {
         }
     }
 
+    /// Forgets a user, and with whom they wrote.
+    pub(super) fn forget_user(&mut self, user: &UserId) {
+        self.known.remove(user);
+        let peers = self.known.iter().filter(|(_, known)| known.peers.contains(user));
+        let peers: Vec<_> = peers.map(|(peer, _)| peer.clone()).collect();
+        for peer in peers {
+            if let Some(mut known) = self.known.get_mut(&peer) {
+                known.peers.remove(user);
+            }
+        }
+    }
+
     /// Whether a user hears.
     pub(super) fn is_here(&self, user: &UserId) -> bool {
         self.here.contains_key(user)
@@ -270,6 +282,17 @@ mod tests {
         circles.learn(&user("bob"), users(&["cem"]), vec![]);
         assert!(circles.knows(&user("bob")));
         assert_eq!(around(&circles, "bob"), ["ann"]);
+    }
+
+    #[test]
+    fn who_is_forgotten_is_nobodys_peer_any_more() {
+        let mut circles = with(&["bob", "cem"]);
+        come(&mut circles, "ann", &["bob", "cem"], &[]);
+        circles.wrote(&user("bob"), &user("cem"));
+        circles.forget_user(&user("bob"));
+        assert_eq!(around(&circles, "ann"), ["cem"]);
+        assert_eq!(around(&circles, "cem"), NOBODY, "nobody but Bob has written to Cem");
+        assert_eq!(around(&circles, "bob"), NOBODY);
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl Inside<'_> {
     pub(super) fn forget(&mut self, group: GroupId) {
         self.0.groups.remove(&group);
     }
+
+    /// Forgets every group: the store has changed behind them.
+    pub(super) fn forget_all(&mut self) {
+        self.0.groups.clear();
+    }
 }
 
 impl Gate {

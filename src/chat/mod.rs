@@ -10,6 +10,8 @@ mod blocks;
 mod changes;
 mod circles;
 mod dedup;
+mod erasing;
+mod export;
 mod gate;
 mod groups;
 mod hints;
@@ -46,12 +48,15 @@ use crate::model::{
 };
 use crate::store::Store;
 
+pub use export::Export;
 pub use history::Page;
 pub use rooms::RoomMember;
 pub use threads::Thread;
 
 use blocks::Blocks;
 use dedup::Looks;
+use erasing::Erasing;
+use export::Exporting;
 use gate::Gate;
 use hints::Hints;
 use leftovers::Leftovers;
@@ -118,6 +123,8 @@ pub struct Chat {
     readers: Readers,
     blocks: Blocks,
     spam: Spam,
+    exporting: Exporting,
+    erasing: Erasing,
 }
 
 /// An act whose place in the order of all acts is settled.
@@ -199,10 +206,13 @@ impl Chat {
             readers: Readers::default(),
             blocks: Blocks::default(),
             spam,
+            exporting: Exporting::default(),
+            erasing: Erasing::default(),
         }
     }
 
-    fn now(&self) -> Timestamp {
+    /// The time of day.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

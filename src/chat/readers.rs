@@ -86,6 +86,11 @@ impl Readers {
         }
     }
 
+    /// Forgets all places, which the store is asked for again.
+    pub(super) fn forget_all(&self) {
+        self.0.lock().clear();
+    }
+
     fn keep(&self, group: GroupId, from: Position, found: Vec<(UserId, Position)>) {
         let mut places = Places::new(from);
         for (reader, up_to) in found {

@@ -100,9 +100,9 @@ impl Chat {
         }
     }
 
-    /// Waits until what concerns a user is stored. A search needs the store in any case, so laying
+    /// Waits until what concerns a user is stored. A search, or an export, needs the store in any case, so laying
     /// what is pending over its answer, as history does, would gain nothing while it is away.
-    async fn settled_for(&self, user: &UserId) -> Result<(), Error> {
+    pub(super) async fn settled_for(&self, user: &UserId) -> Result<(), Error> {
         let concerns = |conversation: &Conversation| match conversation {
             Conversation::Direct(low, high) => low == user || high == user,
             Conversation::Group(group) => {

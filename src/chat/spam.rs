@@ -126,6 +126,11 @@ impl Spam {
         answer
     }
 
+    /// Forgets what a user has sent.
+    pub(super) fn forget_user(&self, user: &UserId) {
+        self.senders.lock().remove(user);
+    }
+
     fn check_repeats(&self, from: &UserId, draft: &Draft) -> Result<(), Error> {
         let hash = match &draft.content {
             Content::Text(text) => self.hasher.hash_one(text),

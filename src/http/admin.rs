@@ -10,6 +10,7 @@ use serde_json::json;
 use super::accounts::Accounts;
 use super::error::HttpError;
 use super::extract::{Segments, path_user};
+use super::privacy;
 use crate::auth::SignIn;
 use crate::chat::Chat;
 use crate::error::Error;
@@ -90,6 +91,18 @@ pub(super) async fn look(
     let mut rows =
         rows.map(|presence| OperatorsRow { account: account.as_ref(), banned, presence });
     Ok(Json(rows.next()).into_response())
+}
+
+pub(super) async fn erase(
+    client: Client,
+    State(sign_in): State<SignIn>,
+    State(chat): State<Arc<Chat>>,
+    Segments(user): Segments<String>,
+) -> Result<Response, HttpError> {
+    let user = path_user("user_id", &user)?;
+    let done = privacy::erase_user(&chat, &sign_in, &user).await;
+    log(client, &user, "erase", done.is_ok());
+    Ok(done?)
 }
 
 fn log(client: Client, user: &UserId, action: &'static str, done: bool) {

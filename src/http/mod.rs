@@ -23,6 +23,7 @@ pub mod operators;
 pub mod origin;
 mod page;
 mod presence;
+mod privacy;
 mod roles;
 mod room_messages;
 mod rooms;
@@ -160,6 +161,8 @@ fn conversations_and_users() -> Router<Api> {
         .route("/search", get(search::search))
         .route("/users/{user_id}/block/{other_id}", post(blocks::block).delete(blocks::unblock))
         .route("/users/{user_id}/blocks", get(blocks::list))
+        .route("/users/{user_id}/export", get(privacy::export))
+        .route("/users/{user_id}", delete(privacy::erase))
         .route("/presence", get(presence::of_users))
         .route("/user/get-users", get(users::list))
 }
@@ -245,7 +248,7 @@ fn health(monitor: Monitor) -> Router {
 pub fn operators(parts: &Parts, access: Access) -> Router {
     let Parts { monitor, limits, tasks, .. } = parts.clone();
     Router::new()
-        .route("/admin/users/{user_id}", get(admin::look))
+        .route("/admin/users/{user_id}", get(admin::look).delete(admin::erase))
         .route("/admin/users/{user_id}/ban", put(admin::ban).delete(admin::unban))
         .with_state(Api::of(parts))
         .layer(from_fn_with_state(tasks, finish::run_to_end))

@@ -32,6 +32,10 @@ use rate::{Quota, Rate};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Exports of a user in an hour: each reads all that the user has ever said.
+const EXPORTS: u32 = 10;
 
 /// One account may be tried so many times more often than one address may try: else whoever tries
 /// wrong passwords from one place keeps its user out of it, too.
@@ -51,6 +55,8 @@ pub enum What {
     SignIn,
     /// Uploads.
     Upload,
+    /// Exports of what is kept of a user.
+    Export,
     /// New Socket.IO connections.
     Handshakes,
     /// Open connections.
@@ -62,10 +68,11 @@ pub enum What {
 }
 
 impl What {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Requests,
         Self::SignIn,
         Self::Upload,
+        Self::Export,
         Self::Handshakes,
         Self::Connections,
         Self::Events,
@@ -78,6 +85,7 @@ impl What {
             Self::Requests => "requests",
             Self::SignIn => "sign_in",
             Self::Upload => "upload",
+            Self::Export => "export",
             Self::Handshakes => "handshakes",
             Self::Connections => "connections",
             Self::Events => "events",
@@ -91,6 +99,7 @@ impl What {
             Self::Requests => "Too many requests",
             Self::SignIn => "Too many tries to sign in",
             Self::Upload => "Too many uploads",
+            Self::Export => "Too many exports",
             Self::Handshakes | Self::Connections => "Too many connections",
             Self::Events => "Too many events",
             Self::Rooms => "Too many rooms",
@@ -159,6 +168,7 @@ pub struct Limits {
     sign_ins: Rate,
     accounts: Rate,
     uploads: Rate,
+    exports: Rate,
     handshakes: Rate,
     /// TCP connections by the peer's address.
     streams: Places<IpAddr>,
@@ -191,6 +201,7 @@ impl Limits {
                 Quota::new(config.sign_in_rate.saturating_mul(ADDRESSES), MINUTE),
             ),
             uploads: Rate::new(What::Upload, Quota::new(config.upload_rate, MINUTE)),
+            exports: Rate::new(What::Export, Quota::new(EXPORTS, HOUR)),
             handshakes: Rate::new(What::Handshakes, Quota::new(config.handshake_rate, SECOND)),
             streams: Places::new(config.connections_per_address),
             sockets: Places::new(config.connections_per_address),
@@ -243,6 +254,11 @@ impl Limits {
     /// Counts an upload of a user who has signed in.
     pub fn check_upload_of(&self, user: &UserId) -> Result<Option<Budget>, Exceeded> {
         self.check(&self.uploads, &Who::User(user))
+    }
+
+    /// Counts an export of what is kept of a user.
+    pub fn check_export_of(&self, user: &UserId) -> Result<(), Exceeded> {
+        self.check(&self.exports, &Who::User(user)).map(drop)
     }
 
     /// Counts a new Socket.IO connection of an address.

@@ -14,6 +14,7 @@ mod ids;
 mod invitation;
 mod message;
 mod op;
+mod privacy;
 mod reaction;
 mod sync;
 mod time;
@@ -33,6 +34,7 @@ pub use ids::{ClientId, GroupId, InvalidId, MessageId, MessageRef, SessionId, Us
 pub use invitation::{Invitation, Token};
 pub use message::{ContentType, Conversation, Message, Position, Status, Target};
 pub use op::Op;
+pub use privacy::{Erasure, Kept, Traces};
 pub use reaction::{Emoji, InvalidEmoji, Pin, Reaction, Revision};
 pub use sync::{Chat, News, SyncPage};
 pub use time::Timestamp;

@@ -48,6 +48,9 @@ pub trait AccountStore: Send + Sync + 'static {
     /// A sign-in, also one that has ended, at least until it would have expired.
     async fn session(&self, id: SessionId) -> Result<Option<LoginSession>>;
 
+    /// The live sign-ins of a user, the newest first.
+    async fn sessions(&self, user: &UserId, now: Timestamp) -> Result<Vec<LoginSession>>;
+
     /// Puts a new secret in the place of `from`, which becomes the previous one, where `from` is
     /// the present one and the session is live; whether it was. Of many at once, one succeeds.
     async fn rotate_session(

@@ -39,7 +39,7 @@ struct Silence {
 
 /// A store that is not asked again at once when it has just not answered.
 pub struct Guard {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     silence: Mutex<Silence>,
 }
 
@@ -49,7 +49,10 @@ impl Guard {
         Self { store, silence: Mutex::default() }
     }
 
-    async fn ask<T>(&self, question: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         if self.is_silent() {
             return Err(StoreError::Transient(anyhow!("it has just not answered several times")));
         }

@@ -11,6 +11,7 @@ mod indexer;
 mod metrics;
 pub mod mongo;
 mod open;
+mod privacy;
 mod rooms;
 mod search;
 pub mod sqlite;
@@ -33,6 +34,7 @@ pub use guard::Guard;
 pub use indexer::Indexer;
 pub use metrics::PoolCollector;
 pub use open::{Stores, open};
+pub use privacy::{Anonymised, PrivacyStore, START};
 pub use search::{Backlog, Hits, SearchQuery};
 
 /// How long a store remembers that a message was deleted: far longer than the message's own insert
@@ -159,7 +161,7 @@ pub const REPLIES_EXACT_TO: usize = 1_000;
 /// except [`Store::apply`], which has one caller. Dropping a call's future at any point leaves the
 /// store consistent.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: PrivacyStore {
     /// What it is and where, for people to read; never a password.
     fn describe(&self) -> String;
 

@@ -9,6 +9,7 @@ pub mod health;
 pub mod message;
 mod payload;
 pub mod plain;
+pub mod privacy;
 mod receipts;
 pub mod rest;
 pub mod rooms;

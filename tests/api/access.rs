@@ -181,7 +181,7 @@ async fn every_route_answers_everybody_as_the_table_says(app: TestApp) {
                 upload(&app, path, world.token(role)).await
             } else if path == "/uploads/{filename}" {
                 app.ask(world.token(role), Method::GET, &file, None).await
-            } else if path.contains("/auth/") {
+            } else if path.contains("/auth/") || *route == "DELETE /users/{user_id}" {
                 account_request(&app, &mut world, path, role).await
             } else {
                 let place = world.place(&app).await;
@@ -219,7 +219,8 @@ async fn upload(app: &TestApp, path: &str, token: Option<&str>) -> (StatusCode, 
     (response.status(), response.json().await.unwrap())
 }
 
-/// Asks for a route of accounts as a new user, whose sign-in it may end, or as nobody.
+/// Asks for a route of accounts as a new user, whose sign-in, or all of whom, it may end, or as
+/// nobody.
 async fn account_request(
     app: &TestApp,
     world: &mut World,
@@ -244,9 +245,11 @@ async fn account_request(
         "/api/auth/password" => {
             (Method::PUT, json!({"old_password": PASSWORD, "new_password": "another horse"}))
         }
+        "/users/{user_id}" => (Method::DELETE, json!({})),
         other => panic!("{other} is not known here"),
     };
-    app.ask(token, method, path, Some(body)).await
+    let path = path.replace("{user_id}", &person.id);
+    app.ask(token, method, &path, Some(body)).await
 }
 
 async fn every_event_answers_everybody_as_the_table_says(app: TestApp) {
@@ -335,6 +338,8 @@ async fn nobody_acts_as_somebody_else(app: TestApp) {
         (Method::POST, format!("/users/{owner}/block/x"), None),
         (Method::DELETE, format!("/users/{owner}/block/x"), None),
         (Method::GET, format!("/users/{owner}/blocks"), None),
+        (Method::GET, format!("/users/{owner}/export"), None),
+        (Method::DELETE, format!("/users/{owner}"), None),
     ];
     // Who could do all this in their own name can't do it in another one either.
     for role in ["stranger", "admin", "member"] {

@@ -22,9 +22,10 @@ on_both_stores! { with crate::app::BY_TOKEN;
 const TOKEN: &str = "q8fJ2hXv0wKz5bRn";
 
 /// Every route of operators.
-const ROUTES: [(Method, &str); 4] = [
+const ROUTES: [(Method, &str); 5] = [
     (Method::GET, "/metrics"),
     (Method::GET, "/admin/users/ann"),
+    (Method::DELETE, "/admin/users/ann"),
     (Method::PUT, "/admin/users/ann/ban"),
     (Method::DELETE, "/admin/users/ann/ban"),
 ];
@@ -146,17 +147,17 @@ async fn a_user_id_that_can_be_none_is_refused(app: TestApp) {
 }
 
 /// What the routes answer to a visitor of the main address.
-async fn answers(app: &TestApp, headers: &[(&str, &str)]) -> [StatusCode; 4] {
+async fn answers(app: &TestApp, headers: &[(&str, &str)]) -> [StatusCode; 5] {
     let visitor = Visitor::from("127.0.0.1", app);
-    let mut answers = [StatusCode::IM_A_TEAPOT; 4];
+    let mut answers = [StatusCode::IM_A_TEAPOT; 5];
     for ((method, path), answer) in ROUTES.into_iter().zip(&mut answers) {
         *answer = visitor.ask(method, path, headers).await.status();
     }
     answers
 }
 
-const OPEN: [StatusCode; 4] = [StatusCode::OK; 4];
-const SHUT: [StatusCode; 4] = [StatusCode::NOT_FOUND; 4];
+const OPEN: [StatusCode; 5] = [StatusCode::OK; 5];
+const SHUT: [StatusCode; 5] = [StatusCode::NOT_FOUND; 5];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_they_are_for_this_machine_alone() {
@@ -199,11 +200,11 @@ async fn with_a_token_they_are_for_who_brings_it() {
         assert_eq!(answers(&app, &[("authorization", &right)]).await, OPEN);
         let forwarded = [("authorization", &*right), ("x-forwarded-for", "203.0.113.9")];
         assert_eq!(answers(&app, &forwarded).await, OPEN);
-        let none = [StatusCode::UNAUTHORIZED; 4];
+        let none = [StatusCode::UNAUTHORIZED; 5];
         assert_eq!(answers(&app, &[]).await, none);
         assert_eq!(answers(&app, &[("authorization", TOKEN)]).await, none);
         assert_eq!(answers(&app, &[("authorization", &format!("Basic {TOKEN}"))]).await, none);
-        let wrong = [StatusCode::FORBIDDEN; 4];
+        let wrong = [StatusCode::FORBIDDEN; 5];
         let user = app.sign_up("ann").await.access;
         for token in ["q8fJ2hXv0wKz5bR", "q8fJ2hXv0wKz5bRm", "q8fJ2hXv0wKz5bRnn", &user] {
             let header = format!("Bearer {token}");

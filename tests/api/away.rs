@@ -59,6 +59,9 @@ async fn clients_go_on_and_all_is_stored_once_and_in_order_after() {
         let (status, body) = app.get(&format!("/search?{search}")).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{search}: {body}");
     }
+    let (export, erasure) = (app.get("/users/ann/export").await, app.delete("/users/ann").await);
+    assert_eq!(export.0, StatusCode::SERVICE_UNAVAILABLE, "{}", export.1);
+    assert_eq!(erasure.0, StatusCode::SERVICE_UNAVAILABLE, "{}", erasure.1);
     let (status, body) = app.get("/health/db").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body["detail"].is_string(), "{body}");
@@ -71,7 +74,9 @@ async fn clients_go_on_and_all_is_stored_once_and_in_order_after() {
     assert_eq!(contents(&app.rows("/messages/bob/ann?limit=200").await), said);
     let (_, found) = app.get("/search?user_id=bob&q=d1&in=ann&limit=50").await;
     assert_eq!(found["results"].as_array().expect("results").len(), 11, "d1, d10 to d19");
-    assert_eq!(app.of_group("bob", &group).await.len(), 50);
+    let rows = app.of_group("bob", &group).await;
+    assert_eq!(rows.len(), 50);
+    assert!(rows.iter().all(|row| row["from_user_id"] == "ann"), "nobody was erased");
     assert_eq!(app.get("/health/db").await.0, StatusCode::OK);
 }
 

@@ -11,6 +11,7 @@ mod make;
 mod mongod;
 mod old_server;
 mod outage;
+mod privacy;
 mod search;
 mod set_up;
 mod stores;

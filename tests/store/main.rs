@@ -141,6 +141,17 @@ macro_rules! conformance {
                 the_last_time_only_moves_forward
                 whoever_was_never_there_has_no_time
             }
+            privacy {
+                what_a_user_says_in_groups_comes_in_pages_oldest_first
+                traces_are_read_cursors_and_invitations
+                groups_are_owned_by_who_has_made_them_or_was_given_them
+                an_erasure_is_remembered_until_it_ends
+                an_alias_stands_wherever_a_message_named_the_user
+                searches_find_what_was_said_under_the_alias
+                others_lose_nothing_and_are_told
+                thousands_of_messages_take_several_steps
+                traces_go_and_groups_name_the_alias
+            }
             random {
                 random_batches_match_the_model
             }
@@ -183,6 +194,7 @@ macro_rules! conformance {
                 what_is_indexed_leaves_no_backlog
             }
             sessions {
+                the_live_sign_ins_of_a_user_are_listed_newest_first
                 a_session_comes_back_as_it_was_stored
                 a_rotation_makes_the_old_secret_the_previous_one
                 of_rotations_at_once_exactly_one_succeeds

@@ -357,3 +357,18 @@ fn the_simulation_serves_pages_from_memory() {
     }
     assert!(served > 1_000, "too little happens: {served}");
 }
+
+#[test]
+fn when_all_is_forgotten_an_answer_that_is_under_way_is_not_kept() {
+    let sends = texts(2);
+    let mut pages = read_into(SMALL, &sends, 4);
+    let query = newest(&sends[0], "bob", 2);
+    let under_way = pages.ask(Instant::now());
+    pages.forget_all();
+    assert_eq!(served(&pages, &query), None);
+    answer(&mut pages, &sends[0].conversation(), under_way, rows(&sends), 4);
+    assert_eq!(served(&pages, &query), None, "it may be from before");
+    let later = pages.ask(Instant::now());
+    answer(&mut pages, &sends[0].conversation(), later, rows(&sends), 4);
+    assert_eq!(served(&pages, &query), Some(ids(sends.iter().rev())));
+}

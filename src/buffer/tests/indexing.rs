@@ -31,8 +31,10 @@ async fn a_slow_index_holds_up_the_checkpoint_and_not_the_flush() {
     let stats = bed.buffer.stats();
     assert_eq!((stats.current_buffer_size, stats.unindexed), (0, 300));
     assert_eq!(bed.buffer.unsettled(), 300);
+    assert!(!bed.buffer.settled(Duration::ZERO).await, "a start would find it in the journal");
     bed.store.set_index(Mood::Fast);
     assert!(is_indexed(&bed).await);
+    assert!(bed.buffer.settled(LIMIT).await);
     assert_eq!((bed.buffer.unsettled(), bed.buffer.stats().unindexed), (0, 0));
     assert_eq!(bed.store.state().index.len(), 300);
 }

@@ -165,6 +165,10 @@ impl AccountStore for MongoStore {
         self.find_session(id).await
     }
 
+    async fn sessions(&self, user: &UserId, now: Timestamp) -> Result<Vec<LoginSession>> {
+        self.find_live(user, now).await
+    }
+
     async fn rotate_session(
         &self,
         id: SessionId,

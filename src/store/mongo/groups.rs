@@ -23,7 +23,7 @@ impl MongoStore {
 
     /// Makes a change of a group, and notes it for those who catch up: before it, as there may be
     /// no "after", and after it, as somebody may have looked in between and seen the old state.
-    async fn noted<T>(
+    pub(super) async fn noted<T>(
         &self,
         group: GroupId,
         users: &[UserId],

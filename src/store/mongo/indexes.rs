@@ -9,7 +9,7 @@ use mongodb::{Collection, IndexModel};
 
 use super::{
     ACCOUNTS, BLOCKS, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore,
-    READ_CURSORS, REVOCATIONS, SEARCH, SESSIONS, errors,
+    READ_CURSORS, REVOCATIONS, SEARCH, SESSIONS, errors, privacy,
 };
 use crate::store::{Result, StoreError, TOMBSTONE_LIFE};
 
@@ -50,7 +50,7 @@ impl Index {
     }
 }
 
-const fn index(
+pub(super) const fn index(
     collection: &'static str,
     name: &'static str,
     keys: &'static [(&'static str, i32)],
@@ -236,6 +236,11 @@ pub const ALL: [Index; 40] = [
     SEARCH_ORDER,
 ];
 
+/// These, and those for the sake of one user's privacy.
+fn all() -> impl Iterator<Item = &'static Index> {
+    ALL.iter().chain(&privacy::INDEXES)
+}
+
 impl Kind {
     fn options(self, name: &str) -> IndexOptions {
         let options = IndexOptions::builder().name(name.to_owned());
@@ -304,7 +309,7 @@ impl MongoStore {
 
     async fn make_missing(&self, collection: &Collection<bson::RawDocumentBuf>) -> Result<()> {
         let present = self.present(collection).await?;
-        for wanted in ALL.iter().filter(|index| index.collection == collection.name()) {
+        for wanted in all().filter(|index| index.collection == collection.name()) {
             if !is_there(wanted, &present) {
                 make(wanted, collection).await?;
             }

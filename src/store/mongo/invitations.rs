@@ -39,7 +39,7 @@ fn from_invitation(invitation: &Invitation) -> Document {
     }
 }
 
-fn to_invitation(row: &RawDocumentBuf) -> Option<Invitation> {
+pub(super) fn to_invitation(row: &RawDocumentBuf) -> Option<Invitation> {
     let row = Document::try_from(row).ok()?;
     let at = |field| row.get_datetime(field).ok().map(|date| documents::timestamp(*date));
     let number = |field| row.get_i64(field).ok().and_then(|number| u32::try_from(number).ok());

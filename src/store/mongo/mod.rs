@@ -29,6 +29,7 @@
 //!   `ended_at` once it was ended (Dates); ours alone.
 //! - `revocations`: `_id` the user, `void_until` (Date), `banned`, and `forget_at` (Date), with which
 //!   it goes by itself, unless the user is banned; ours alone.
+//! - `erasures`: `_id` the user, `alias`, `begun_at` (Date); ours alone.
 //! - `presence`: `_id` the user, `last_seen` (Date); ours alone.
 //! - `search`: `_id` of a message, its `timestamp`, `group_id` and `edited_at`, the `keys` of its
 //!   words and those of its `parties`; ours alone. `search_state`: how far all messages have been
@@ -54,6 +55,7 @@ pub mod mutes;
 mod options;
 mod pool;
 pub mod presence;
+pub mod privacy;
 pub mod queries;
 mod reads;
 pub mod rooms;
@@ -100,6 +102,7 @@ const MUTES: &str = "mutes";
 const ACCOUNTS: &str = "accounts";
 const SESSIONS: &str = "sessions";
 const REVOCATIONS: &str = "revocations";
+const ERASURES: &str = "erasures";
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;

@@ -119,6 +119,15 @@ impl MongoStore {
         Ok(reads::readable(&rows, to_session).pop())
     }
 
+    pub(super) async fn find_live(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+    ) -> Result<Vec<LoginSession>> {
+        let query = Find { projection: None, ..live_sessions(user, now) };
+        Ok(reads::readable(&self.find_on_primary(&query).await?, to_session))
+    }
+
     /// Changes the secret, in one step with the look whether it may be changed.
     pub(super) async fn rotate(
         &self,

@@ -11,8 +11,8 @@ use mongodb::options::UpdateModifications;
 
 use super::{documents, queries};
 use crate::model::{
-    Content, Deletion, GroupChange, GroupId, Message, MessageChange, Pin, Reaction, ReadCursor,
-    Silence, Timestamp, Until, UserId,
+    Content, Deletion, Erasure, GroupChange, GroupId, Message, MessageChange, Pin, Reaction,
+    ReadCursor, Silence, Timestamp, Until, UserId,
 };
 
 /// Statements that one change or deletion takes: what becomes of the document, and its version.
@@ -47,7 +47,7 @@ pub(super) fn change(change: &MessageChange) -> [Document; PER_MESSAGE] {
 /// Gives a document, message or stub, a version that is later than all that were given before. A
 /// pipeline can't do that: it knows the time of its command alone. A reader that comes between the
 /// two statements sees the change under the old version, and once more under the new one.
-fn new_version(id: ObjectId) -> Document {
+pub(super) fn new_version(id: ObjectId) -> Document {
     doc! {"q": {"_id": id}, "u": {"$currentDate": {"version": {"$type": "timestamp"}}}}
 }
 
@@ -171,6 +171,52 @@ pub(super) fn mute(user: &UserId, group: GroupId, until: Option<Until>) -> Docum
         "u": {"$set": fields, "$currentDate": {"version": {"$type": "timestamp"}}},
         "upsert": until.is_some(),
     }
+}
+
+/// Puts an alias in a user's place wherever a message, or the stub of a deleted one, names the user
+/// ([`Message::anonymise`]). A field that is not there stays so. A row of the old server gets the
+/// parties under which others hear of it.
+pub(super) fn anonymise(id: ObjectId, erasure: &Erasure) -> Document {
+    let name = |field: &str| renamed(field, erasure);
+    let names = |field: &str| doc! {"$map": {"input": field, "in": name("$$this")}};
+    let list_of = |field: &str| doc! {"$cond": [{"$isArray": field}, names(field), field]};
+    let user = doc! {"$literal": erasure.user.as_str()};
+    let is_sender = doc! {"$eq": ["$from_user_id", user]};
+    let reaction = doc! {"$mergeObjects": ["$$this", {"user": name("$$this.user")}]};
+    let reactions = doc! {"$map": {"input": "$reactions", "in": reaction}};
+    let pin = doc! {"$mergeObjects": ["$pin", {"by": name("$pin.by")}]};
+    let fields = doc! {
+        "from_user_id": name("$from_user_id"),
+        "to_user_id": name("$to_user_id"),
+        "client_id": {"$cond": [is_sender, "$$REMOVE", "$client_id"]},
+        "read_by": list_of("$read_by"),
+        "deleted_for": list_of("$deleted_for"),
+        "mentions": list_of("$mentions"),
+        "parties": list_of("$parties"),
+        "reactions": {"$cond": [{"$isArray": "$reactions"}, reactions, "$reactions"]},
+        "pin": {"$cond": [{"$eq": [{"$type": "$pin"}, "object"]}, pin, "$pin"]},
+    };
+    let is_direct = doc! {"$eq": [{"$type": "$to_user_id"}, "string"]};
+    let parties = doc! {"$cond": [is_direct, ["$from_user_id", "$to_user_id"], ["$group_id"]]};
+    let parties = doc! {"parties": {"$ifNull": ["$parties", parties]}};
+    doc! {"q": {"_id": id}, "u": [{"$set": fields}, {"$set": parties}]}
+}
+
+/// The alias, where a field is the user's name; else the field.
+fn renamed(field: &str, Erasure { user, alias, .. }: &Erasure) -> Document {
+    let is_user = doc! {"$eq": [field, {"$literal": user.as_str()}]};
+    doc! {"$cond": [is_user, {"$literal": alias.as_str()}, field]}
+}
+
+/// Puts an alias in a user's place where a group names the user as who has made it or owns it, and
+/// ends the user's silence.
+pub(super) fn anonymise_group(erasure: &Erasure) -> UpdateModifications {
+    let fields = doc! {
+        "created_by": renamed("$created_by", erasure),
+        "owner_id": renamed("$owner_id", erasure),
+        "silenced": kept(&with_silence(is_of_other(&erasure.user), None)),
+    };
+    vec![doc! {"$set": fields}].into()
 }
 
 /// Makes a user a member of a group.

@@ -63,6 +63,15 @@ impl AccountStore for SqliteStore {
         self.readers.run(find).await
     }
 
+    async fn sessions(&self, user: &UserId, now: Timestamp) -> Result<Vec<LoginSession>> {
+        let user = user.clone();
+        let list = move |transaction: &Transaction<'_>| {
+            let mut statement = transaction.prepare_cached(statements::LIVE_SESSIONS)?;
+            statement.query_map(params![user.as_str(), now.as_millis()], session)?.collect()
+        };
+        self.readers.run(list).await
+    }
+
     async fn rotate_session(
         &self,
         id: SessionId,

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{limit_to_sql, rows, statements};
-use crate::model::{GroupId, Invitation, Timestamp, Token};
+use crate::model::{GroupId, Invitation, Timestamp, Token, UserId};
 use crate::store::TOMBSTONE_LIFE;
 
 /// Stores a new one, and forgets those that ended thirty days before it; one that is there, of an
@@ -67,6 +67,16 @@ pub(super) fn end(
     let mut statement = transaction.prepare_cached(statements::END_INVITATION)?;
     statement.execute(params![token.as_str(), now.as_millis()])?;
     Ok(())
+}
+
+/// Those that a user has made, the newest first.
+pub(super) fn made_by(
+    transaction: &Transaction<'_>,
+    user: &UserId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Invitation>> {
+    let mut statement = transaction.prepare_cached(statements::INVITATIONS_BY)?;
+    statement.query_map(params![user.as_str(), limit_to_sql(limit)], invitation)?.collect()
 }
 
 fn invitation(row: &Row<'_>) -> rusqlite::Result<Invitation> {

@@ -136,7 +136,10 @@ pub(super) fn find(
 }
 
 /// One message as a whole.
-fn find_by_id(transaction: &Transaction<'_>, id: MessageId) -> rusqlite::Result<Option<Message>> {
+pub(super) fn find_by_id(
+    transaction: &Transaction<'_>,
+    id: MessageId,
+) -> rusqlite::Result<Option<Message>> {
     let mut by_id = transaction.prepare_cached(statements::MESSAGE_BY_ID)?;
     let found = by_id.query_row([id.0.bytes()], rows::message).optional()?;
     found.map(|message| with_revisions(transaction, message)).transpose()

@@ -17,6 +17,7 @@ mod invitations;
 mod messages;
 mod mutes;
 mod presence;
+mod privacy;
 mod roles;
 mod rows;
 mod schema;

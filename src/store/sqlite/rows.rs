@@ -71,6 +71,30 @@ pub(super) fn update_message(
     ])
 }
 
+/// Binds what names users in a message to [`super::statements::ANONYMISE_MESSAGE`] and runs it.
+pub(super) fn rename_in_message(
+    statement: &mut Statement<'_>,
+    message: &Message,
+    version: i64,
+) -> rusqlite::Result<usize> {
+    let to_user = match &message.target {
+        Target::User(to) => Some(to.as_str()),
+        Target::Group(_) => None,
+    };
+    statement.execute(rusqlite::params![
+        message.id.0.bytes(),
+        message.from.as_str(),
+        to_user,
+        message.client_id.as_ref().map(ClientId::as_str),
+        users_to_json(&message.read_by)?,
+        users_to_json(&message.deleted_for)?,
+        (!message.mentions.is_empty()).then(|| users_to_json(&message.mentions)).transpose()?,
+        reactions_to_json(&message.reactions)?,
+        message.pin.as_ref().map(|pin| pin.by.as_str()),
+        version,
+    ])
+}
+
 /// Columns of every select of messages; what a statement selects besides comes behind them.
 pub(super) const MESSAGE_COLUMNS: usize = 21;
 

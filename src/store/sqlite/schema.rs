@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     TABLES,
     TOMBSTONES,
     PLACES_OF_DELETED,
@@ -24,10 +24,11 @@ const STEPS: [&str; 12] = [
     GROUP_LIFE,
     ACCOUNTS,
     PUBLIC_GROUPS,
+    PRIVACY,
 ];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
-pub(super) const COLLECTIONS: [&str; 14] = [
+pub(super) const COLLECTIONS: [&str; 15] = [
     "messages",
     "tombstones",
     "groups",
@@ -42,6 +43,7 @@ pub(super) const COLLECTIONS: [&str; 14] = [
     "accounts",
     "sessions",
     "revocations",
+    "erasures",
 ];
 
 const TABLES: &str = "
@@ -310,6 +312,22 @@ CREATE INDEX revocation_time ON revocations (banned, void_until);
 const PUBLIC_GROUPS: &str = "
 ALTER TABLE groups ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX public_groups ON groups (created_at DESC, id DESC) WHERE is_public = 1;
+";
+
+/// Who is being erased, and what leads to where a user is named besides.
+const PRIVACY: &str = "
+CREATE TABLE erasures (
+    user TEXT NOT NULL PRIMARY KEY,
+    alias TEXT NOT NULL,
+    begun_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_messages_of_user ON messages (from_user, timestamp, id)
+    WHERE group_id IS NOT NULL;
+CREATE INDEX groups_of_creator ON groups (created_by);
+CREATE INDEX groups_of_owner ON groups (owner) WHERE owner IS NOT NULL;
+CREATE INDEX silences_of_user ON group_silences (user);
+CREATE INDEX blocks_of_other ON blocks (other);
+CREATE INDEX invitations_of_user ON invitations (created_by, created_at DESC, token DESC);
 ";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

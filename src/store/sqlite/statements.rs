@@ -312,6 +312,9 @@ statements! {
     INSERT_SESSION = concat!("INSERT INTO sessions (", session_columns!(), ") \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING");
     SESSION = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1");
+    LIVE_SESSIONS = concat!("SELECT ", session_columns!(), " FROM sessions \
+        WHERE user = ?1 AND ended_at IS NULL AND +expires_at > ?2 \
+        ORDER BY created_at DESC, id DESC");
     /// The oldest live ones of a user, but for the newest few.
     END_OLD_SESSIONS = "UPDATE sessions SET ended_at = ?2 WHERE id IN (SELECT id FROM sessions \
         WHERE user = ?1 AND ended_at IS NULL AND expires_at > ?2 \
@@ -338,6 +341,49 @@ statements! {
         SELECT user, void_until, banned FROM revocations WHERE banned = 0 AND void_until >= ?1";
     FORGET_REVOCATIONS = "DELETE FROM revocations WHERE user IN \
         (SELECT user FROM revocations WHERE banned = 0 AND void_until < ?1 LIMIT ?2)";
+
+    GROUP_MESSAGES_OF = concat!("SELECT ", columns!(), " FROM messages \
+        WHERE from_user = ?1 AND group_id IS NOT NULL AND (timestamp, id) > (?2, ?3) \
+        ORDER BY timestamp, id LIMIT ?4");
+    INVITATIONS_BY = "SELECT token, group_id, created_by, created_at, expires_at, max_uses, uses \
+        FROM invitations WHERE created_by = ?1 ORDER BY created_at DESC, token DESC LIMIT ?2";
+    GROUPS_OF_OWNER = "SELECT id FROM groups WHERE owner = ?1 LIMIT ?2";
+    GROUPS_KEPT_BY_CREATOR =
+        "SELECT id FROM groups WHERE created_by = ?1 AND owner IS NULL LIMIT ?2";
+    BEGIN_ERASURE = "INSERT INTO erasures (user, alias, begun_at) VALUES (?1, ?2, ?3) \
+        ON CONFLICT (user) DO NOTHING";
+    ERASURE = "SELECT user, alias, begun_at FROM erasures WHERE user = ?1";
+    /// No user id is empty.
+    ERASURES = "SELECT user, alias, begun_at FROM erasures WHERE user > '' LIMIT ?1";
+    END_ERASURE = "DELETE FROM erasures WHERE user = ?1";
+    /// The second parameter is the id as it stands in a list.
+    NAMED_IN_MESSAGES = "SELECT id, from_user = ?1 OR coalesce(to_user = ?1, 0) \
+        OR instr(deleted_for, ?2) OR instr(read_by, ?2) OR coalesce(instr(mentions, ?2), 0) \
+        OR coalesce(instr(reactions, ?2), 0) OR coalesce(pin_by = ?1, 0) \
+        FROM messages WHERE id > ?3 ORDER BY id LIMIT ?4";
+    NAMED_IN_TOMBSTONES = "SELECT id, coalesce(from_user = ?1, 0) OR coalesce(user_low = ?1, 0) \
+        OR coalesce(user_high = ?1, 0) FROM tombstones WHERE id > ?2 ORDER BY id LIMIT ?3";
+    ANONYMISE_MESSAGE = "UPDATE messages SET from_user = ?2, to_user = ?3, client_id = ?4, \
+        read_by = ?5, deleted_for = ?6, mentions = ?7, reactions = ?8, pin_by = ?9, \
+        version = ?10 WHERE id = ?1";
+    ANONYMISE_TOMBSTONE = "UPDATE tombstones SET \
+        client_id = iif(from_user = ?2, NULL, client_id), \
+        from_user = iif(from_user = ?2, ?3, from_user), \
+        user_low = min(iif(user_low = ?2, ?3, user_low), iif(user_high = ?2, ?3, user_high)), \
+        user_high = max(iif(user_low = ?2, ?3, user_low), iif(user_high = ?2, ?3, user_high)) \
+        WHERE id = ?1";
+    ERASE_BLOCKS = "DELETE FROM blocks WHERE user = ?1";
+    ERASE_BLOCKS_OF_OTHERS = "DELETE FROM blocks WHERE other = ?1";
+    ERASE_MUTES = "DELETE FROM mutes WHERE user = ?1";
+    ERASE_CURSORS = "DELETE FROM cursors WHERE user = ?1";
+    ERASE_GROUP_CHANGES = "DELETE FROM group_changes WHERE user = ?1";
+    ERASE_PRESENCE = "DELETE FROM presence WHERE user = ?1";
+    ERASE_INVITATIONS = "DELETE FROM invitations WHERE created_by = ?1";
+    GROUPS_OF_CREATOR = "SELECT id FROM groups WHERE created_by = ?1 LIMIT ?2";
+    GROUPS_SILENCING = "SELECT group_id FROM group_silences WHERE user = ?1 LIMIT ?2";
+    ANONYMISE_CREATOR = "UPDATE groups SET created_by = ?2 WHERE created_by = ?1";
+    ANONYMISE_OWNER = "UPDATE groups SET owner = ?2 WHERE owner = ?1";
+    ERASE_SILENCES = "DELETE FROM group_silences WHERE user = ?1";
 
     ADD_TO_COUNT = "UPDATE counts SET n = n + ?2 WHERE name = ?1";
     COUNT = "SELECT n FROM counts WHERE name = ?1";
@@ -445,6 +491,7 @@ mod tests {
             (ACCOUNT_BY_EMAIL, "account_email (email_key=?)"),
             (ACCOUNTS_AFTER, "account_username (username_key>?)"),
             (DELETE_SESSIONS, "user_sessions (user=?)"),
+            (LIVE_SESSIONS, "user_sessions (user=?)"),
             (END_OLD_SESSIONS, "user_sessions (user=?)"),
             (END_SESSIONS, "user_sessions (user=?)"),
             (ENDED_SESSIONS, "session_end (ended_at>?)"),
@@ -452,6 +499,14 @@ mod tests {
             (REVOCATIONS, "revocation_time (banned=?)"),
             (REVOCATIONS, "revocation_time (banned=? AND void_until>?)"),
             (FORGET_REVOCATIONS, "revocation_time (banned=? AND void_until<?)"),
+            (GROUP_MESSAGES_OF, "group_messages_of_user (from_user=? AND (timestamp,id)>(?,?))"),
+            (INVITATIONS_BY, "invitations_of_user (created_by=?)"),
+            (GROUPS_OF_OWNER, "groups_of_owner (owner=?)"),
+            (GROUPS_KEPT_BY_CREATOR, "groups_of_creator (created_by=?)"),
+            (ERASE_CURSORS, "cursor_changes (user=?)"),
+            (ERASE_BLOCKS_OF_OTHERS, "blocks_of_other (other=?)"),
+            (ERASE_SILENCES, "silences_of_user (user=?)"),
+            (ANONYMISE_OWNER, "groups_of_owner (owner=?)"),
             (MEMBERS, "group_joined (group_id=?)"),
             (COUNT_MEMBERS, "group_joined (group_id=?)"),
         ] {

@@ -14,6 +14,7 @@ pub(crate) mod messages;
 mod model;
 pub(crate) mod mutes;
 pub(crate) mod presence;
+pub(crate) mod privacy;
 pub(crate) mod random;
 pub(crate) mod readers;
 pub(crate) mod revocations;

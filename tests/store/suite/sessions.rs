@@ -245,3 +245,14 @@ pub(crate) async fn ended_sessions_are_told_from_a_time_on_until_they_expire(
         assert_eq!(told(&*store, &sessions, times).await, expected, "{times:?}");
     }
 }
+
+pub(crate) async fn the_live_sign_ins_of_a_user_are_listed_newest_first(
+    store: Arc<dyn AccountStore>,
+) {
+    let [old, new, ended] = [1, 3, 2].map(|created| of("ann", created));
+    create_all(&*store, [&old, &new, &ended, &of("bob", 4)]).await;
+    store.end_session(ended.id, at(5)).await.expect("the store answers");
+    let live = store.sessions(&user("ann"), at(6)).await.expect("the store answers");
+    assert_eq!(live, [new, old]);
+    assert_eq!(store.sessions(&user("ann"), at(1_000)).await.expect("none"), []);
+}

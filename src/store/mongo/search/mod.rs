@@ -90,7 +90,7 @@ impl MongoStore {
     }
 
     /// Takes messages out of the index.
-    async fn unfile(&self, ids: Vec<Bson>) -> Result<()> {
+    pub(super) async fn unfile(&self, ids: Vec<Bson>) -> Result<()> {
         let collection = self.place().await?.database.collection::<RawDocumentBuf>(SEARCH);
         self.write(collection.delete_many(doc! {"_id": {"$in": ids}})).await?;
         Ok(())
@@ -194,7 +194,7 @@ fn filed(message: &Message, keys: Vec<String>) -> Document {
 
 /// Files a message by its latest edit, whichever server comes last. One that has lost its words
 /// stays, so that an earlier edit does not come back.
-fn refiling(message: &Message) -> Document {
+pub(super) fn refiling(message: &Message) -> Document {
     let row = doc! {"$literal": filed(message, search::keys(message))};
     let at = message.edited_at.map(documents::date);
     let filed = doc! {"$cond": [{"$gt": ["$edited_at", at]}, "$$ROOT", row]};
