@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use banter::model::{GroupId, Timestamp, UserId, Username};
 use banter::wire::ack::{Ack, Notice};
 use banter::wire::events::{CLIENT_EVENTS, ClientEvent};
+use banter::wire::plain::{self, Dialect, Form};
 use banter::wire::told;
 use serde_json::{Value, json};
 
@@ -24,10 +26,12 @@ impl Document {
         Self(yaml_serde::from_str(&sources::read("docs/asyncapi.yaml")).unwrap())
     }
 
-    /// The operations in one direction, by the events' names.
+    /// The operations of Socket.IO in one direction, by the events' names.
     fn operations(&self, action: &str) -> Vec<(&str, &Value)> {
         let all = self.0["operations"].as_object().unwrap().iter();
-        let of_action = all.filter(|(_, operation)| operation["action"] == json!(action));
+        let of_socket_io =
+            all.filter(|(_, operation)| operation["channel"]["$ref"] == "#/channels/socket");
+        let of_action = of_socket_io.filter(|(_, operation)| operation["action"] == json!(action));
         of_action.map(|(name, operation)| (name.as_str(), operation)).collect()
     }
 
@@ -48,6 +52,12 @@ impl Document {
     fn describes(&self, message: &str, sent: &Value) {
         let faults = schemas::faults(&self.0, self.payload(message), sent, true);
         assert!(faults.is_empty(), "{message}: {sent}: {faults:?}");
+    }
+
+    fn examples(&self, message: &str) -> Vec<&Value> {
+        let examples = self.0["components"]["messages"][message]["examples"].as_array().unwrap();
+        assert!(!examples.is_empty(), "{message}");
+        examples.iter().map(|example| &example["payload"]).collect()
     }
 
     fn allows(&self, message: &str, payload: &Value) -> bool {
@@ -155,9 +165,7 @@ fn is_decoded(event: &str, payload: &Value) -> bool {
 fn what_the_document_gives_as_examples_is_understood() {
     let document = Document::read();
     for event in CLIENT_EVENTS {
-        let examples = document.0["components"]["messages"][event]["examples"].as_array().unwrap();
-        assert!(!examples.is_empty(), "{event}");
-        for payload in examples.iter().map(|example| &example["payload"]) {
+        for payload in document.examples(event) {
             assert!(document.allows(event, payload), "{event}: {payload}");
             assert!(is_decoded(event, payload), "{event}: {payload}");
         }
@@ -174,4 +182,97 @@ fn what_is_wrong_is_refused_by_the_document_and_by_the_server() {
         tried.insert(event);
     }
     assert_eq!(tried, CLIENT_EVENTS.into(), "of some events nothing wrong was tried");
+}
+
+/// The dialects of plain WebSockets, each with the messages that its clients send.
+fn dialects() -> [(Dialect, &'static [&'static str]); 3] {
+    [
+        (Dialect::Pair(UserId::parse("ann").unwrap()), &["pair_text", "pair_json"]),
+        (Dialect::Room(GroupId::mint()), &["room_frame"]),
+        (Dialect::Lobby(Username::parse("ann").unwrap()), &["lobby_said"]),
+    ]
+}
+
+/// A payload as it is written in a frame.
+fn frame(payload: &Value) -> String {
+    payload.as_str().map_or_else(|| payload.to_string(), str::to_owned)
+}
+
+#[test]
+fn plain_examples_are_understood_and_what_is_wrong_is_not() {
+    let document = Document::read();
+    for (dialect, messages) in dialects() {
+        for message in messages {
+            for payload in document.examples(message) {
+                assert!(document.allows(message, payload), "{message}: {payload}");
+                let read = dialect.read(&frame(payload));
+                assert!(read.asked.is_ok(), "{payload}: {read:?}");
+            }
+        }
+    }
+    let [(pair, _), (room, _), (lobby, _)] = dialects();
+    for (dialect, message, wrong) in [
+        (&pair, "pair_text", json!("hello")),
+        (&pair, "pair_text", json!("ann:bob")),
+        (&pair, "pair_json", json!({"sender_id": "ann", "receiver_id": "bob"})),
+        (&pair, "pair_json", json!({"sender_id": "ann", "receiver_id": 7, "message": ""})),
+        (&room, "room_frame", json!("hello")),
+        (&room, "room_frame", json!({"content": "hello"})),
+        (&room, "room_frame", json!({"type": "shout"})),
+        (&room, "room_frame", json!({"type": "ping", "ref": "x".repeat(65)})),
+        (&room, "room_frame", json!({"type": "ping", "ref": []})),
+        (&lobby, "lobby_said", json!({"content": 7})),
+    ] {
+        assert!(!document.allows(message, &wrong), "the document allows {message}: {wrong}");
+        assert!(dialect.read(&frame(&wrong)).asked.is_err(), "the server takes {wrong}");
+    }
+}
+
+#[test]
+fn what_plain_clients_are_told_is_as_described() {
+    let document = Document::read();
+    let mut kinds = BTreeSet::new();
+    for event in live::events() {
+        if let Some(told) = plain::event(Form::Room, &event, "") {
+            let mut told: Value = serde_json::from_str(&told).unwrap();
+            assert!(document.allows("room_event", &told), "{told}");
+            kinds.insert(told["type"].as_str().unwrap().to_owned());
+            let mut by_socket_io = serde_json::to_value(told::Payload(&event)).unwrap();
+            for field in ["type", "delete_for"] {
+                told.as_object_mut().unwrap().remove(field);
+                by_socket_io.as_object_mut().unwrap().remove(field);
+            }
+            assert_eq!(told, by_socket_io);
+        }
+        for (form, message) in [(Form::PairJson, "pair_told_json"), (Form::Lobby, "lobby_told")] {
+            let Some(told) = plain::event(form, &event, "ann") else { continue };
+            document.describes(message, &serde_json::from_str(&told).unwrap());
+        }
+        if let Some(told) = plain::event(Form::PairText, &event, "") {
+            document.describes("pair_told_text", &told.into());
+        }
+    }
+    let described = &document.payload("room_event")["properties"]["type"]["enum"];
+    let described: BTreeSet<_> = described
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kind| kind.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, described, "the code (left), the document (right)");
+
+    let notice = plain::lobby_notice(&Username::parse("ann").unwrap(), true, Timestamp(0));
+    document.describes("lobby_told", &serde_json::from_str(&notice).unwrap());
+    for ack in live::acks() {
+        // These answer what no plain client can ask.
+        if matches!(ack, Ack::Synced(..) | Ack::Renewed { .. }) {
+            continue;
+        }
+        for reference in [Some(json!(1)), Some(json!("a")), None] {
+            if let Some(answer) = plain::answer(Form::Room, reference, &ack) {
+                document.describes("answer", &serde_json::from_str(&answer).unwrap());
+            }
+        }
+    }
+    document.describes("answer", &serde_json::from_str(&plain::pong(Some(json!(1)))).unwrap());
 }

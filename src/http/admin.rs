@@ -93,6 +93,16 @@ pub(super) async fn look(
     Ok(Json(rows.next()).into_response())
 }
 
+/// Erases a user
+///
+/// As the user may do by `DELETE /users/{user_id}`.
+#[utoipa::path(
+    delete, path = "/admin/users/{user_id}", tag = "operators", operation_id = "erase_any_user",
+    responses(
+        (status = 200, description = "It is done", body = schema::accounts::Erasure),
+        (status = 202, description = "It goes on, and ends by itself", body = schema::accounts::Erasure),
+    ),
+)]
 pub(super) async fn erase(
     client: Client,
     State(sign_in): State<SignIn>,

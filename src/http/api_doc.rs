@@ -6,6 +6,7 @@
 
 pub(super) mod answers;
 pub(super) mod params;
+mod sockets;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -21,7 +22,7 @@ use utoipa::openapi::{Components, Content, InfoBuilder, Ref, RefOr, Required, Sc
 
 use super::{
     accounts, admin, attached, blocks, conversations, groups, health, invitations, messages,
-    presence, roles, room_messages, rooms, search, uploads, users,
+    presence, privacy, roles, room_messages, rooms, search, uploads, users,
 };
 use crate::auth::AuthMode;
 use crate::wire::schema;
@@ -81,6 +82,8 @@ use crate::wire::schema;
         room_messages::of_two,
         accounts::me,
         accounts::change_password,
+        privacy::export,
+        privacy::erase,
         uploads::upload,
     )
 )]
@@ -111,7 +114,7 @@ struct ForMonitors;
 
 /// Routes for operators.
 #[derive(OpenApi)]
-#[openapi(paths(admin::look, admin::ban, admin::unban, health::metrics))]
+#[openapi(paths(admin::look, admin::ban, admin::unban, admin::erase, health::metrics))]
 struct ForOperators;
 
 /// Paths that are the same as another one.
@@ -127,7 +130,7 @@ const SAME: [(&str, &str); 8] = [
 ];
 
 /// The routes' nouns, in the order in which they are shown.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("messages", "Messages, and what hangs on them."),
     ("conversations", "Who talks with whom, and who is there."),
     ("groups", "Groups and their members."),
@@ -138,6 +141,11 @@ const TAGS: [(&str, &str); 9] = [
     ),
     ("accounts", "Registering and signing in, where `AUTH_MODE` is `jwt`; else these answer 404."),
     ("uploads", "Files."),
+    (
+        "sockets",
+        "Plain WebSockets. Their frames are described by `docs/asyncapi.yaml`. Who may not come in \
+         is told behind the handshake, by a close code of 4000 and the status.",
+    ),
     ("health", "How the server is, and this document."),
     (
         "operators",
@@ -219,6 +227,7 @@ fn document(mode: AuthMode) -> utoipa::openapi::OpenApi {
         }
     });
     let mut for_everybody = ForEverybody::openapi();
+    sockets::describe(&mut for_everybody);
     let mut for_operators = ForOperators::openapi();
     for_each(&mut for_operators, |_, operation| {
         operation.security = Some(vec![SecurityRequirement::new(OPERATORS, [""; 0])]);
@@ -284,7 +293,8 @@ fn complete(path: &str, operation: &mut Operation) {
             parameters.insert(place, params::in_path(name).into());
         }
     }
-    if !parameters.is_empty() || operation.request_body.is_some() {
+    let takes_something = !parameters.is_empty() || operation.request_body.is_some();
+    if takes_something && !operation.responses.responses.contains_key("101") {
         add(operation, answers::Unprocessable::entry());
     }
     if operation.request_body.is_some() {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::api_doc::answers;
 use super::asker::Asker;
 use super::error::HttpError;
 use super::extract::Segments;
@@ -23,10 +24,22 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::model::{Kept, UserId};
 use crate::wire::privacy::{About, End, KeptRow};
+use crate::wire::schema;
 
 /// How long a client waits for the end of a user; what takes longer goes on without it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// All that is kept of a user
+///
+/// One JSON object a line, each with a `kind`; the last line has the kind `end`, and an answer
+/// without it was cut off. One at a time of a user, ten in an hour.
+#[utoipa::path(
+    get, path = "/users/{user_id}/export", tag = "accounts", operation_id = "export_user",
+    responses(
+        (status = 200, description = "The lines", content_type = "application/x-ndjson", body = String),
+        answers::Forbidden, answers::Unavailable,
+    ),
+)]
 pub(super) async fn export(
     asker: Asker,
     State(chat): State<Arc<Chat>>,
@@ -93,6 +106,17 @@ fn line(part: &mut Vec<u8>, row: &impl Serialize) -> Result<(), Error> {
     Ok(())
 }
 
+/// Erases a user
+///
+/// The account, its sign-ins and memberships end; messages stay, from an alias. It can't be taken back.
+#[utoipa::path(
+    delete, path = "/users/{user_id}", tag = "accounts", operation_id = "erase_user",
+    responses(
+        (status = 200, description = "It is done", body = schema::accounts::Erasure),
+        (status = 202, description = "It goes on, and ends by itself", body = schema::accounts::Erasure),
+        answers::Forbidden, answers::Unavailable,
+    ),
+)]
 pub(super) async fn erase(
     asker: Asker,
     State(chat): State<Arc<Chat>>,

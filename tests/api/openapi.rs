@@ -117,7 +117,8 @@ async fn every_operation_is_described() {
             let path = route.split('{').skip(1).map(|rest| rest.split('}').next().unwrap());
             assert_eq!(in_path, path.map(str::to_owned).collect(), "{route}");
             let takes_something = !parameters.is_empty() || operation["requestBody"].is_object();
-            assert_eq!(answers.contains_key("422"), takes_something, "{route}");
+            let is_socket = answers.contains_key("101");
+            assert_eq!(answers.contains_key("422"), takes_something && !is_socket, "{route}");
         }
         assert!(ids.len() > 50, "{ids:?}");
         assert!(schemas::resolve_all(&document.0) > 100);

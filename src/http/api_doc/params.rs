@@ -124,7 +124,7 @@ fn path(name: &str, schema: RefOr<Schema>, words: &str) -> Parameter {
     parameter.required(Required::True).schema(Some(schema)).description(Some(words)).build()
 }
 
-fn query(name: &str, schema: RefOr<Schema>, words: &str) -> Parameter {
+pub(super) fn query(name: &str, schema: RefOr<Schema>, words: &str) -> Parameter {
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
     parameter.required(Required::False).schema(Some(schema)).description(Some(words)).build()
 }
@@ -134,11 +134,11 @@ fn required(mut parameter: Parameter) -> Parameter {
     parameter
 }
 
-fn named(schema: &str) -> RefOr<Schema> {
+pub(super) fn named(schema: &str) -> RefOr<Schema> {
     Ref::from_schema_name(schema).into()
 }
 
-fn text(least: usize, most: usize) -> Schema {
+pub(super) fn text(least: usize, most: usize) -> Schema {
     let text = ObjectBuilder::new().schema_type(Type::String);
     text.min_length(Some(least)).max_length(Some(most)).into()
 }

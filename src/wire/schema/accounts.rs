@@ -82,3 +82,14 @@ pub struct OperatorsUser {
     #[schema(required = true, format = DateTime)]
     pub last_seen: Option<String>,
 }
+
+/// What became of the end of a user.
+#[derive(ToSchema)]
+pub struct Erasure {
+    /// Who.
+    pub user_id: UserId,
+    /// Whether it is done, or goes on.
+    pub erased: bool,
+    /// In how many messages the user had a part; where it is done.
+    pub messages: Option<u64>,
+}
