@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::{Person, TestApp, sent, to_group, to_user};
 use crate::on_both_stores;
+use crate::tokens::token;
 use crate::ws::Plain;
 
 /// The group that everybody is in.
@@ -278,6 +279,7 @@ mod with_tokens {
         a_token_is_taken_from_query_subprotocol_and_header,
         nobody_is_somebody_else,
         the_lobby_knows_its_users_by_their_accounts,
+        a_connection_ends_with_its_token,
         a_connection_ends_when_its_user_signs_out_everywhere,
     }
 
@@ -342,6 +344,23 @@ mod with_tokens {
         of_bob.of_type("system").await;
         of_bob.send("hello").await;
         assert_eq!(of_ann.of_type("message").await["username"], "bob");
+        app.stop().await;
+    }
+
+    async fn a_connection_ends_with_its_token(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let group = group_of(&app, &ann, &[&ann.id]).await;
+        let short = token(&ann.id, 2.0);
+        let room = format!("/api/ws/{group}?token={short}");
+        let mut room = Plain::open(app.addr, &room).await;
+        let mut pair = Plain::open(app.addr, &format!("/ws/{}?token={short}", ann.id)).await;
+        let mut long = Plain::open(app.addr, &format!("/ws/{}?token={}", ann.id, ann.access)).await;
+        assert!(room.of_type("token_expiring").await["expires_at"].is_string());
+        assert_eq!(room.of_type("signed_out").await["reason"], "token_expired");
+        assert_eq!(room.closed().await, 4401);
+        assert_eq!(pair.closed().await, 4401);
+        long.send(format!("{0}:{0}:still here", ann.id)).await;
+        assert_eq!(long.text().await, format!("{}:still here", ann.id));
         app.stop().await;
     }
 

@@ -43,7 +43,7 @@ fn signed(claims: &Value, key: &str) -> String {
 }
 
 /// A token as an application's own backend makes it.
-fn token(user: &str, seconds: f64) -> String {
+pub(crate) fn token(user: &str, seconds: f64) -> String {
     signed(&claims(user, seconds), KEY)
 }
 

@@ -120,6 +120,11 @@ async fn people_with_accounts_chat_on_the_page_in_a_browser() {
 }
 
 #[tokio::test]
+async fn plain_websockets_in_a_browser() {
+    contract(Store::Mongodb, Suite::BrowserSockets).await;
+}
+
+#[tokio::test]
 async fn the_api_is_shown_in_a_browser() {
     contract(Store::Sqlite, Suite::BrowserDocs).await;
 }

@@ -37,6 +37,8 @@ pub(crate) enum Suite {
     BrowserTokens,
     /// The page that shows the description of the API.
     BrowserDocs,
+    /// Plain WebSockets of a web page.
+    BrowserSockets,
 }
 
 impl Suite {
@@ -46,7 +48,10 @@ impl Suite {
             Self::JavaScript { .. } | Self::Python | Self::Browser | Self::BrowserDocs => {
                 SignIn::Open
             }
-            Self::Tokens { .. } | Self::PythonTokens | Self::BrowserTokens => SignIn::Tokens,
+            Self::Tokens { .. }
+            | Self::PythonTokens
+            | Self::BrowserTokens
+            | Self::BrowserSockets => SignIn::Tokens,
         }
     }
 
@@ -64,6 +69,7 @@ impl Suite {
             Self::Browser => node("page.test.mjs"),
             Self::BrowserTokens => node("page_tokens.test.mjs"),
             Self::BrowserDocs => node("docs.test.mjs"),
+            Self::BrowserSockets => node("plain.test.mjs"),
             Self::Python => python("Contract"),
             Self::PythonTokens => python("Tokens"),
         }
