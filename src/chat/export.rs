@@ -131,12 +131,8 @@ impl Chat {
                     _ => export.go_on(),
                 }
                 let user = &export.alone.user;
-                let is_own = |row: &Message| row.from == *user;
-                rows.retain(|row| is_own(row) || !row.is_hidden_for(user));
-                let kept = |row| {
-                    if is_own(&row) { Kept::Sent(row.into()) } else { Kept::Received(row.into()) }
-                };
-                return Ok(Some(rows.into_iter().map(kept).collect()));
+                rows.retain(|row| row.from == *user || !row.is_hidden_for(user));
+                return self.kept_messages(user, rows).await.map(Some);
             }
             At::InGroups(after) => {
                 let rows = self.store.group_messages_of(&export.alone.user, *after, PAGE).await?;
@@ -144,11 +140,29 @@ impl Chat {
                     Some(last) if rows.len() == PAGE => At::InGroups(last.position()),
                     _ => At::End,
                 };
-                return Ok(Some(rows.into_iter().map(|row| Kept::Sent(row.into())).collect()));
+                return self.kept_messages(&export.alone.user, rows).await.map(Some);
             }
             At::End => return Ok(None),
         }
         Ok(Some(Vec::new()))
+    }
+
+    /// What a user has sent, with what it said before it was edited, and was sent.
+    async fn kept_messages(&self, user: &UserId, rows: Vec<Message>) -> Result<Vec<Kept>, Error> {
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.from != *user {
+                kept.push(Kept::Received(row.into()));
+                continue;
+            }
+            // A page comes without earlier contents. What was deleted meanwhile stays as it was read.
+            let whole = match row.edited_at {
+                Some(_) => self.store.message(&row.id.into()).await?,
+                None => None,
+            };
+            kept.push(Kept::Sent(whole.unwrap_or(row).into()));
+        }
+        Ok(kept)
     }
 
     async fn groups_of_export(&self, export: &mut Export) -> Result<Vec<Kept>, Error> {

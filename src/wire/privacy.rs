@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::attach::RevisionRow;
 use super::{iso, message};
 use crate::model::{Account, Group, Invitation, Kept, LoginSession, Role, Timestamp, UserId};
 
@@ -97,7 +98,14 @@ impl Serialize for KeptRow<'_> {
                 row.serialize_entry("sent_at", &iso(*at))?;
             }
             Kept::Invitation(kept) => invitation(kept, &mut row)?,
-            Kept::Sent(kept) | Kept::Received(kept) => message::fields(kept, &mut row)?,
+            Kept::Received(kept) => message::fields(kept, &mut row)?,
+            Kept::Sent(kept) => {
+                message::fields(kept, &mut row)?;
+                if !kept.revisions.is_empty() {
+                    let revisions: Vec<_> = kept.revisions.iter().map(RevisionRow).collect();
+                    row.serialize_entry("revisions", &revisions)?;
+                }
+            }
         }
         row.end()
     }

@@ -74,6 +74,8 @@ async fn an_export_holds_all_that_is_kept_and_no_secret(app: TestApp) {
     let in_group = sent(&mut of_bob, to_group(group, "from bob, to all")).await;
     let hide = json!({"message_id": hidden, "delete_for": "me"});
     assert_eq!(of_ann.emit_ack("delete_message", hide).await["ok"], json!(true));
+    let edit = json!({"message_id": first, "content": "to bob, again"});
+    assert_eq!(of_ann.emit_ack("edit_message", edit).await["ok"], json!(true));
     let read = json!({"message_id": in_group});
     assert_eq!(of_ann.emit_ack("mark_read", read).await["ok"], json!(true));
 
@@ -103,9 +105,11 @@ async fn an_export_holds_all_that_is_kept_and_no_secret(app: TestApp) {
     assert_eq!(of_kind(&lines, "read_cursor")[0]["up_to"], json!(in_group));
     let own: Vec<_> = of_kind(&lines, "message").iter().map(|row| row["content"].clone()).collect();
     assert!(
-        ["to bob", "a note", "to all"].iter().all(|said| own.contains(&json!(said))),
+        ["to bob, again", "a note", "to all"].iter().all(|said| own.contains(&json!(said))),
         "{own:?}"
     );
+    let edited = of_kind(&lines, "message").into_iter().find(|row| row["_id"] == json!(first));
+    assert_eq!(edited.expect("it is there")["revisions"][0]["content"], "to bob");
     let mut row = of_kind(&lines, "received")[0].clone();
     row.as_object_mut().expect("a row").remove("kind");
     let path = format!("/messages/{}/{}?after={first}", ann.id, bob.id);
