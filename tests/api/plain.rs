@@ -309,6 +309,9 @@ mod with_tokens {
         let plain = open(&[("sec-websocket-protocol", &offered)]).await;
         assert_eq!(plain.protocol.as_deref(), Some("bearer"));
         works(plain).await;
+        let plain = open(&[("authorization", &bearer), ("sec-websocket-protocol", "chat")]).await;
+        assert_eq!(plain.protocol.as_deref(), Some("chat"), "one of its own is no token");
+        works(plain).await;
         let plain = open(&[("sec-websocket-protocol", &ann.access)]).await;
         assert_eq!(plain.protocol.as_ref(), Some(&ann.access));
         works(plain).await;

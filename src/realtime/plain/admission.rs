@@ -16,10 +16,11 @@ use serde_json::json;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tower::Service;
 
 use super::line::{self, GRACE, Line};
+use super::outbox::close_frame;
 use super::registry::Place;
 use super::{Endpoint, close_code};
 use crate::auth::{Auth, SignIn, bearer};
@@ -111,10 +112,13 @@ impl Caller {
         let last = request.uri().path().rsplit('/').next().unwrap_or_default();
         let place = percent_decode_str(last).decode_utf8_lossy().into_owned();
         let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL);
-        let (token, protocol) = offered.map_or((None, None), in_protocols);
+        let offered = offered.map(Offered::of).unwrap_or_default();
         let uri = request.uri();
-        let token =
-            token.or_else(|| in_query(uri, "token")).or_else(|| in_header(request.headers()));
+        let token = offered.token.map(str::to_owned);
+        let token = token.or_else(|| in_query(uri, "token"));
+        let token = token.or_else(|| in_header(request.headers()));
+        let token = token.or_else(|| offered.first.map(str::to_owned));
+        let protocol = offered.first.and_then(|first| HeaderValue::from_str(first).ok());
         Self {
             place,
             user_id: in_query(uri, "user_id"),
@@ -135,13 +139,23 @@ fn in_header(headers: &HeaderMap) -> Option<String> {
     bearer(headers.get("authorization")?.to_str().ok()?).map(str::to_owned)
 }
 
-/// The token among the subprotocols that a client offers, and the one to agree to: `bearer` and the
-/// token behind it, or the token alone. A browser ends a connection whose server agrees to none.
-fn in_protocols(offered: &HeaderValue) -> (Option<String>, Option<HeaderValue>) {
-    let mut names = offered.to_str().unwrap_or_default().split(',').map(str::trim);
-    let first = names.next().unwrap_or_default();
-    let token = if first.eq_ignore_ascii_case("bearer") { names.next() } else { Some(first) };
-    (token.map(str::to_owned), HeaderValue::from_str(first).ok())
+/// The subprotocols that a client offers.
+#[derive(Debug, Default)]
+struct Offered<'a> {
+    /// The one to agree to: a browser ends a connection whose server agrees to none. Where it is all
+    /// that there is, it may be the token.
+    first: Option<&'a str>,
+    /// What stands behind `bearer`.
+    token: Option<&'a str>,
+}
+
+impl<'a> Offered<'a> {
+    fn of(header: &'a HeaderValue) -> Self {
+        let mut names = header.to_str().unwrap_or_default().split(',').map(str::trim);
+        let first = names.next();
+        let is_bearer = first.is_some_and(|first| first.eq_ignore_ascii_case("bearer"));
+        Self { first, token: names.next().filter(|_| is_bearer) }
+    }
 }
 
 /// Serves one connection, from the end of its handshake to its own.
@@ -161,8 +175,7 @@ async fn run(hub: &Arc<Hub>, endpoint: Endpoint, caller: Caller, io: Upgraded) {
 }
 
 async fn turn_away(mut socket: Socket, error: &Error) {
-    let reason = error.to_string();
-    let frame = CloseFrame { code: close_code(error).into(), reason: reason.into() };
+    let frame = close_frame(close_code(error), &error.to_string());
     let farewell = async {
         if socket.close(Some(frame)).await.is_ok() {
             while let Some(Ok(_)) = socket.next().await {}

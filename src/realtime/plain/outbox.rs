@@ -42,6 +42,12 @@ pub(super) enum Next {
     Close(CloseFrame),
 }
 
+/// What ends a connection, with as much of the reason as there is room for.
+pub(super) fn close_frame(code: u16, reason: &str) -> CloseFrame {
+    let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
+    CloseFrame { code: CloseCode::from(code), reason: reason.into() }
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     frames: VecDeque<Utf8Bytes>,
@@ -55,8 +61,7 @@ impl Waiting {
         if std::mem::replace(&mut self.is_closing, true) {
             return;
         }
-        let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
-        self.close = Some(CloseFrame { code: CloseCode::from(code), reason: reason.into() });
+        self.close = Some(close_frame(code, reason));
     }
 }
 
