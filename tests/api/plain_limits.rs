@@ -76,6 +76,7 @@ async fn who_reads_too_slowly_is_cut_off_with_1013_and_the_others_miss_nothing()
     }
     assert!(app.metric("banter_dropped_packets_total").await > 0.0);
     assert_eq!(slow.closed().await, 1013);
+    drop(slow);
     assert_eq!(bob.of_type("system").await["content"], "slow left");
 }
 
