@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use crate::model::{
-    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Emoji, Erasure, Group,
-    GroupChange, GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Pin,
-    Position, Reaction, Room, Status, Target, Timestamp, Token, Traces, Unread, Until, UserId,
+    Batch, Block, Chat, ClientId, Content, Conversation, Emoji, Erasure, Group, GroupChange,
+    GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Pin, Position, Reaction,
+    Room, Target, Timestamp, Token, Traces, Unread, Until, UserId, testing,
 };
 use crate::store::{
     Anonymised, Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange,
@@ -51,25 +51,9 @@ pub(super) fn group_text(group: GroupId, text: &str) -> Op {
 
 fn send(target: Target, text: &str) -> Op {
     Op::Send(Arc::new(Message {
-        id: MessageId::mint(),
-        old_id: None,
-        client_id: None,
-        target,
-        from: user("alice"),
         content: content(text),
-        content_type: ContentType::Text,
-        media_url: None,
-        media_metadata: None,
         timestamp: Timestamp(1_000),
-        status: Status::Sent,
-        read_by: Vec::new(),
-        deleted_for: Vec::new(),
-        edited_at: None,
-        reply_to: None,
-        mentions: Vec::new(),
-        reactions: Vec::new(),
-        pin: None,
-        revisions: Vec::new(),
+        ..testing::message("alice", target)
     }))
 }
 

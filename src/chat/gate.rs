@@ -26,13 +26,62 @@ const CACHED_GROUPS: usize = 10_000;
 const STRIPES: usize = 64;
 
 /// Who is in a group.
-pub(super) type Members = HashSet<UserId>;
+#[derive(Debug, Clone, Default)]
+pub(super) struct Members {
+    listed: HashSet<UserId>,
+    /// Whether everybody is, listed or not.
+    are_all: bool,
+}
+
+impl Members {
+    /// Of a group that everybody is in, and that counts as large.
+    fn everybody() -> Self {
+        Self { listed: HashSet::new(), are_all: true }
+    }
+
+    pub(super) fn contains(&self, user: &UserId) -> bool {
+        self.are_all || self.listed.contains(user)
+    }
+
+    /// Whether there are more of them than so many.
+    pub(super) fn are_more_than(&self, number: usize) -> bool {
+        self.are_all || self.listed.len() > number
+    }
+
+    /// How many are listed.
+    pub(super) fn len(&self) -> usize {
+        self.listed.len()
+    }
+
+    /// Those who are listed.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &UserId> {
+        self.listed.iter()
+    }
+}
+
+impl FromIterator<UserId> for Members {
+    fn from_iter<I: IntoIterator<Item = UserId>>(users: I) -> Self {
+        Self { listed: users.into_iter().collect(), are_all: false }
+    }
+}
 
 /// What is known of a group.
 struct Known {
     members: Arc<Members>,
     /// Who may not speak, members or not. Some may have run out.
     silenced: Vec<Silence>,
+}
+
+impl Known {
+    async fn load(store: &dyn Store, group: GroupId) -> Result<Self, Error> {
+        if group == GroupId::LOBBY {
+            return Ok(Self { members: Members::everybody().into(), silenced: Vec::new() });
+        }
+        let found = store.group(group).await?;
+        let found = found.ok_or(Error::NotFound("Group not found".into()))?;
+        let members: Members = found.members.into_iter().collect();
+        Ok(Self { members: members.into(), silenced: found.silenced })
+    }
 }
 
 /// What somebody is in a group.
@@ -96,9 +145,6 @@ impl Inside<'_> {
 
     /// Whether a user is in a group; `None` when the group has to be loaded first.
     pub(super) fn is_member(&self, group: GroupId, user: &UserId) -> Option<bool> {
-        if group == GroupId::LOBBY {
-            return Some(true);
-        }
         self.0.groups.get(&group).map(|known| known.members.contains(user))
     }
 
@@ -109,9 +155,6 @@ impl Inside<'_> {
         user: &UserId,
         now: Timestamp,
     ) -> Option<Standing> {
-        if group == GroupId::LOBBY {
-            return Some(Standing { is_member: true, silenced: None });
-        }
         let known = self.0.groups.get(&group)?;
         let silence = known.silenced.iter().find(|silence| silence.user == *user);
         let silence = silence.filter(|silence| silence.until.holds_at(now));
@@ -135,11 +178,11 @@ impl Inside<'_> {
         is_member: bool,
     ) -> Option<Arc<Members>> {
         let mut known = self.0.groups.get_mut(&group)?;
-        let set = Arc::make_mut(&mut known.members);
+        let listed = &mut Arc::make_mut(&mut known.members).listed;
         if is_member {
-            set.insert(user.clone());
+            listed.insert(user.clone());
         } else {
-            set.remove(user);
+            listed.remove(user);
         }
         Some(Arc::clone(&known.members))
     }
@@ -177,7 +220,7 @@ impl Gate {
     }
 
     /// A group's members, from memory or from the store; `NotFound` when there is no such group.
-    /// Of the lobby, where everybody is one, none are listed.
+    /// Those of the lobby, which no store knows, are everybody.
     pub(super) async fn load(
         &self,
         store: &dyn Store,
@@ -199,13 +242,8 @@ impl Gate {
         if let Some(members) = self.cached(group) {
             return Ok(members);
         }
-        if group == GroupId::LOBBY {
-            return Ok(Arc::default());
-        }
-        let found = store.group(group).await?;
-        let found = found.ok_or(Error::NotFound("Group not found".into()))?;
-        let members: Arc<Members> = Arc::new(found.members.into_iter().collect());
-        let known = Known { members: Arc::clone(&members), silenced: found.silenced };
+        let known = Known::load(store, group).await?;
+        let members = Arc::clone(&known.members);
         self.state.lock().groups.insert(group, known);
         Ok(members)
     }
@@ -260,6 +298,19 @@ mod tests {
         assert_eq!(is_member(), None);
         gate.load(&store, group).await.unwrap();
         assert_eq!(is_member(), Some(false));
+    }
+
+    #[tokio::test]
+    async fn everybody_is_in_the_lobby_which_no_store_knows() {
+        let ann = UserId::parse("ann").unwrap();
+        let (_folder, store) = store(GroupId::mint(), &ann).await;
+        let gate = Gate::new(Timestamp(0));
+        let members = gate.load(&store, GroupId::LOBBY).await.unwrap();
+        assert!(members.contains(&ann) && members.are_more_than(usize::MAX));
+        assert_eq!(members.iter().count(), 0);
+        let standing =
+            gate.enter(|inside| inside.standing(GroupId::LOBBY, &ann, Timestamp(0))).unwrap();
+        assert!(standing.check_speaking_member().is_ok());
     }
 
     #[tokio::test]

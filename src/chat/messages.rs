@@ -110,8 +110,7 @@ impl Chat {
     }
 
     pub(super) async fn is_member(&self, group: GroupId, user: &UserId) -> Result<bool, Error> {
-        let members = self.gate.load(&*self.store, group).await?;
-        Ok(group == GroupId::LOBBY || members.contains(user))
+        Ok(self.gate.load(&*self.store, group).await?.contains(user))
     }
 
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), Error> {

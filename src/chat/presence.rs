@@ -82,7 +82,7 @@ impl Watch {
         let company = self.lock();
         let people = &company.people;
         if people.online() < members.len() {
-            people.here().filter(|user| members.contains(*user)).cloned().collect()
+            people.here().filter(|user| members.contains(user)).cloned().collect()
         } else {
             members.iter().filter(|user| people.is_here(user)).cloned().collect()
         }
@@ -92,7 +92,7 @@ impl Watch {
     /// comes or goes.
     pub(super) fn if_small(&self, members: &Members) -> Option<Vec<UserId>> {
         let limit = self.lock().circles.group_limit();
-        (members.len() <= limit + 1).then(|| members.iter().cloned().collect())
+        (!members.are_more_than(limit + 1)).then(|| members.iter().cloned().collect())
     }
 
     /// A group's members have changed from these to those; it is new or gone where one is empty.

@@ -119,8 +119,8 @@ impl Chat {
     /// Whether a conversation is a group in which not all are told who has read what.
     pub(super) async fn is_large(&self, conversation: &Conversation) -> Result<bool, Error> {
         let Conversation::Group(group) = conversation else { return Ok(false) };
-        let members = self.gate.load(&*self.store, *group).await?.len();
-        Ok(*group == GroupId::LOBBY || members > self.config.receipt_group_limit as usize)
+        let members = self.gate.load(&*self.store, *group).await?;
+        Ok(members.are_more_than(self.config.receipt_group_limit as usize))
     }
 
     /// How many members have read each of some messages of one conversation; `None` but in a group
@@ -181,30 +181,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Content, ContentType, MessageId, Status, Target, Timestamp};
+    use crate::model::{MessageId, Target, Timestamp, testing};
 
     /// A message of Ann's, read by these users.
     fn message(group: GroupId, at: i64, read_by: &[&str]) -> Message {
         Message {
             id: place(at).1,
-            old_id: None,
-            client_id: None,
-            target: Target::Group(group),
-            from: UserId::from_stored("ann"),
-            content: Content::Text(String::new()),
-            content_type: ContentType::Text,
-            media_url: None,
-            media_metadata: None,
             timestamp: Timestamp(at),
-            status: Status::Sent,
             read_by: read_by.iter().map(|name| UserId::from_stored(name)).collect(),
-            deleted_for: Vec::new(),
-            edited_at: None,
-            reply_to: None,
-            mentions: Vec::new(),
-            reactions: Vec::new(),
-            pin: None,
-            revisions: Vec::new(),
+            ..testing::message("ann", Target::Group(group))
         }
     }
 

@@ -11,7 +11,7 @@ pub struct Group {
     pub name: String,
     /// Its members, each once, in the order in which they joined.
     pub members: Vec<UserId>,
-    /// Who made it: a fact that never changes.
+    /// Who made it: a fact, which stays; or the alias of who was erased.
     pub created_by: UserId,
     /// When it was made.
     pub created_at: Timestamp,

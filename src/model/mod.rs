@@ -17,6 +17,8 @@ mod op;
 mod privacy;
 mod reaction;
 mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 mod time;
 
 pub use account::{

@@ -249,6 +249,11 @@ pub(super) async fn whom(
 /// Clients of Engine.IO 3 have no `auth`; what they are given instead is in their query.
 fn in_query(socket: &SocketRef, wanted: &str) -> Option<String> {
     let query = socket.req_parts().uri.query().filter(|_| socket.protocol() == EIO3)?;
+    find_in(query, wanted)
+}
+
+/// What stands under a name in a query.
+pub(super) fn find_in(query: &str, wanted: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
 }

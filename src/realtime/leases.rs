@@ -21,7 +21,7 @@ use crate::model::{EndReason, Event, Timestamp};
 pub(super) const WARNING: Duration = Duration::from_secs(60);
 
 /// How often the time of day is looked at while nothing is due: it may be set.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How soon the end of a socket is tried again whose queue has no room for the word of it.
 const AGAIN: Duration = Duration::from_millis(100);

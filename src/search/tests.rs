@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::{ContentType, GroupId, MessageId, Status, Timestamp};
+use crate::model::{GroupId, testing};
 
 fn text(text: &str) -> Content {
     Content::Text(text.to_owned())
@@ -19,27 +19,7 @@ fn wanted(text: &str) -> Words {
 }
 
 fn message(content: Content, target: Target) -> Message {
-    Message {
-        id: MessageId::mint(),
-        old_id: None,
-        client_id: None,
-        target,
-        from: UserId::from_stored("ann"),
-        content,
-        content_type: ContentType::Text,
-        media_url: None,
-        media_metadata: None,
-        timestamp: Timestamp(1),
-        status: Status::Sent,
-        read_by: Vec::new(),
-        deleted_for: Vec::new(),
-        edited_at: None,
-        reply_to: None,
-        mentions: Vec::new(),
-        reactions: Vec::new(),
-        pin: None,
-        revisions: Vec::new(),
-    }
+    Message { content, ..testing::message("ann", target) }
 }
 
 fn to_bob(content: Content) -> Message {

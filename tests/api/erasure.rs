@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use banter::model::{
-    Batch, Content, ContentType, Message, MessageId, Status, Target, Timestamp, UserId,
-};
+use banter::model::{Batch, Content, Message, UserId};
 use banter::store::Store;
 use banter::store::mongo::{self, MongoStore};
 use banter::store::sqlite::SqliteStore;
@@ -15,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::app::{TestApp, sent, to_group, to_user};
 use crate::binary::Banter;
+use crate::make;
 use crate::mongod::TestDatabase;
 use crate::on_both_stores;
 use crate::privacy::lines;
@@ -354,30 +353,10 @@ async fn an_export_needs_no_token_where_sign_in_is_open(app: TestApp) {
     assert_eq!(kinds, ["about", "presence", "message", "end"]);
 }
 
-/// A message from Wanda to Bob.
+/// A message from Wanda to Bob, which does not name her itself.
 fn said(at: i64) -> Arc<Message> {
-    let [wanda, bob] = [WANDA, "bob"].map(|name| UserId::parse(name).expect("a user id"));
-    Arc::new(Message {
-        id: MessageId::mint(),
-        old_id: None,
-        client_id: None,
-        target: Target::User(bob),
-        from: wanda,
-        content: Content::Text("hello".to_owned()),
-        content_type: ContentType::Text,
-        media_url: None,
-        media_metadata: None,
-        timestamp: Timestamp(at),
-        status: Status::Sent,
-        read_by: Vec::new(),
-        deleted_for: Vec::new(),
-        edited_at: None,
-        reply_to: None,
-        mentions: Vec::new(),
-        reactions: Vec::new(),
-        pin: None,
-        revisions: Vec::new(),
-    })
+    let content = Content::Text("hello".to_owned());
+    Arc::new(Message { content, ..make::direct(WANDA, "bob", at) })
 }
 
 async fn sender(store: &dyn Store, message: &Message) -> String {

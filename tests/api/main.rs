@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+#[path = "../support/make.rs"]
+mod make;
 #[path = "../support/mongod.rs"]
 mod mongod;
 #[path = "../support/schemas.rs"]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::StreamExt;
 use hyper::header::{CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorCode};
 use crate::limits::{ClientAddress, Connection};
 use crate::model::{GroupId, UserId, Username};
 use crate::realtime::Hub;
-use crate::realtime::connect::whom;
+use crate::realtime::connect::{find_in, whom};
 use crate::realtime::metrics::Connected;
 use crate::wire::accounts::Hidden;
 use crate::wire::plain::{Dialect, lobby_notice};
@@ -113,26 +113,21 @@ impl Caller {
         let place = percent_decode_str(last).decode_utf8_lossy().into_owned();
         let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL);
         let offered = offered.map(Offered::of).unwrap_or_default();
-        let uri = request.uri();
+        let in_query = |name| find_in(request.uri().query()?, name);
         let token = offered.token.map(str::to_owned);
-        let token = token.or_else(|| in_query(uri, "token"));
+        let token = token.or_else(|| in_query("token"));
         let token = token.or_else(|| in_header(request.headers()));
         let token = token.or_else(|| offered.first.map(str::to_owned));
         let protocol = offered.first.and_then(|first| HeaderValue::from_str(first).ok());
         Self {
             place,
-            user_id: in_query(uri, "user_id"),
-            username: in_query(uri, "username"),
+            user_id: in_query("user_id"),
+            username: in_query("username"),
             token: token.map(Hidden),
             protocol,
             address: request.extensions().get().copied(),
         }
     }
-}
-
-fn in_query(uri: &Uri, wanted: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
 }
 
 fn in_header(headers: &HeaderMap) -> Option<String> {

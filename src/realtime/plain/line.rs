@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::limits::{Events, Verdict, What};
 use crate::model::{EndReason, Event, SessionId, Timestamp, UserId};
 use crate::realtime::incoming::UNKNOWN;
-use crate::realtime::leases::WARNING;
+use crate::realtime::leases::{LONGEST_WAIT, WARNING};
 use crate::realtime::{Hub, handlers};
 use crate::wire::ack::Ack;
 use crate::wire::plain::{self, Asked, Dialect, Form};
@@ -32,9 +32,6 @@ const MAX_ANSWERS: usize = 256;
 
 /// How long a connection that is told that it is closed may take to read that.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
-
-/// How often the time of day is looked at while a token lives: it may be set.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A connection that was let in.
 #[derive(Debug)]

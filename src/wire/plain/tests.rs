@@ -1,6 +1,6 @@
 use super::*;
 use crate::error::ErrorCode;
-use crate::model::{ClientId, ContentType, Draft, MessageId, Reading, Status};
+use crate::model::{ClientId, Draft, MessageId, Reading, testing};
 
 fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
@@ -35,27 +35,8 @@ fn refused(dialect: &Dialect, frame: &str, code: ErrorCode, words: &str) {
 }
 
 fn message(from: &str, target: Target, content: Content) -> Message {
-    Message {
-        id: MessageId::mint(),
-        old_id: None,
-        client_id: None,
-        target,
-        from: user(from),
-        content,
-        content_type: ContentType::Text,
-        media_url: None,
-        media_metadata: None,
-        timestamp: Timestamp(1_769_860_800_123),
-        status: Status::Sent,
-        read_by: Vec::new(),
-        deleted_for: Vec::new(),
-        edited_at: None,
-        reply_to: None,
-        mentions: Vec::new(),
-        reactions: Vec::new(),
-        pin: None,
-        revisions: Vec::new(),
-    }
+    let timestamp = Timestamp(1_769_860_800_123);
+    Message { content, timestamp, ..testing::message(from, target) }
 }
 
 fn said(from: &str, target: Target, text: &str) -> Event {

@@ -13,7 +13,7 @@ pub struct Group {
     pub name: String,
     /// Who is in it.
     pub member_ids: Vec<UserId>,
-    /// Who has made it; that never changes.
+    /// Who has made it, or the alias of who was erased.
     pub created_by: UserId,
     /// When it was made.
     #[schema(format = DateTime)]
@@ -40,7 +40,7 @@ pub struct GroupSummary {
     pub member_ids: Vec<UserId>,
     /// How many there are.
     pub member_count: u32,
-    /// Who has made it; that never changes.
+    /// Who has made it, or the alias of who was erased.
     pub created_by: UserId,
     /// When it was made.
     #[schema(format = DateTime)]
