@@ -51,7 +51,7 @@ fn main() {
 /// Groups of this size, in the journal and in a plain file, for as long on the whole.
 fn groups(size: usize, time: Duration) {
     let folder = folder();
-    let mut journal = BareJournal::open(&folder.path().join("journal")).unwrap();
+    let mut journal = BareJournal::open(&folder.path().join("journal"), SyncMode::Always).unwrap();
     let mut plain = File::create(folder.path().join("plain")).unwrap();
     let group = Group::of(&sends(size)).unwrap();
     let bytes = group.bytes();

@@ -14,16 +14,15 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banter::model::{
-    Batch, Content, ContentType, Conversation, Group, GroupId, Message, MessageId, Status, Target,
-    Timestamp, UserId,
-};
+use banter::model::{Batch, Conversation, Group, GroupId, Message, Target, Timestamp, UserId};
 use banter::search::Words;
 use banter::store::mongo::{Config, Durability, MongoStore};
 use banter::store::sqlite::SqliteStore;
 use banter::store::{SearchQuery, Store};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
+
+use self::support::message::message;
 
 const USERS: usize = 2_000;
 const GROUPS: usize = 200;
@@ -200,27 +199,8 @@ impl Data {
             n if n % 5 == 0 => Target::Group(self.groups[n / 5 % GROUPS].id),
             _ => Target::User(user(self.random.next_u32() as usize % (USERS / 2))),
         };
-        Message {
-            id: MessageId::mint(),
-            old_id: None,
-            client_id: None,
-            target,
-            from,
-            content: Content::Text(words.join(" ")),
-            content_type: ContentType::Text,
-            media_url: None,
-            media_metadata: None,
-            timestamp: Timestamp(1_700_000_000_000 + n as i64 * 1_000),
-            status: Status::Sent,
-            read_by: Vec::new(),
-            deleted_for: Vec::new(),
-            edited_at: None,
-            reply_to: None,
-            mentions: Vec::new(),
-            reactions: Vec::new(),
-            pin: None,
-            revisions: Vec::new(),
-        }
+        let at = Timestamp(1_700_000_000_000 + n as i64 * 1_000);
+        message(from, target, words.join(" "), at)
     }
 
     fn query(&self, viewer: &str, case: &str, run: usize) -> SearchQuery {

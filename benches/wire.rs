@@ -8,17 +8,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can't go on fails")]
 
+#[path = "support/message.rs"]
+mod message;
+
 use std::hint::black_box;
 use std::time::Duration;
 
-use banter::model::{
-    Content, ContentType, Event, Message, MessageId, Status, Target, Timestamp, UserId,
-};
+use banter::model::{Event, Message, Target, Timestamp, UserId};
 use banter::wire::events::ClientEvent;
 use banter::wire::told::Payload;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use serde_json::json;
 use serde_json::value::to_raw_value;
+
+use self::message::message;
 
 /// What people type, and a long letter.
 const CONTENT_BYTES: [usize; 2] = [32, 4096];
@@ -46,7 +49,7 @@ fn decode(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode_message");
     for bytes in CONTENT_BYTES {
-        let event = Event::Sent(message(text(bytes)).into());
+        let event = Event::Sent(sent(text(bytes)).into());
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function(BenchmarkId::from_parameter(bytes), |bencher| {
             bencher.iter(|| to_raw_value(&Payload(black_box(&event))).unwrap());
@@ -55,28 +58,9 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn message(text: String) -> Message {
-    Message {
-        id: MessageId::mint(),
-        old_id: None,
-        target: Target::User(UserId::parse("bob").unwrap()),
-        from: UserId::parse("ann").unwrap(),
-        content: Content::Text(text),
-        content_type: ContentType::Text,
-        media_url: None,
-        media_metadata: None,
-        timestamp: Timestamp(1_769_860_800_123),
-        status: Status::Sent,
-        read_by: Vec::new(),
-        deleted_for: Vec::new(),
-        edited_at: None,
-        reply_to: None,
-        mentions: Vec::new(),
-        reactions: Vec::new(),
-        pin: None,
-        revisions: Vec::new(),
-        client_id: None,
-    }
+fn sent(text: String) -> Message {
+    let [ann, bob] = ["ann", "bob"].map(|name| UserId::parse(name).unwrap());
+    message(ann, Target::User(bob), text, Timestamp(1_769_860_800_123))
 }
 
 fn main() {

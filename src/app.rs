@@ -1,5 +1,7 @@
 //! The only wiring: builds the parts, starts them, and takes them down in order.
 
+mod nodes;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +9,18 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::auth::{Auth, AuthMode, Ended, SignIn};
+use crate::auth::{Auth, AuthMode, Ended, RegistrationsCollector, SignIn};
 use crate::buffer::{Buffer, Folders};
 use crate::chat::Chat;
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::http::listen::{self, Door};
 use crate::http::operators::Access;
@@ -29,6 +33,7 @@ use crate::realtime::{Links, Realtime};
 use crate::shutdown::{Shutdown, Tasks};
 use crate::store::{self, AccountStore, Indexer, PoolCollector, Store};
 use crate::telemetry::Telemetry;
+use crate::telemetry::host::HostCollector;
 
 /// Events that may wait for the fan-out; past that the committer waits, and the buffer fills.
 const DELIVERIES: usize = 4_096;
@@ -39,6 +44,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long slow clients may take to be sent what waits for them.
 const LEAVE: Duration = Duration::from_secs(2);
+/// How long Redis may take to take what other nodes are told.
+const TELL: Duration = Duration::from_secs(1);
 /// How long sockets and requests may take to close.
 const CLOSE: Duration = Duration::from_secs(2);
 /// How long it may take to store when users were last seen.
@@ -58,11 +65,12 @@ pub struct App {
     realtime: Realtime,
     chat: Arc<Chat>,
     buffer: Buffer,
+    cluster: Cluster,
     store: Arc<dyn Store>,
     tasks: Tasks,
     stopping: CancellationToken,
     serving: Serving,
-    auth_mode: AuthMode,
+    mode: AuthMode,
 }
 
 /// What is served, and where.
@@ -87,16 +95,13 @@ impl App {
             .with_context(|| format!("UPLOAD_DIR {:?} can't be used", config.media.upload_dir))?;
 
         let registry = &mut telemetry.registry;
-        registry.register_collector(Box::new(PoolCollector(Arc::clone(&store))));
+        watch_what_is_below(config, &store, registry);
         let http_metrics = HttpMetrics::default();
         http_metrics.register(registry);
-        let mode = Info::new([("mode", config.auth.mode().as_str())]);
-        registry.register("banter_auth_mode", "How users sign in", mode);
-        let limits = Arc::new(Limits::new(config.limits.clone()));
-        limits.register(registry);
+        let limits = limits(config, registry);
         let (deliveries, fan_out) = mpsc::channel(DELIVERIES);
         let buffer = Buffer::start(
-            &config.buffer,
+            &nodes::buffer_config(config)?,
             Arc::clone(&store),
             Arc::clone(&clock),
             deliveries.clone(),
@@ -104,6 +109,7 @@ impl App {
             &tasks,
             registry,
         )?;
+        let (cluster, heard) = Cluster::start(&config.cluster, &tasks, registry)?;
         let chat = Arc::new(Chat::new(
             config.chat.clone(),
             Arc::clone(&store),
@@ -111,19 +117,21 @@ impl App {
             media.clone(),
             Arc::clone(&clock),
             deliveries,
+            cluster.clone(),
         ));
         let (sign_in, ended) = sign_in(config, accounts, clock, &tasks, &stopping)?;
+        registry.register_collector(Box::new(RegistrationsCollector(sign_in.clone())));
         let links = Links {
             chat: Arc::clone(&chat),
             sign_in: sign_in.clone(),
             limits: Arc::clone(&limits),
             deliveries: fan_out,
             ended,
+            cluster: cluster.clone(),
         };
         let realtime = Realtime::start(&config.realtime, links, &tasks, registry);
         care_for_users(&chat, &sign_in, &tasks, &stopping);
-        let indexer = Indexer::new(Arc::clone(&store), registry);
-        prepare_when_there(&store, indexer, &tasks, &stopping);
+        prepare_when_there(&store, registry, &tasks, &stopping);
 
         let monitor = Monitor {
             store: Arc::clone(&store),
@@ -139,10 +147,12 @@ impl App {
             sign_in,
             limits,
             tasks: tasks.clone(),
+            cluster: cluster.clone(),
         };
+        nodes::connect(&config.cluster, &parts, &buffer, heard, &stopping);
         let serving = serving(config, &parts, sockets(&realtime), &http_metrics).await?;
-        let auth_mode = config.auth.mode();
-        Ok(Self { realtime, chat, buffer, store, tasks, stopping, serving, auth_mode })
+        let mode = config.auth.mode();
+        Ok(Self { realtime, chat, buffer, cluster, store, tasks, stopping, serving, mode })
     }
 
     /// Where operators' routes are, if not on the main address.
@@ -174,7 +184,7 @@ impl App {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!("Banter {version} listening on http://{address}");
         tracing::info!("messages and groups are stored in {}", self.store.describe());
-        match self.auth_mode {
+        match self.mode {
             AuthMode::Open if address.ip().is_loopback() => {
                 tracing::info!("sign-in is open: every user_id is believed, on this machine alone");
             }
@@ -215,6 +225,7 @@ impl App {
         phase("events in flight", SETTLE, self.realtime.settled()).await;
         phase("the commit of accepted messages", DRAIN, self.buffer.drained()).await;
         phase("events and answers on their way", LEAVE, self.realtime.handed_on()).await;
+        phase("word to other nodes", TELL, self.cluster.published()).await;
         phase("sockets", CLOSE, self.realtime.close()).await;
         phase("requests", CLOSE, served.cancelled()).await;
         phase("when users were last seen", SEEN, self.chat.close_presence()).await;
@@ -229,6 +240,9 @@ impl App {
             }
         })
         .await;
+        // With it goes what of this node's the others have seen as not stored.
+        phase("last word to other nodes", TELL, self.cluster.published()).await;
+        self.cluster.close();
         self.store.close().await;
         tracing::info!("stopped");
     }
@@ -241,11 +255,22 @@ async fn phase(waits_for: &'static str, limit: Duration, phase: impl Future<Outp
     }
 }
 
+/// How users sign in, for who reads the figures, and how often and how many.
+fn limits(config: &Config, registry: &mut Registry) -> Arc<Limits> {
+    let mode = Info::new([("mode", config.auth.mode().as_str())]);
+    registry.register("banter_auth_mode", "How users sign in", mode);
+    let limits = Limits::new(config.limits.clone());
+    let are_shared = config.cluster.redis_url.is_some();
+    let limits = if are_shared { limits.shared() } else { limits };
+    limits.register(registry);
+    Arc::new(limits)
+}
+
 /// Where sockets of all kinds come in.
 fn sockets(realtime: &Realtime) -> Router {
     let doors = &realtime.doors;
     Router::new()
-        .route_service("/socket.io/", realtime.layer.layer(Router::new()))
+        .route_service("/socket.io/", http::detached(realtime.layer.layer(Router::new())))
         .route_service("/ws", doors.lobby.clone())
         .route_service("/ws/{user_id}", doors.pair.clone())
         .route_service("/api/ws/{room_id}", doors.room.clone())
@@ -313,6 +338,12 @@ fn care_for_users(chat: &Arc<Chat>, sign_in: &SignIn, tasks: &Tasks, stopping: &
     });
 }
 
+/// Measures what the server stands on: its store, and its machine.
+fn watch_what_is_below(config: &Config, store: &Arc<dyn Store>, registry: &mut Registry) {
+    registry.register_collector(Box::new(PoolCollector(Arc::clone(store))));
+    registry.register_collector(Box::new(HostCollector::new(&config.server.data_dir)));
+}
+
 /// Sets up how users sign in.
 fn sign_in(
     config: &Config,
@@ -339,10 +370,11 @@ fn sign_in(
 /// the server does not wait for it.
 fn prepare_when_there(
     store: &Arc<dyn Store>,
-    indexer: Indexer,
+    registry: &mut Registry,
     tasks: &Tasks,
     stopping: &CancellationToken,
 ) {
+    let indexer = Indexer::new(Arc::clone(store), registry);
     let (store, stopping) = (Arc::clone(store), stopping.clone());
     tasks.spawn_worker("store set-up", async move {
         while let Err(error) = store.prepare().await {

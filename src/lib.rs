@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! main -> app -> { http, realtime } -> chat -> buffer -> store -> model
-//! main -> commands -> { config, buffer, store, shutdown }
+//! main -> commands -> { config, buffer, cluster, store, shutdown }
+//! http, realtime, buffer, telemetry -> correlation;   http, realtime -> egress
 //! http, realtime -> wire, auth, limits;   chat -> media, clock;   http, chat, store -> search -> model
+//! http, realtime, chat, buffer -> cluster -> limits, model
 //! ```
 //!
 //! A line lives where its heaviest knowledge lives: HTTP in [`http`], Socket.IO in [`realtime`],
@@ -18,8 +20,11 @@ pub mod auth;
 pub mod buffer;
 pub mod chat;
 pub mod clock;
+pub mod cluster;
 pub mod commands;
 pub mod config;
+pub mod correlation;
+pub mod egress;
 pub mod error;
 pub mod http;
 pub mod limits;

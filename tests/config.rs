@@ -326,7 +326,7 @@ fn help_and_version_are_shown_even_when_a_value_is_wrong() {
     let help = shown("--help");
     assert_eq!(help, shown("-h"));
     assert_tells(&help, &["A real-time chat server", "Examples:", "[default: 8001]"]);
-    assert_tells(&help, &["Commands:", "dead-letter", "journal"]);
+    assert_tells(&help, &["Commands:", "dead-letter", "journal", "load"]);
     for setting in settings().keys() {
         assert_tells(&help, &[&format!("[env: {setting}]")]);
     }
@@ -415,6 +415,10 @@ fn the_help_of_a_command_is_its_own() {
     assert_tells(&family, &["list", "retry", "DATA_DIR", "MONGO_URL"]);
     let retry = help(&["dead-letter", "retry", "--help"]);
     assert_tells(&retry, &["[NAME]...", "safe while a server runs", "DATA_DIR"]);
+    assert_tells(&help(&["load", "--help"]), &["group", "direct", "idle", "storm", "slow", "day"]);
+    let group = help(&["load", "group", "--help"]);
+    assert_tells(&group, &["--senders", "--rate", "Examples:", "200,000 a second"]);
+    assert!(!group.contains("--batch-size"), "{group}");
     for help in [family, retry] {
         assert!(!help.contains("--batch-size") && help.lines().count() < 40, "{help}");
     }

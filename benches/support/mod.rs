@@ -1,6 +1,8 @@
 //! What the benches of the write buffer share: a store that costs nothing, and a buffer over it.
 #![allow(dead_code, reason = "each bench uses the part it needs")]
 
+pub(crate) mod message;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,29 +10,39 @@ use async_trait::async_trait;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::clock::SystemClock;
 use banter::model::{
-    Batch, Block, Chat, ClientId, Content, ContentType, Conversation, Erasure, Group, GroupChange,
-    GroupId, GroupSummary, Invitation, Message, MessageId, MessageRef, Op, Position, Room, Status,
-    Target, Timestamp, Token, Traces, Unread, Until, UserId,
+    Batch, Block, Chat, ClientId, Conversation, Erasure, Group, GroupChange, GroupId, GroupSummary,
+    Invitation, Message, MessageId, MessageRef, Op, Position, Room, Target, Timestamp, Token,
+    Traces, Unread, Until, UserId,
 };
 use banter::shutdown::Tasks;
 use banter::store::{
-    Anonymised, Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange,
-    PoolGauges, PrivacyStore, Result, SearchQuery, Store, StoreError, StoreHealth,
+    Anonymised, Applied, Backlog, Changes, ChangesQuery, FencedStore, HistoryQuery, Hits,
+    MembershipChange, PoolGauges, PrivacyStore, Result, SearchQuery, Store, StoreError,
+    StoreHealth,
 };
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+
+use self::message::message;
 
 /// An empty folder on the disk that holds `target/`: a system's temporary folder may be memory.
 pub(crate) fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A store that keeps nothing: it confirms every batch at once, or, while it is stuck, none.
-#[derive(Default)]
+/// A store that keeps nothing: it confirms every batch at once, or, while it is stuck, only so many
+/// documents as it is allowed.
 pub(crate) struct NullStore {
     pub(crate) is_stuck: AtomicBool,
+    pub(crate) allowed: Semaphore,
+}
+
+impl Default for NullStore {
+    fn default() -> Self {
+        Self { is_stuck: AtomicBool::default(), allowed: Semaphore::new(0) }
+    }
 }
 
 #[async_trait]
@@ -38,7 +50,8 @@ impl Store for NullStore {
     async fn apply(&self, batch: &Batch) -> Result<Applied> {
         std::hint::black_box(batch);
         if self.is_stuck.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+            let documents = u32::try_from(batch.len()).unwrap();
+            self.allowed.acquire_many(documents).await.unwrap().forget();
         }
         Ok(Applied::default())
     }
@@ -249,6 +262,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn start(journal_sync: SyncMode) -> Self {
+        Self::with(&Config { buffer_capacity: 200_000, journal_sync, ..Config::default() })
+    }
+
+    pub(crate) fn with(config: &Config) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -258,7 +275,6 @@ impl Bench {
         let data = folder();
         let tasks = Tasks::default();
         let (deliveries, mut told) = mpsc::channel::<Delivery>(4_096);
-        let config = Config { buffer_capacity: 200_000, journal_sync, ..Config::default() };
         let buffer = runtime.block_on(async {
             tasks.spawn_worker("fan-out", async move {
                 while let Some(delivery) = told.recv().await {
@@ -266,7 +282,7 @@ impl Bench {
                 }
             });
             Buffer::start(
-                &config,
+                config,
                 Arc::<NullStore>::clone(&store),
                 Arc::new(SystemClock),
                 deliveries,
@@ -290,32 +306,22 @@ pub(crate) fn bob() -> UserId {
 
 /// New messages from one user to another.
 pub(crate) fn sends(count: usize) -> Vec<Op> {
-    let (ann, bob) = (ann(), bob());
+    sends_in(count, 1)
+}
+
+/// New messages to one user from so many others in turns, the first of whom is ann.
+pub(crate) fn sends_in(count: usize, conversations: usize) -> Vec<Op> {
+    let others = (1..conversations).map(|n| UserId::parse(&format!("user-{n}")).unwrap());
+    let senders: Vec<_> = [ann()].into_iter().chain(others).collect();
     let send = |n: usize| {
-        Op::Send(Arc::new(Message {
-            id: MessageId::mint(),
-            old_id: None,
-            client_id: None,
-            target: Target::User(bob.clone()),
-            from: ann.clone(),
-            content: Content::Text("A message of ordinary length.".to_owned()),
-            content_type: ContentType::Text,
-            media_url: None,
-            media_metadata: None,
-            timestamp: Timestamp(1_769_860_800_000 + n as i64),
-            status: Status::Sent,
-            read_by: Vec::new(),
-            deleted_for: Vec::new(),
-            edited_at: None,
-            reply_to: None,
-            mentions: Vec::new(),
-            reactions: Vec::new(),
-            pin: None,
-            revisions: Vec::new(),
-        }))
+        let (from, to) = (senders[n % senders.len()].clone(), Target::User(bob()));
+        let at = Timestamp(1_769_860_800_000 + n as i64);
+        Op::Send(Arc::new(message(from, to, "A message of ordinary length.".to_owned(), at)))
     };
     (0..count).map(send).collect()
 }
+
+impl FencedStore for NullStore {}
 
 #[async_trait]
 impl PrivacyStore for NullStore {

@@ -12,11 +12,12 @@ use banter::auth::SignIn;
 use banter::buffer::{Buffer, Config, Delivery, Folders, SyncMode};
 use banter::chat::{self, Chat};
 use banter::clock::SystemClock;
+use banter::cluster::Cluster;
 use banter::media::{self, MediaStore};
 use banter::model::{
     ClientId, Content, ContentType, Dispatch, Draft, Event, GroupId, Target, UserId,
 };
-use banter::realtime::{self, Links, Realtime};
+use banter::realtime::{self, AdminUiConfig, Links, Realtime};
 use banter::shutdown::Tasks;
 use banter::store::Store;
 use http_body_util::BodyExt;
@@ -85,6 +86,7 @@ impl Server {
             ping_interval: NEVER_MS,
             ping_timeout: NEVER_MS,
             max_payload: 1_000_000,
+            admin_ui: AdminUiConfig::default(),
         };
         let (chat, mut registry) = (Arc::clone(&server.chat), Registry::default());
         let links = Links {
@@ -93,6 +95,7 @@ impl Server {
             limits: Arc::default(),
             deliveries: fan_out,
             ended: mpsc::channel(1).1,
+            cluster: Cluster::alone(),
         };
         let realtime = Realtime::start(&config, links, &server.tasks, &mut registry);
         let sockets = realtime.layer.layer(Router::new());
@@ -122,7 +125,15 @@ impl Server {
             spam_repeats: 0,
             spam_strangers: 0,
         };
-        let chat = Chat::new(limits, Arc::clone(&store), buffer.clone(), media, clock, deliveries);
+        let chat = Chat::new(
+            limits,
+            Arc::clone(&store),
+            buffer.clone(),
+            media,
+            clock,
+            deliveries,
+            Cluster::alone(),
+        );
         Self { chat: Arc::new(chat), buffer, store, tasks, data }
     }
 

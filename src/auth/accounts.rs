@@ -56,7 +56,10 @@ impl Auth {
             created_at: self.now(),
         };
         let taken = match self.accounts.create_account(&account).await? {
-            Registered::Done => return self.open_session(account).await,
+            Registered::Done => {
+                self.registrations.fetch_add(1, Ordering::Relaxed);
+                return self.open_session(account).await;
+            }
             Registered::UsernameTaken => "This username is taken",
             Registered::EmailTaken => "This email address is registered already",
         };
@@ -206,6 +209,7 @@ impl Auth {
         self.accounts.void_tokens(user, now).await?;
         let banned = self.is_banned(user);
         self.revoke(Revocation { user: user.clone(), void_until: now, banned }).await;
+        self.note_written();
         Ok(())
     }
 
@@ -262,6 +266,7 @@ impl Auth {
         let void_until = if banned { now } else { Timestamp(0) };
         self.revoke(Revocation { user: user.clone(), void_until, banned }).await;
         self.ban_changes.fetch_add(1, Ordering::SeqCst);
+        self.note_written();
         Ok(())
     }
 
@@ -310,6 +315,7 @@ impl Auth {
         let now = self.now();
         self.accounts.end_session(session, now).await?;
         self.void_session(user, session, now).await;
+        self.note_written();
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod caller;
 mod config;
 mod jwks;
 mod keys;
+mod metrics;
 mod password;
 mod provider;
 mod revoked;
@@ -28,12 +29,14 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::watch::{Receiver, Sender};
+use tokio::sync::{Notify, mpsc};
 
 pub use accounts::SignedIn;
-pub use admin::{AdminToken, InvalidAdminToken};
+pub use admin::{AdminPassword, AdminToken, InvalidAdminPassword, InvalidAdminToken};
 pub use caller::{Caller, Claims};
 pub use config::{InvalidTokenConfig, OwnAlgorithm, SecretKey, TokenConfig, WeakSecret};
+pub use metrics::RegistrationsCollector;
 pub use password::{InvalidPassword, Password};
 
 use self::password::Passwords;
@@ -146,6 +149,13 @@ pub enum SignIn {
 }
 
 impl SignIn {
+    /// Another server may have written which tokens are void: they are read at once.
+    pub fn read_again(&self) {
+        if let Self::Tokens(auth) = self {
+            auth.read_again();
+        }
+    }
+
     /// The mode.
     pub fn mode(&self) -> AuthMode {
         match self {
@@ -209,7 +219,13 @@ pub struct Auth {
     revoked: Mutex<Revoked>,
     /// Counts how often a ban of this server began or ended to change.
     ban_changes: AtomicU64,
+    /// Accounts made here since the start.
+    registrations: AtomicU64,
     ended: mpsc::Sender<Ended>,
+    /// Counts what this server has written of void tokens.
+    written: Sender<u64>,
+    /// Has the store asked at once which tokens are void.
+    read_again: Notify,
 }
 
 impl Auth {
@@ -232,9 +248,22 @@ impl Auth {
             access_life: config.access_life(),
             revoked: Mutex::default(),
             ban_changes: AtomicU64::new(0),
+            registrations: AtomicU64::new(0),
             ended,
+            written: Sender::new(0),
+            read_again: Notify::new(),
         };
         Ok((auth, ends))
+    }
+
+    /// Changes whenever this server has written which tokens are void.
+    pub fn written(&self) -> Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// Another server may have written which tokens are void.
+    pub fn read_again(&self) {
+        self.read_again.notify_one();
     }
 
     /// The time of day by which tokens are judged.

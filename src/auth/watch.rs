@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Auth;
@@ -31,6 +32,10 @@ impl Auth {
         }
     }
 
+    pub(super) fn note_written(&self) {
+        self.written.send_modify(|times| *times += 1);
+    }
+
     /// Reads from the store which tokens are void, again and again until it is told to stop.
     pub async fn keep_revocations(&self, stop: CancellationToken) {
         let mut read_up_to = None;
@@ -44,8 +49,10 @@ impl Auth {
                 }
             }
             self.revoked.lock().forget(now);
-            if tokio::time::timeout(INTERVAL, stop.cancelled()).await.is_ok() {
-                return;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.read_again.notified() => {}
+                () = sleep(INTERVAL) => {}
             }
         }
     }

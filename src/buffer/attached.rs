@@ -84,7 +84,7 @@ impl Buffer {
     ) -> store::Result<usize> {
         let pending = {
             let state = self.shared.lock();
-            state.overlay.conversation(conversation, state.ring.accepted())
+            state.pending(conversation, state.ring.accepted())
         };
         Ok(self.pinned(pending, conversation, limit).await?.len())
     }
@@ -130,13 +130,14 @@ impl Buffer {
     /// Whether a message that is accepted and not yet stored has this `media_url`. Ask this BEFORE
     /// asking the store.
     pub fn names_media(&self, url: &str) -> bool {
-        self.shared.lock().overlay.names_media(url)
+        let state = self.shared.lock();
+        state.overlay.names_media(url) || state.elsewhere.names_media(url)
     }
 
     /// What is durable and pending in a conversation.
     fn pending(&self, conversation: &Conversation) -> Pending {
         let state = self.shared.lock();
-        state.overlay.conversation(conversation, state.ring.committed())
+        state.pending(conversation, state.ring.committed())
     }
 }
 

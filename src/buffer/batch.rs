@@ -28,6 +28,13 @@ const SLOW: Duration = Duration::from_secs(1);
 /// too little to halve a batch, unless it is very slow.
 const SMOOTHING: f64 = 0.3;
 
+/// How long the store rests after a flush, as a multiple of what that took. At a thousand messages a
+/// second a flush of the embedded store has ten of them then, not two, and takes little more.
+const REST: u32 = 4;
+
+/// The longest rest that is longer than a flush.
+const LONG: Duration = Duration::from_millis(50);
+
 /// The adaptive size of a batch.
 #[derive(Debug)]
 pub(super) struct BatchSizer {
@@ -55,13 +62,15 @@ impl BatchSizer {
 
     /// How long to wait for more when `waiting` ops are there.
     ///
-    /// The store rests for as long as its last flush took, so under a trickle of ops it works
-    /// half of the time at the most. Whoever comes to a rested store, and a full batch, does not
-    /// wait at all.
-    pub(super) fn linger(&self, waiting: usize, now: Instant) -> Duration {
+    /// The store rests at least as long as its last flush took, and some times longer where that is
+    /// no time that anybody notices and nobody waits for it (`is_awaited`): so under a trickle of ops it
+    /// leaves the disk and the processor to the journal. Whoever comes to a rested store, and a full
+    /// batch, does not wait at all.
+    pub(super) fn linger(&self, waiting: usize, now: Instant, is_awaited: bool) -> Duration {
         match (self.last_flush, self.latency) {
             (Some(last), Some(latency)) if waiting < self.size => {
-                let rest = latency.min(self.max_linger);
+                let longer = if is_awaited { Duration::ZERO } else { (latency * REST).min(LONG) };
+                let rest = latency.max(longer).min(self.max_linger);
                 rest.saturating_sub(now.saturating_duration_since(last))
             }
             _ => Duration::ZERO,
@@ -154,14 +163,24 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_store_is_asked_at_once_and_a_busy_one_rests_as_long_as_it_worked() {
+    fn an_idle_store_is_asked_at_once_and_a_busy_one_rests_longer_than_it_worked() {
         let (mut sizer, now) = sizer(25);
-        assert_eq!(sizer.linger(1, now), Duration::ZERO);
+        assert_eq!(sizer.linger(1, now, false), Duration::ZERO);
         sizer.succeeded(1, QUICK, now);
-        assert_eq!(sizer.linger(1, now), QUICK);
-        assert_eq!(sizer.linger(1, now + QUICK / 5), QUICK * 4 / 5);
-        assert_eq!(sizer.linger(1, now + QUICK), Duration::ZERO);
-        assert_eq!(sizer.linger(25, now), Duration::ZERO, "a full batch does not wait");
+        assert_eq!(sizer.linger(1, now, false), QUICK * 4);
+        assert_eq!(sizer.linger(1, now + QUICK, false), QUICK * 3);
+        assert_eq!(sizer.linger(1, now + QUICK * 4, false), Duration::ZERO);
+        assert_eq!(sizer.linger(1, now, true), QUICK, "somebody waits for it");
+        assert_eq!(sizer.linger(25, now, false), Duration::ZERO, "a full batch does not wait");
+    }
+
+    #[test]
+    fn a_slow_store_rests_no_longer_than_it_worked() {
+        for (took, rest) in [(20, 50), (50, 50), (300, 300)] {
+            let (mut sizer, now) = sizer(25);
+            sizer.succeeded(1, Duration::from_millis(took), now);
+            assert_eq!(sizer.linger(1, now, false), Duration::from_millis(rest), "{took} ms");
+        }
     }
 
     #[test]
@@ -169,6 +188,6 @@ mod tests {
         let mut sizer = BatchSizer::new(25, Duration::from_millis(100));
         let now = Instant::now();
         sizer.succeeded(1, SLOW, now);
-        assert_eq!(sizer.linger(1, now), Duration::from_millis(100));
+        assert_eq!(sizer.linger(1, now, false), Duration::from_millis(100));
     }
 }

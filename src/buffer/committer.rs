@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::journal::{AppendError, Checkpoint, Journal, time_of};
 use super::shared::{Shared, State};
 use super::{Delivery, Disk, Sequence};
+use crate::correlation::Named;
 use crate::model::Timestamp;
 use crate::shutdown::Tasks;
 
@@ -138,16 +139,18 @@ impl Committer {
     }
 
     fn take_back(&self, error: &AppendError) {
-        let retracted = {
+        let (requests, retracted) = {
             let state = &mut *self.shared.lock();
             state.disk = Disk::after(error);
+            let refused = state.ring.committed() + 1..=state.ring.accepted();
+            let requests: Named = state.ring.requests(refused).collect();
             let retracted = state.ring.retract();
             for (sequence, op, _) in &retracted {
                 state.overlay.retract(*sequence, op);
             }
-            retracted
+            (requests, retracted)
         };
-        self.note(error);
+        self.note(error, &requests);
         // In the order in which they were accepted, as ever.
         for (_, _, delivery) in retracted.into_iter().rev() {
             delivery.refuse();
@@ -192,20 +195,23 @@ impl Committer {
         self.keep_up();
         let works = self.shared.lock().disk != Disk::Failed;
         if let Some(error) = self.journal.sync().err().filter(|_| works) {
-            self.note(&error);
+            self.note(&error, &Named::default());
         }
     }
 
-    fn note(&self, error: &AppendError) {
+    /// Says that the journal can't be written, and which requests are refused because of that.
+    fn note(&self, error: &AppendError, requests: &Named) {
         let state = Disk::after(error);
         self.shared.metrics.journal.disk(state);
         match state {
             Disk::Full => tracing::error!(
                 %error,
+                %requests,
                 "the journal can't be written: no message is accepted until there is room"
             ),
             _ => tracing::error!(
                 %error,
+                %requests,
                 "the journal can't be written: no message is accepted until the server is started \
                  again; what was acknowledged is safe"
             ),

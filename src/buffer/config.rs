@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 
 use super::journal::SyncMode;
+use crate::cluster::History;
 
 /// Settings of the write buffer.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
@@ -51,6 +52,14 @@ pub struct Config {
     #[arg(long, value_name = "SECONDS", default_value = "60",
           value_parser = |text: &str| seconds(text, 3_600.0))]
     pub breaker_open: Duration,
+
+    /// Whether other nodes write into the store, too: one may take over a message of another.
+    #[arg(skip)]
+    pub is_shared: bool,
+
+    /// Where nodes keep the history that they share; none: nobody else looks there.
+    #[arg(skip)]
+    pub history: Option<History>,
 }
 
 /// The defaults. The first three and the breaker's are those of the old server.
@@ -77,6 +86,8 @@ impl Default for Config {
             journal_sync: SyncMode::Always,
             breaker_failures: Self::BREAKER_FAILURES,
             breaker_open: Self::BREAKER_OPEN,
+            is_shared: false,
+            history: None,
         }
     }
 }

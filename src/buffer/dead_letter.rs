@@ -8,6 +8,7 @@
 //!   "sequence": 7,                       its place in the order of everything accepted
 //!   "reason": "...",                     what the store said when it last refused
 //!   "at": "2026-01-02T03:04:05.678Z",    when that was
+//!   "request": "...",                    for which request or event, where that is known
 //!   "kind": "send", "op": {...}          the op, as `codec` writes it
 //! }
 //! ```
@@ -83,9 +84,10 @@ impl DeadLetters {
         reason: &str,
         at: Timestamp,
         op: &Op,
+        request: Option<String>,
     ) -> io::Result<()> {
-        let letter =
-            DeadLetter { sequence, reason: reason.to_owned(), at: date(at), op: op.clone() };
+        let (reason, at, op) = (reason.to_owned(), date(at), op.clone());
+        let letter = DeadLetter { sequence, reason, at, request, op };
         let folder = self.0.clone();
         let kept = tokio::task::spawn_blocking(move || {
             fs::create_dir_all(&folder)?;
@@ -174,6 +176,9 @@ pub struct DeadLetter {
     pub reason: String,
     /// When it said so.
     pub at: jiff::Timestamp,
+    /// The id of the request, or of the socket's event, for which it was accepted, as the log names
+    /// it; what comes from a journal has none.
+    request: Option<String>,
     op: Op,
 }
 
@@ -183,6 +188,8 @@ struct Written {
     sequence: Sequence,
     reason: String,
     at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
     #[serde(flatten)]
     op: Value,
 }
@@ -197,6 +204,11 @@ impl DeadLetter {
     /// group of a purge.
     pub fn concerns(&self) -> String {
         concerns(&self.op)
+    }
+
+    /// The id of the request for which the op was accepted, where that is known.
+    pub fn request(&self) -> Option<&str> {
+        self.request.as_deref()
     }
 
     /// The op as a batch of its own.
@@ -214,6 +226,7 @@ impl DeadLetter {
             sequence: self.sequence,
             reason: self.reason.clone(),
             at: self.at.to_string(),
+            request: self.request.clone(),
             op: to_json(&self.op)?,
         };
         let mut text = serde_json::to_vec_pretty(&written)?;
@@ -222,10 +235,10 @@ impl DeadLetter {
     }
 
     fn from_json(text: &[u8]) -> io::Result<Self> {
-        let Written { sequence, reason, at, op } =
+        let Written { sequence, reason, at, request, op } =
             serde_json::from_slice(text).map_err(no_letter)?;
         let at = at.parse().map_err(no_letter)?;
-        Ok(Self { sequence, reason, at, op: from_json(op).map_err(no_letter)? })
+        Ok(Self { sequence, reason, at, request, op: from_json(op).map_err(no_letter)? })
     }
 }
 
@@ -295,7 +308,7 @@ mod tests {
     async fn each_letter_is_a_file_with_its_number_reason_time_and_op() {
         let (_directory, letters) = letters();
         let sent = text("naïve");
-        letters.keep(7, "too strange", AT, &sent).await.expect("written");
+        letters.keep(7, "too strange", AT, &sent, None).await.expect("written");
         let name = format!("00000000000000000007-{}.json", id_of(&sent));
         assert_eq!(names(&letters), [&*name]);
 
@@ -317,7 +330,7 @@ mod tests {
         let ops = one_of_each_kind();
         // Numbers of one digit and of two: they are sorted as numbers.
         for (number, op) in ops.iter().enumerate().rev() {
-            letters.keep(number as Sequence + 5, "no", AT, op).await.expect("written");
+            letters.keep(number as Sequence + 5, "no", AT, op, None).await.expect("written");
         }
         let files = letters.list().expect("listed");
         let read: Vec<_> = files.iter().map(|file| file.read().expect("a letter")).collect();
@@ -335,7 +348,7 @@ mod tests {
     async fn a_letter_is_a_batch_of_its_own() {
         let (_directory, letters) = letters();
         let op = text("a");
-        letters.keep(1, "no", AT, &op).await.expect("written");
+        letters.keep(1, "no", AT, &op, None).await.expect("written");
         let letter = letters.list().expect("listed")[0].read().expect("a letter");
         let batch = letter.batch();
         assert_eq!((batch.len(), &*batch.inserts[0]), (1, sent(&op)));
@@ -345,8 +358,8 @@ mod tests {
     async fn the_same_letter_again_replaces_it() {
         let (_directory, letters) = letters();
         let sent = text("a");
-        letters.keep(1, "no", AT, &sent).await.expect("written");
-        letters.keep(1, "still no", AT, &sent).await.expect("written again");
+        letters.keep(1, "no", AT, &sent, None).await.expect("written");
+        letters.keep(1, "still no", AT, &sent, None).await.expect("written again");
         let [file] = letters.list().expect("listed").try_into().expect("one file");
         assert_eq!(file.read().expect("a letter").reason, "still no");
     }
@@ -357,7 +370,7 @@ mod tests {
         let sent = text("a");
         let ops = [edit(&sent, "b"), edit(&sent, "c"), delete(&sent)];
         for op in ops.iter().chain(&ops) {
-            letters.keep(1, "no", AT, op).await.expect("written");
+            letters.keep(1, "no", AT, op, None).await.expect("written");
         }
         assert_eq!(names(&letters).len(), 3, "{:?}", names(&letters));
     }
@@ -365,7 +378,7 @@ mod tests {
     #[tokio::test]
     async fn a_letter_can_be_replaced_and_removed() {
         let (_directory, letters) = letters();
-        letters.keep(1, "no", AT, &text("a")).await.expect("written");
+        letters.keep(1, "no", AT, &text("a"), None).await.expect("written");
         let [file] = letters.list().expect("listed").try_into().expect("one file");
         let letter = file.read().expect("a letter").refused_again("never".to_owned(), Timestamp(0));
         file.replace(&letter).expect("replaced");
@@ -381,7 +394,7 @@ mod tests {
     async fn nothing_half_written_is_taken_for_a_letter() {
         let (_directory, letters) = letters();
         assert!(names(&letters).is_empty(), "the folder need not be there");
-        letters.keep(1, "no", AT, &text("a")).await.expect("written");
+        letters.keep(1, "no", AT, &text("a"), None).await.expect("written");
         let [file] = letters.list().expect("listed").try_into().expect("one file");
         let whole = fs::read(&file.0).expect("a file");
         fs::write(letters.folder().join(".left-by-a-crash"), &whole[..9]).expect("written");
@@ -397,7 +410,7 @@ mod tests {
     async fn a_letter_that_cannot_be_written_leaves_nothing() {
         let (directory, letters) = letters();
         let file = LetterFile(letters.folder().join("in-the-way.json"));
-        letters.keep(1, "no", AT, &text("a")).await.expect("written");
+        letters.keep(1, "no", AT, &text("a"), None).await.expect("written");
         let letter = letters.list().expect("listed")[0].read().expect("a letter");
         fs::create_dir(&file.0).expect("a folder in the way");
         file.replace(&letter).expect_err("the name is taken");
@@ -405,6 +418,6 @@ mod tests {
 
         let blocked = directory.path().join("file");
         fs::write(&blocked, "").expect("a file in the way");
-        assert!(DeadLetters::new(blocked).keep(1, "no", AT, &text("a")).await.is_err());
+        assert!(DeadLetters::new(blocked).keep(1, "no", AT, &text("a"), None).await.is_err());
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Sequence;
 use super::overlay::messages_of;
+use crate::correlation::RequestId;
 use crate::model::{Conversation, GroupId, MessageId, Op};
 
 /// How long a message may be on its way while the store answers. Another server that is alive
@@ -19,14 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often one is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// With more than this waiting, the oldest is given up at once.
-const MAX_WAITING: usize = 256;
+/// With so many waiting, nothing else is stored until some have found their messages or are given up.
+const MAX_WAITING: usize = 10_000;
 
 /// One change that waits.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
     pub(super) sequence: Sequence,
     pub(super) op: Arc<Op>,
+    /// For whom it was accepted; for the log alone.
+    pub(super) request: Option<RequestId>,
     since: Instant,
     next_try: Instant,
 }
@@ -55,10 +58,21 @@ impl Deferred {
             if is_change(op) && messages_of(op).iter().any(|id| missing.contains(id)) {
                 taken.push(Arc::clone(op));
                 let op = Arc::clone(op);
-                self.0.push_back(Waiting { sequence, op, since: now, next_try: now + RETRY });
+                let next_try = now + RETRY;
+                self.0.push_back(Waiting { sequence, op, request: None, since: now, next_try });
             }
         }
         taken
+    }
+
+    /// Notes for which requests those from `first` on were accepted.
+    pub(super) fn name(
+        &mut self,
+        first: Sequence,
+        request_of: impl Fn(Sequence) -> Option<RequestId>,
+    ) {
+        let newest = self.0.iter_mut().rev().take_while(|waiting| waiting.sequence >= first);
+        newest.for_each(|waiting| waiting.request = request_of(waiting.sequence));
     }
 
     /// Lets go of changes in a group that is gone with all its messages.
@@ -66,8 +80,18 @@ impl Deferred {
         self.0.retain(|waiting| waiting.op.conversation() != Conversation::Group(group));
     }
 
-    /// The number of the oldest one.
-    pub(super) fn oldest(&self) -> Option<Sequence> {
+    /// All of them, with their numbers.
+    pub(super) fn ops(&self) -> Vec<(Sequence, Arc<Op>)> {
+        self.0.iter().map(|waiting| (waiting.sequence, Arc::clone(&waiting.op))).collect()
+    }
+
+    /// Whether no more should come.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_WAITING
+    }
+
+    #[cfg(test)]
+    fn oldest(&self) -> Option<Sequence> {
         self.0.front().map(|waiting| waiting.sequence)
     }
 
@@ -96,12 +120,18 @@ impl Deferred {
         self.0.retain(|waiting| waiting.sequence != sequence);
     }
 
-    /// The oldest one, if it has waited for too long, or too many wait.
-    pub(super) fn given_up(&self, now: Instant) -> Option<Waiting> {
-        let is_over = |oldest: &&Waiting| {
-            now.saturating_duration_since(oldest.since) >= PATIENCE || self.0.len() > MAX_WAITING
-        };
-        self.0.front().filter(is_over).cloned()
+    /// One that has waited for too long. A message that another node is known to have is waited for as
+    /// long as that.
+    pub(super) fn given_up(
+        &self,
+        now: Instant,
+        is_elsewhere: impl Fn(MessageId) -> bool,
+    ) -> Option<Waiting> {
+        let mut over = self.0.iter().filter(|waiting| {
+            now.saturating_duration_since(waiting.since) >= PATIENCE
+                && !messages_of(&waiting.op).iter().any(|id| is_elsewhere(*id))
+        });
+        over.next().cloned()
     }
 }
 
@@ -132,8 +162,9 @@ mod tests {
         let later = start + RETRY;
         assert_eq!((deferred.due(later).len(), deferred.due(later).len()), (1, 0));
         assert_eq!(deferred.next_try(), Some(later + RETRY));
-        assert!(deferred.given_up(later).is_none());
-        assert_eq!(deferred.given_up(start + PATIENCE).map(|w| w.sequence), Some(1));
+        assert!(deferred.given_up(later, |_| false).is_none());
+        assert!(deferred.given_up(start + 9 * PATIENCE, |id| id == id_of(&gone)).is_none());
+        assert_eq!(deferred.given_up(start + PATIENCE, |_| false).map(|w| w.sequence), Some(1));
         deferred.remove(1);
         assert_eq!((deferred.oldest(), deferred.next_try()), (None, None));
     }
@@ -145,19 +176,21 @@ mod tests {
         deferred.take(1, &run(&[edit(&gone, "x")]), &[id_of(&gone)], start);
         let back = start + 10 * PATIENCE;
         deferred.wait_anew(back);
-        assert!(deferred.given_up(back + PATIENCE / 2).is_none());
-        assert!(deferred.given_up(back + PATIENCE).is_some());
+        assert!(deferred.given_up(back + PATIENCE / 2, |_| false).is_none());
+        assert!(deferred.given_up(back + PATIENCE, |_| false).is_some());
     }
 
     #[test]
-    fn too_many_push_the_oldest_out() {
+    fn there_is_an_end_to_what_may_wait() {
         let (now, gone) = (Instant::now(), text("a"));
         let mut deferred = Deferred::default();
-        let edits = run(&vec![edit(&gone, "x"); MAX_WAITING]);
+        let edits = run(&vec![edit(&gone, "x"); MAX_WAITING - 1]);
         deferred.take(1, &edits, &[id_of(&gone)], now);
-        assert!(deferred.given_up(now).is_none());
-        deferred.take(999, &run(&[read(&gone, "bob")]), &[id_of(&gone)], now);
-        assert_eq!(deferred.given_up(now).map(|w| w.sequence), Some(1));
+        assert!(!deferred.is_full());
+        let last = MAX_WAITING as Sequence;
+        deferred.take(last, &run(&[read(&gone, "bob")]), &[id_of(&gone)], now);
+        assert!(deferred.is_full() && deferred.given_up(now, |_| false).is_none());
+        assert_eq!(deferred.ops().last().map(|(sequence, _)| *sequence), Some(last));
     }
 
     #[test]

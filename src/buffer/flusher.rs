@@ -12,18 +12,22 @@
 //!   a dead letter, and the rest goes on.
 //! - **Missing** (a change whose message is not there): see `deferred.rs`.
 
+mod log;
+mod retrying;
+
 use std::path::PathBuf;
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
+use futures_util::FutureExt;
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::batch::BatchSizer;
 use super::breaker::Breaker;
+use super::cached::Cached;
 use super::dead_letter::DeadLetters;
 use super::deferred::Deferred;
 use super::fold::{Attempt, fold};
@@ -32,7 +36,8 @@ use super::pauses;
 use super::shared::{Fate, Shared};
 use super::{Config, Delivery, Sequence};
 use crate::clock::Clock;
-use crate::model::{Batch, MessageId, Op};
+use crate::correlation::RequestId;
+use crate::model::{Batch, Op};
 use crate::store::{Applied, Result, Store, StoreError};
 
 /// The most that one batch weighs: half of what a BSON document may hold, because a store may
@@ -46,6 +51,7 @@ const APPLY_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Flusher {
     shared: Arc<Shared>,
+    cached: Option<Arc<Cached>>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     sizer: BatchSizer,
@@ -57,6 +63,8 @@ pub(super) struct Flusher {
     max_retries: u32,
     /// The newest op of which any part may be in the store already.
     attempted: Sequence,
+    /// Whether another node may have stored a message that is stored here.
+    is_shared: bool,
     /// The newest op that the journal held at the start: all up to it are late.
     recovered: Sequence,
     /// Whether the last run was given up: an outage is logged once, and its end.
@@ -87,6 +95,7 @@ impl Flusher {
         clock: Arc<dyn Clock>,
         deliveries: mpsc::Sender<Delivery>,
         dead_letter_dir: PathBuf,
+        cached: Option<Arc<Cached>>,
     ) -> Self {
         let observed = shared.metrics.breaker.clone();
         let attempted = shared.lock().ring.committed();
@@ -100,9 +109,11 @@ impl Flusher {
             max_retries: config.max_retries,
             // What a journal held may have been written before the crash.
             attempted,
+            is_shared: config.is_shared,
             recovered: attempted,
             away: false,
             shared,
+            cached,
             store,
             clock,
         };
@@ -170,18 +181,20 @@ impl Flusher {
                 return Next::LookAtDeferred;
             }
             let closing = self.shared.closing.is_cancelled();
+            let is_awaited = self.shared.is_awaited();
             let linger = {
                 let ring = &self.shared.lock().ring;
                 let waiting = ring.flushable();
-                let linger = self.sizer.linger(waiting, Instant::now());
-                if waiting > 0 && (closing || linger.is_zero()) {
+                let linger = self.sizer.linger(waiting, Instant::now(), is_awaited);
+                let has_room = !self.deferred.is_full();
+                if waiting > 0 && has_room && (closing || linger.is_zero()) {
                     let ops = ring.run(self.sizer.size(), MAX_BATCH_BYTES);
                     return Next::Write(Run { first: ring.flushed() + 1, ops });
                 }
                 if closing && ring.len() == 0 {
                     return Next::End;
                 }
-                (waiting > 0).then_some(linger)
+                (waiting > 0 && has_room).then_some(linger)
             };
             select! {
                 () = self.shared.committed.notified() => {}
@@ -199,7 +212,7 @@ impl Flusher {
         while done < run.ops.len() {
             let first = run.first + done as Sequence;
             take = take.min(run.ops.len() - done);
-            let again = first <= self.attempted;
+            let again = self.is_shared || first <= self.attempted;
             let attempt = if again { Attempt::Again } else { Attempt::First };
             let (batch, ops) = fold(&run.ops[done..done + take], attempt);
             let last = first + ops as Sequence - 1;
@@ -211,6 +224,7 @@ impl Flusher {
                     if self.is_late(first) {
                         self.late.take(stored);
                     }
+                    self.note_stored(first..=last);
                     self.shared.to_be_indexed(first, stored, batch).await;
                     self.shared.release(last, Fate::Stored);
                     done += ops;
@@ -246,58 +260,6 @@ impl Flusher {
         }
     }
 
-    /// Keeps those of a run's ops that are about missing messages, and forgets older ones whose
-    /// group the run has emptied.
-    fn defer(&mut self, first: Sequence, run: &[Arc<Op>], missing: &[MessageId]) {
-        for op in run {
-            if let Op::PurgeGroup(group) = **op {
-                self.deferred.forget_group(group);
-            }
-        }
-        for op in self.deferred.take(first, run, missing, Instant::now()) {
-            self.shared.lock().pages.forget(&op.conversation());
-        }
-        self.publish_deferred();
-    }
-
-    /// Tries deferred changes again, and gives up those that have waited for too long.
-    async fn retry_deferred(&mut self) -> Result<()> {
-        if self.away {
-            // It may be back just now.
-            self.deferred.wait_anew(Instant::now());
-        }
-        for waiting in self.deferred.due(Instant::now()) {
-            let (batch, ops) = fold(slice::from_ref(&waiting.op), Attempt::Again);
-            match self.apply(&batch, ops).await {
-                Ok(applied) if !applied.missing.is_empty() => continue,
-                Ok(_) => {
-                    let op = slice::from_ref(&waiting.op);
-                    self.late.take(op);
-                    self.shared.to_be_indexed(waiting.sequence, op, batch).await;
-                }
-                Err(StoreError::Permanent(reason)) => {
-                    self.write_letter(waiting.sequence, &waiting.op, &reason).await?;
-                }
-                Err(error) => return Err(error),
-            }
-            self.shared.lock().pages.forget(&waiting.op.conversation());
-            self.deferred.remove(waiting.sequence);
-        }
-        while let Some(waiting) = self.deferred.given_up(Instant::now()) {
-            let reason = anyhow!("its message is not stored, and did not come");
-            self.write_letter(waiting.sequence, &waiting.op, &reason).await?;
-            self.deferred.remove(waiting.sequence);
-        }
-        self.publish_deferred();
-        Ok(())
-    }
-
-    fn publish_deferred(&self) {
-        let oldest = self.deferred.oldest();
-        let state = &mut *self.shared.lock();
-        state.deferred = oldest;
-    }
-
     /// Applies one batch, with retries as long as the store may come back and the breaker allows.
     async fn apply(&mut self, batch: &Batch, ops: usize) -> Result<Applied> {
         let mut pauses = pauses::between(self.max_retries);
@@ -318,13 +280,11 @@ impl Flusher {
     /// Calls the store once, and tells everybody who keeps accounts of it.
     async fn attempt(&mut self, batch: &Batch, ops: usize) -> Result<Applied> {
         let started = Instant::now();
-        let outcome = match timeout(APPLY_LIMIT, self.store.apply(batch)).await {
-            Ok(outcome) => outcome,
-            Err(late) => {
-                let late = Err(late).context("no answer to a batch within the limit");
-                late.map_err(StoreError::Transient)
-            }
-        };
+        let call = timeout(APPLY_LIMIT, self.store.apply(batch)).map(|answer| {
+            let late = |late| Err(late).context("no answer to a batch within the limit");
+            answer.unwrap_or_else(|none| late(none).map_err(StoreError::Transient))
+        });
+        let outcome = Cached::around(self.cached.as_deref(), batch, call).await;
         let now = Instant::now();
         let metrics = &self.shared.metrics;
         match &outcome {
@@ -355,7 +315,8 @@ impl Flusher {
 
     /// Puts a refused op where a person can find it. If that fails, the op stays in the ring.
     async fn bury(&self, sequence: Sequence, op: &Op, reason: &anyhow::Error) -> Result<()> {
-        self.write_letter(sequence, op, reason).await?;
+        let request = self.shared.lock().ring.requests(sequence..=sequence).next();
+        self.write_letter(sequence, op, reason, request).await?;
         self.shared.release(sequence, Fate::Refused);
         Ok(())
     }
@@ -365,30 +326,18 @@ impl Flusher {
         sequence: Sequence,
         op: &Op,
         reason: &anyhow::Error,
+        request: Option<RequestId>,
     ) -> Result<()> {
         let text = format!("{reason:#}");
-        let kept = self.dead_letters.keep(sequence, &text, self.clock.now(), op).await;
+        let (at, of) = (self.clock.now(), request.as_ref().map(RequestId::to_string));
+        let kept = self.dead_letters.keep(sequence, &text, at, op, of).await;
         kept.context("a dead letter can't be written").map_err(StoreError::Transient)?;
-        tracing::error!(sequence, error = text, "the store refused an op; it is a dead letter now");
+        log::note_letter(sequence, &text, request.as_ref());
         self.shared.metrics.dead_letters.inc();
         Ok(())
     }
 
     fn publish_size(&self) {
         self.shared.metrics.batch_size.set(i64::try_from(self.sizer.size()).unwrap_or(i64::MAX));
-    }
-
-    fn note_away(&mut self, error: &StoreError) {
-        if !self.away {
-            tracing::warn!(%error, "the store takes no writes; they wait in the buffer");
-        }
-        self.away = true;
-    }
-
-    fn note_back(&mut self) {
-        if self.away {
-            tracing::info!("the store takes writes again");
-        }
-        self.away = false;
     }
 }

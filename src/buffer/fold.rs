@@ -17,9 +17,10 @@ const MAX_EDITS: usize = Message::MAX_REVISIONS + 1;
 /// Whether any part of a run may be in the store already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// No op of the run was ever sent to the store: changes go into their message's insert.
+    /// No op of the run was ever sent to the store, by nobody: changes go into their message's insert.
     First,
-    /// An earlier attempt, perhaps over a shorter run, may have stored any part. A message that
+    /// An earlier attempt, perhaps over a shorter run, or another node, which has taken a message over,
+    /// may have stored any part. A message that
     /// is there already is not inserted again, so a change inside its insert would be lost:
     /// changes stay statements of their own.
     Again,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Buffer;
+use super::cached::Cache;
 use super::overlay::Pending;
 use super::pages::{Limits, Page, Question};
+use crate::cluster::Filling;
 use crate::model::{Conversation, Message, MessageId, Position, UserId};
 use crate::store::{self, HistoryQuery, Range};
 
@@ -40,10 +42,7 @@ impl Buffer {
             return Ok(rows);
         }
         let error = match self.ask(query, &known).await {
-            Ok(rows) => {
-                metrics.pages_from_store.inc();
-                return Ok(rows);
-            }
+            Ok(rows) => return Ok(rows),
             Err(error) => error,
         };
         if !error.is_transient() {
@@ -60,7 +59,7 @@ impl Buffer {
     /// The place of a message of this conversation, if it is in memory.
     pub fn place_in_memory(&self, id: MessageId, conversation: &Conversation) -> Option<Position> {
         let state = self.shared.lock();
-        let sent = state.overlay.sent(id);
+        let sent = state.overlay.sent(id).or_else(|| state.elsewhere.sent(id));
         let sent = sent.filter(|message| message.conversation() == *conversation);
         sent.map(|message| message.position()).or_else(|| state.pages.get(conversation)?.place(id))
     }
@@ -75,10 +74,10 @@ impl Buffer {
         limit: usize,
     ) -> Vec<Arc<Message>> {
         // The caller may take its time to tell, and may look into the buffer: not under the lock.
-        let conversations = self.shared.lock().overlay.conversations();
+        let conversations = self.shared.lock().unstored_conversations();
         let pending = |conversation: Conversation| {
             let state = self.shared.lock();
-            let pending = state.overlay.conversation(&conversation, state.ring.committed());
+            let pending = state.pending(&conversation, state.ring.committed());
             drop(state);
             let (viewer, range) = (Some(user.clone()), Range::Newest);
             pending.merge([], &HistoryQuery { conversation, viewer, range, limit })
@@ -89,10 +88,18 @@ impl Buffer {
         rows
     }
 
+    /// Takes conversations out of what nodes share, as far as that can be reached. Else they go by
+    /// themselves within a day.
+    pub async fn forget_shared(&self, conversations: &[Conversation]) {
+        if let Some(cached) = &self.cached {
+            cached.forget(conversations).await;
+        }
+    }
+
     fn known(&self, conversation: &Conversation, now: Instant) -> Known {
         let state = self.shared.lock();
         Known {
-            pending: state.overlay.conversation(conversation, state.ring.committed()),
+            pending: state.pending(conversation, state.ring.committed()),
             page: state.pages.get(conversation),
             question: state.pages.ask(now),
             limits: state.pages.limits(),
@@ -107,6 +114,7 @@ impl Buffer {
         }
         let limit = query.limit.saturating_add(known.pending.removals());
         let stored = self.store.history(&HistoryQuery { limit, ..query.clone() }).await?;
+        self.shared.metrics.pages_from_store.inc();
         Ok(known.pending.merge(stored.into_iter().map(Arc::new), query))
     }
 
@@ -118,17 +126,63 @@ impl Buffer {
         known: &Known,
     ) -> store::Result<Option<Vec<Arc<Message>>>> {
         let needed = query.limit.saturating_add(known.pending.removals());
-        let Known { pending, page, question, limits } = known;
+        let Known { page, question, limits, .. } = known;
         if needed > limits.rows {
             return Ok(None);
         }
         let before = page.as_ref().map_or(0, |page| page.len());
         let limit = (needed + SPARE_ROWS).max(before).min(limits.rows);
-        let newest = HistoryQuery { viewer: None, limit, ..query.clone() };
-        let rows = self.store.history(&newest).await?;
+        let filling = match self.look(&query.conversation, (needed, limit), known).await {
+            Cache::Page(page) => {
+                let rows = self.keep(query, known, page);
+                self.shared.metrics.pages_from_redis.inc_by(u64::from(rows.is_some()));
+                return Ok(rows);
+            }
+            Cache::Miss(filling) => Some(filling),
+            Cache::Nothing => None,
+        };
+        let rows = self.ask_store(&query.conversation, limit, filling).await?;
         let Some(page) = Page::of(rows, limit, *question, *limits) else { return Ok(None) };
+        let rows = self.keep(query, known, page);
+        self.shared.metrics.pages_from_store.inc_by(u64::from(rows.is_some()));
+        Ok(rows)
+    }
+
+    /// What other nodes have read lately, if it may be used.
+    async fn look(
+        &self,
+        conversation: &Conversation,
+        (wanted, limit): (usize, usize),
+        known: &Known,
+    ) -> Cache {
+        let Some(cached) = &self.cached else { return Cache::Nothing };
+        cached.look(conversation, wanted, limit, (known.question, known.limits)).await
+    }
+
+    /// The newest rows of the store, also for the other nodes where they may have them.
+    async fn ask_store(
+        &self,
+        conversation: &Conversation,
+        limit: usize,
+        filling: Option<Filling>,
+    ) -> store::Result<Vec<Message>> {
+        if let (Some(cached), Some(filling)) = (&self.cached, filling) {
+            match cached.fill(conversation, limit, filling).await {
+                Ok(Some(rows)) => return Ok(rows),
+                // Others may answer that are no good for the cache.
+                Ok(None) => {}
+                Err(error) if error.is_transient() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let (conversation, range) = (conversation.clone(), Range::Newest);
+        self.store.history(&HistoryQuery { conversation, viewer: None, range, limit }).await
+    }
+
+    /// Keeps a page in memory, and what of it was asked for.
+    fn keep(&self, query: &HistoryQuery, known: &Known, page: Page) -> Option<Vec<Arc<Message>>> {
         let page = Arc::new(page);
-        self.shared.lock().pages.keep(&query.conversation, *question, &page);
-        Ok(page.serve(pending, query))
+        self.shared.lock().pages.keep(&query.conversation, known.question, &page);
+        page.serve(&known.pending, query)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -73,6 +73,7 @@ pub(super) struct Metrics {
     pub(super) breaker: Observed,
     pub(super) journal: JournalMetrics,
     pub(super) pages_from_memory: Counter,
+    pub(super) pages_from_redis: Counter,
     pub(super) pages_from_store: Counter,
     pages: Family<[(&'static str, &'static str); 1], Counter>,
     flushes: Family<[(&'static str, &'static str); 1], Counter>,
@@ -158,6 +159,7 @@ impl Metrics {
             breaker: Observed::default(),
             journal: JournalMetrics::new(mode),
             pages_from_memory: pages.get_or_create_owned(&[("source", "memory")]),
+            pages_from_redis: pages.get_or_create_owned(&[("source", "redis")]),
             pages_from_store: pages.get_or_create_owned(&[("source", "store")]),
             pages,
             flushes,
@@ -233,10 +235,13 @@ impl std::fmt::Debug for Depth {
 impl Collector for Depth {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let stats = self.0.stats();
+        let (max_ops, max_bytes) = self.0.lock().ring.limits();
         let age = stats.oldest_unflushed.unwrap_or_default().as_secs_f64();
         let figures = [
             ("banter_buffer_ops", "Ops not yet stored", None, stats.current_buffer_size as f64),
+            ("banter_buffer_ops_max", "The most that there may be", None, max_ops as f64),
             ("banter_buffer", "What these hold", Some(&Unit::Bytes), stats.buffer_bytes as f64),
+            ("banter_buffer_bytes_max", "The most that they may hold", None, max_bytes as f64),
             (
                 "banter_search_unindexed",
                 "Ops stored, not yet indexed",
@@ -249,6 +254,9 @@ impl Collector for Depth {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)?;
         }
-        Ok(())
+        // `banter_buffer_messages`, as the old servers' dashboards call it.
+        let messages = ConstCounter::new(stats.total_messages);
+        let (name, help) = ("ws_messages", "Messages accepted");
+        messages.encode(encoder.encode_descriptor(name, help, None, messages.metric_type())?)
     }
 }

@@ -22,7 +22,8 @@
 //!   therefore finds an op in the overlay, in the store, or in both.
 //! - What a stored op changes for the search index is handed over before the op leaves the ring,
 //!   and holds the checkpoint until it is there.
-//! - In the step in which a stored op leaves the overlay it is applied to the pages in memory.
+//! - In the step in which a stored op leaves the overlay it is applied to the pages in memory. Before
+//!   that, other nodes can't read any more what the store had before it (`cached.rs`).
 //! - Ops reach the store in sequence order, each at least once; each op and each batch applied
 //!   twice equals applied once.
 //! - The ring is bounded in ops and bytes. At a limit `accept` refuses; nothing is dropped.
@@ -33,14 +34,17 @@ mod batch;
 #[doc(hidden)]
 pub mod bench;
 mod breaker;
+mod cached;
 mod codec;
 mod committer;
 mod config;
 mod dead_letter;
 mod deferred;
 mod delivery;
+mod elsewhere;
 mod flusher;
 mod fold;
+mod hearing;
 mod history;
 mod indexing;
 mod journal;
@@ -67,9 +71,11 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::cached::Cached;
 pub use self::config::Config;
 pub use self::dead_letter::{DeadLetter, DeadLetters, LetterFile};
 pub use self::delivery::{Delivery, Receipt};
+pub use self::elsewhere::Lane;
 use self::indexing::Waiting;
 pub use self::journal::{
     CheckpointReport, Inspection, Part, RecordReport, Repair, RepairError, Repaired, SegmentReport,
@@ -82,6 +88,7 @@ pub use self::shared::Disk;
 use self::shared::Shared;
 use self::start::Start;
 use crate::clock::Clock;
+use crate::correlation::RequestId;
 use crate::error::Error;
 use crate::model::{
     ClientId, Conversation, Dispatch, Message, MessageId, MessageRef, Op, Timestamp, UserId,
@@ -116,6 +123,7 @@ impl Folders {
 pub struct Buffer {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
+    cached: Option<Arc<Cached>>,
     floor: Timestamp,
 }
 
@@ -173,7 +181,7 @@ impl Buffer {
         let bytes = op.weight() + entry.body.len();
         let is_message = matches!(op, Op::Send(_));
         let op = Arc::new(op);
-        let now = Instant::now();
+        let (now, request) = (Instant::now(), RequestId::current());
         let (receipt, committer_sleeps) = {
             let mut state = self.shared.lock();
             if state.refusing || state.disk != Disk::Works {
@@ -183,10 +191,10 @@ impl Buffer {
                 return Err(Error::BufferFull);
             };
             let nothing_waited = !state.ring.has_uncommitted();
-            let (mut delivery, receipt) = Delivery::new(event, sequence);
+            let (mut delivery, receipt) = Delivery::new(event, sequence, Arc::clone(&op));
             delivery.more = more;
             state.overlay.insert(sequence, &op);
-            state.ring.push(op, entry, delivery, bytes, now);
+            state.ring.push(op, entry, delivery, bytes, now, request);
             (receipt, nothing_waited)
         };
         // While ops wait, the committer is awake: it looks again before it sleeps.
@@ -205,7 +213,10 @@ impl Buffer {
         let mut state = self.shared.lock();
         match state.overlay.sent_as(user, id) {
             Some((sequence, message)) => Some((message, state.ring.follow(sequence))),
-            None => state.recent.sent_as(user, id).map(|message| (message, None)),
+            None => {
+                let lately = state.recent.sent_as(user, id);
+                lately.or_else(|| state.elsewhere.sent_as(user, id)).map(|message| (message, None))
+            }
         }
     }
 
@@ -214,6 +225,11 @@ impl Buffer {
         let mut state = self.shared.lock();
         let sequence = state.overlay.newest_on(message)?;
         state.ring.follow(sequence)
+    }
+
+    /// The newest op that is stored with all before it, or 0.
+    pub fn stored_through(&self) -> Sequence {
+        *self.shared.flushed.borrow()
     }
 
     /// Whether the store has answered the last time that something was written to it.
@@ -234,7 +250,14 @@ impl Buffer {
             if let Some(pending) = pending.as_ref().filter(|pending| pending.is_insert()) {
                 return Ok(pending.apply(None));
             }
-            let Some(stored) = self.store.message(&id).await? else { return Ok(None) };
+            // Another node's message may be stored by now, and later changes of it, too.
+            let sent = pending.as_ref().filter(|pending| pending.is_insert_elsewhere());
+            let stored = match (self.store.message(&id).await, sent) {
+                (Ok(None), Some(sent)) => return Ok(sent.apply(None)),
+                (Err(error), Some(sent)) if error.is_transient() => return Ok(sent.apply(None)),
+                (stored, _) => stored?,
+            };
+            let Some(stored) = stored else { return Ok(None) };
             if let Some(pending) = pending.filter(|_| own == Some(stored.id)) {
                 return Ok(pending.apply(Some(stored)));
             }
@@ -247,12 +270,12 @@ impl Buffer {
     /// What is accepted and not yet known to be stored, on one message; taken before the store is
     /// read.
     fn pending_message(&self, id: MessageId) -> PendingMessage {
-        self.shared.lock().overlay.message(id)
+        self.shared.lock().pending_message(id)
     }
 
     /// Between whom there is something in the buffer that is not stored yet.
     pub fn direct_conversations(&self) -> Vec<(UserId, UserId)> {
-        let all = self.shared.lock().overlay.conversations().into_iter();
+        let all = self.shared.lock().unstored_conversations().into_iter();
         let users = |conversation| match conversation {
             Conversation::Direct(a, b) => Some((a, b)),
             Conversation::Group(_) => None,
@@ -260,11 +283,13 @@ impl Buffer {
         all.filter_map(users).collect()
     }
 
-    /// Waits until everything accepted so far is stored, at the most `limit`; whether it is.
+    /// Waits until everything accepted so far is stored, here and as far as it was heard on other
+    /// nodes, at the most `limit`; whether it is.
     pub async fn flushed(&self, limit: Duration) -> bool {
         let accepted = self.shared.lock().ring.accepted();
-        let mut flushed = self.shared.flushed.subscribe();
-        matches!(timeout(limit, flushed.wait_for(|n| *n >= accepted)).await, Ok(Ok(_)))
+        let own = timeout(limit, self.shared.until_flushed(accepted));
+        let (own, theirs) = tokio::join!(own, self.flushed_elsewhere(limit));
+        own.is_ok() && theirs
     }
 
     /// Waits until everything accepted so far in these conversations is stored and in the search
@@ -281,16 +306,15 @@ impl Buffer {
         let newest = newest_pending.into_iter().chain(indexing.map(Waiting::first)).max();
         let Some(newest) = newest else { return true };
         let settled = async {
-            let flushed = newest_pending.unwrap_or(0);
-            let _ = self.shared.flushed.subscribe().wait_for(|n| *n >= flushed).await;
+            self.shared.until_flushed(newest_pending.unwrap_or(0)).await;
             self.shared.indexed(newest).await;
         };
         timeout(limit, settled).await.is_ok()
     }
 
     /// Waits until nothing that was accepted so far comes to the store again, nor late: all of it is
-    /// stored, none waits for its message, and a start would find none of it in the journal. At the
-    /// most `limit`; whether it is so.
+    /// stored, none waits for its message, and a start would find none of it in the journal. What other
+    /// nodes had not stored by now is stored, too. At the most `limit`; whether it is so.
     pub async fn settled(&self, limit: Duration) -> bool {
         /// The committer moves the checkpoint on a few times a second.
         const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -300,7 +324,8 @@ impl Buffer {
                 sleep(LOOK_AGAIN).await;
             }
         };
-        timeout(limit, settled).await.is_ok()
+        let (own, theirs) = tokio::join!(timeout(limit, settled), self.flushed_elsewhere(limit));
+        own.is_ok() && theirs
     }
 
     /// Forgets what is in memory of what is stored, where it may name a user who is there no more.

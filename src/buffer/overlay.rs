@@ -115,7 +115,9 @@ impl Overlay {
             // Order decides whether a purge takes the message along.
             entries.sort_by_key(|entry| entry.sequence);
         }
-        PendingMessage(entries.into_iter().map(|entry| Arc::clone(&entry.op)).collect())
+        let ops: Vec<_> = entries.into_iter().map(|entry| Arc::clone(&entry.op)).collect();
+        let is_insert = ops.iter().any(|op| matches!(**op, Op::Send(_)));
+        PendingMessage { ops, is_insert }
     }
 
     /// The number of the newest op that is pending on one message.
@@ -193,19 +195,51 @@ pub(super) fn messages_of(op: &Op) -> &[MessageId] {
     }
 }
 
+/// Ops of this node and of others in an order in which they can be applied: each node's own order
+/// stays, but that no message is changed before it is there.
+fn inserts_first(own: Vec<Arc<Op>>, elsewhere: Vec<Arc<Op>>) -> Vec<Arc<Op>> {
+    if elsewhere.is_empty() {
+        return own;
+    }
+    let all = elsewhere.into_iter().chain(own);
+    let (mut inserts, changes): (Vec<_>, Vec<_>) = all.partition(|op| matches!(**op, Op::Send(_)));
+    inserts.extend(changes);
+    inserts
+}
+
 /// A snapshot of what is pending on one message, in order.
 #[derive(Debug)]
-pub(super) struct PendingMessage(Vec<Arc<Op>>);
+pub(super) struct PendingMessage {
+    ops: Vec<Arc<Op>>,
+    is_insert: bool,
+}
 
 impl PendingMessage {
-    /// Whether the message's own insert is still pending: the store need not be asked.
+    /// The ops, in order.
+    pub(super) fn into_ops(self) -> Vec<Arc<Op>> {
+        self.ops
+    }
+
+    /// The same with what other nodes have not stored. Between nodes there is no order but that a
+    /// message is there before it is changed.
+    pub(super) fn with(mut self, elsewhere: Vec<Arc<Op>>) -> Self {
+        self.ops = inserts_first(self.ops, elsewhere);
+        self
+    }
+
+    /// Whether the message's own insert is still pending on this node: the store need not be asked.
     pub(super) fn is_insert(&self) -> bool {
-        self.0.iter().any(|op| matches!(**op, Op::Send(_)))
+        self.is_insert
+    }
+
+    /// Whether it is pending on another node.
+    pub(super) fn is_insert_elsewhere(&self) -> bool {
+        !self.is_insert && self.ops.iter().any(|op| matches!(**op, Op::Send(_)))
     }
 
     /// The message as it is after everything pending.
     pub(super) fn apply(&self, stored: Option<Message>) -> Option<Message> {
-        self.0.iter().fold(stored, |message, op| op.apply(message))
+        self.ops.iter().fold(stored, |message, op| op.apply(message))
     }
 }
 
@@ -217,6 +251,17 @@ impl Pending {
     /// The ops, in order.
     pub(super) fn ops(&self) -> &[Arc<Op>] {
         &self.0
+    }
+
+    /// The same, owned.
+    pub(super) fn into_ops(self) -> Vec<Arc<Op>> {
+        self.0
+    }
+
+    /// The same with what other nodes have not stored, as with [`PendingMessage::with`].
+    pub(super) fn with(mut self, elsewhere: Vec<Arc<Op>>) -> Self {
+        self.0 = inserts_first(self.0, elsewhere);
+        self
     }
 
     /// The same without some of the new messages.
@@ -251,17 +296,19 @@ impl Pending {
         stored: impl IntoIterator<Item = Arc<Message>>,
         query: &HistoryQuery,
     ) -> Vec<Arc<Message>> {
-        let mut rows: HashMap<_, _> = stored.into_iter().map(|row| (row.id, row)).collect();
+        let mut stored: HashMap<_, _> = stored.into_iter().map(|row| (row.id, row)).collect();
+        let mut sent: Vec<&Arc<Message>> = Vec::new();
+        let mut deleted: HashSet<MessageId> = HashSet::new();
         let mut changes: HashMap<MessageId, Vec<&Op>> = HashMap::new();
         for op in &self.0 {
             match &**op {
-                Op::Send(message) => {
-                    // A row of the store is at least as new as the insert.
-                    rows.entry(message.id).or_insert_with(|| Arc::clone(message));
+                Op::Send(message) => sent.push(message),
+                Op::PurgeGroup(_) => {
+                    stored.clear();
+                    sent.clear();
                 }
-                Op::PurgeGroup(_) => rows.clear(),
                 Op::Delete { message, .. } => {
-                    rows.remove(message);
+                    deleted.insert(*message);
                 }
                 _ => {
                     for id in messages_of(op) {
@@ -270,16 +317,19 @@ impl Pending {
                 }
             }
         }
-        let mut rows: Vec<_> = rows.into_values().collect();
-        rows.retain(|row| query.range.holds(row.position()));
-        rows.sort_unstable_by_key(|row| row.position());
-        // Only what is changed is copied, and only for this page: a busy conversation may have many
-        // thousands pending.
-        let seen = |row: Arc<Message>| {
+        // A row of the store is at least as new as the insert.
+        sent.retain(|row| !stored.contains_key(&row.id));
+        let mut rows: Vec<_> = stored.values().chain(sent).collect();
+        rows.retain(|row| query.range.holds(row.position()) && !deleted.contains(&row.id));
+        // They are nearly in order already.
+        rows.sort_by_key(|row| row.position());
+        // Only what is on this page is touched, and only what is changed is copied: a busy
+        // conversation may have many thousands pending.
+        let seen = |row: &Arc<Message>| {
             let row = match changes.get(&row.id) {
-                None => row,
+                None => Arc::clone(row),
                 Some(ops) => {
-                    let row = Arc::unwrap_or_clone(row);
+                    let row = Message::clone(row);
                     Arc::new(ops.iter().try_fold(row, |row, op| op.apply(Some(row)))?)
                 }
             };

@@ -2,12 +2,14 @@
 //! takes no lock and owns no clock.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::journal::Entry;
 use super::{Delivery, Receipt, Sequence};
+use crate::correlation::RequestId;
 use crate::model::Op;
 
 /// The ops numbered `flushed + 1 ..= accepted`, and how far each stage of the write path has come.
@@ -37,6 +39,8 @@ struct Slot {
     /// [`Op::weight`], and the entry's bytes while that is there.
     bytes: usize,
     accepted_at: Instant,
+    /// For whom the op was accepted; for the log alone.
+    request: Option<RequestId>,
 }
 
 impl Ring {
@@ -53,6 +57,11 @@ impl Ring {
         }
     }
 
+    /// The most ops that it takes, and the most bytes.
+    pub(super) fn limits(&self) -> (usize, usize) {
+        (self.max_ops, self.max_bytes)
+    }
+
     /// A ring with what a journal held: ops that are committed already, behind its checkpoint. They
     /// are taken whatever the limits: it is later ones that are refused.
     pub(super) fn recovered(mut self, checkpoint: Sequence, ops: &[Arc<Op>], now: Instant) -> Self {
@@ -61,7 +70,7 @@ impl Ring {
             .iter()
             .map(|op| {
                 let (op, bytes) = (Arc::clone(op), op.weight());
-                Slot { op, entry: None, delivery: None, bytes, accepted_at: now }
+                Slot { op, entry: None, delivery: None, bytes, accepted_at: now, request: None }
             })
             .collect();
         self.bytes = self.slots.iter().map(|slot| slot.bytes).sum();
@@ -87,12 +96,13 @@ impl Ring {
         delivery: Delivery,
         bytes: usize,
         now: Instant,
+        request: Option<RequestId>,
     ) {
         assert_eq!(self.admit(bytes), Some(delivery.sequence), "sequence numbers are contiguous");
         self.accepted = delivery.sequence;
         self.bytes += bytes;
         let (entry, delivery) = (Some(entry), Some(delivery));
-        self.slots.push_back(Slot { op, entry, delivery, bytes, accepted_at: now });
+        self.slots.push_back(Slot { op, entry, delivery, bytes, accepted_at: now, request });
     }
 
     /// The entries of the next group to commit, at the most `max_ops` and about `max_bytes` of
@@ -228,6 +238,16 @@ impl Ring {
         self.accepted += 1;
     }
 
+    /// For which requests the ops with these numbers were accepted, as far as they are held.
+    pub(super) fn requests(
+        &self,
+        sequences: RangeInclusive<Sequence>,
+    ) -> impl Iterator<Item = RequestId> {
+        let place = |sequence: Sequence| self.offset(sequence.clamp(self.flushed, self.accepted));
+        let held = place(sequences.start().saturating_sub(1))..place(*sequences.end());
+        self.slots.range(held).filter_map(|slot| slot.request.clone())
+    }
+
     /// How many slots lie up to and including `sequence`; at the most as many as are held.
     fn offset(&self, sequence: Sequence) -> usize {
         usize::try_from(sequence - self.flushed).map_or(self.slots.len(), |n| n)
@@ -242,9 +262,9 @@ mod tests {
     fn push(ring: &mut Ring, op: Op) -> Option<Sequence> {
         let (op, bytes) = (Arc::new(op), op_bytes(&text("")));
         let sequence = ring.admit(bytes)?;
-        let delivery = Delivery::for_tests(sequence);
+        let delivery = Delivery::for_tests(sequence, Arc::clone(&op));
         let entry = Entry { kind: 1, body: vec![0; ENTRY_BYTES] };
-        ring.push(op, entry, delivery, bytes, Instant::now());
+        ring.push(op, entry, delivery, bytes, Instant::now(), None);
         Some(sequence)
     }
 
@@ -252,6 +272,27 @@ mod tests {
 
     fn op_bytes(op: &Op) -> usize {
         op.weight() + ENTRY_BYTES
+    }
+
+    #[test]
+    fn the_requests_of_ops_are_known_as_long_as_the_ops_are_held() {
+        let mut ring = Ring::new(100, usize::MAX);
+        let ids = ["a", "b", "c", "d"].map(|id| RequestId::given(id).unwrap());
+        for id in &ids {
+            let sequence = ring.admit(100).unwrap();
+            let entry = Entry { kind: 1, body: vec![0; ENTRY_BYTES] };
+            let op = Arc::new(text(""));
+            let delivery = Delivery::for_tests(sequence, Arc::clone(&op));
+            ring.push(op, entry, delivery, 100, Instant::now(), Some(id.clone()));
+        }
+        push(&mut ring, text(""));
+        ring.take_group(9, usize::MAX);
+        ring.commit(5);
+        let requests = |ring: &Ring, from, to| ring.requests(from..=to).collect::<Vec<_>>();
+        assert_eq!(requests(&ring, 2, 3), ids[1..3]);
+        ring.flush(2);
+        assert_eq!(requests(&ring, 1, 99), ids[2..]);
+        assert_eq!(requests(&ring, 1, 2), []);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
+use super::cached::Cached;
 use super::committer::{self, Committer};
 use super::flusher::Flusher;
 use super::indexing::IndexWriter;
@@ -38,6 +39,8 @@ impl Start<'_> {
         let shared = Arc::new(Shared::new(config, checkpoint, &recovered));
         shared.metrics.register(registry);
         registry.register_collector(Box::new(Depth(Arc::clone(&shared))));
+        let cached = config.history.clone();
+        let cached = cached.map(|history| Arc::new(Cached::new(history, Arc::clone(&store))));
         let flusher = Flusher::new(
             config,
             Arc::clone(&shared),
@@ -45,6 +48,7 @@ impl Start<'_> {
             clock,
             deliveries.clone(),
             dead_letters,
+            cached.clone(),
         );
         committer::start(
             Committer::new(Arc::clone(&shared), journal, floor),
@@ -54,7 +58,13 @@ impl Start<'_> {
         let index_writer = IndexWriter::new(Arc::clone(&shared), Arc::clone(&store));
         tasks.spawn_worker("flusher", flusher.run());
         tasks.spawn_worker("search index writer", index_writer.run());
-        Ok(Buffer { shared, store, floor })
+        if let Some(cached) = cached.clone() {
+            let ended = shared.ended.clone();
+            tasks.spawn_worker("the shared cache of history", async move {
+                ended.run_until_cancelled(cached.watch()).await;
+            });
+        }
+        Ok(Buffer { shared, store, cached, floor })
     }
 }
 

@@ -15,8 +15,9 @@ use crate::model::{
     Room, Target, Timestamp, Token, Traces, Unread, Until, UserId, testing,
 };
 use crate::store::{
-    Anonymised, Applied, Backlog, Changes, ChangesQuery, HistoryQuery, Hits, MembershipChange,
-    PoolGauges, PrivacyStore, Range, Result, SearchQuery, Store, StoreError, StoreHealth,
+    Anonymised, Applied, Backlog, Changes, ChangesQuery, FencedStore, HistoryQuery, Hits,
+    MembershipChange, PoolGauges, PrivacyStore, Range, Result, SearchQuery, Store, StoreError,
+    StoreHealth,
 };
 
 pub(super) fn user(name: &str) -> UserId {
@@ -566,6 +567,8 @@ impl Store for FakeStore {
 
     async fn close(&self) {}
 }
+
+impl FencedStore for FakeStore {}
 
 #[async_trait]
 impl PrivacyStore for FakeStore {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::Chat;
 use super::locks::Locks;
+use crate::cluster::News;
 use crate::error::Error;
 use crate::model::{Block, Timestamp, UserId};
 
@@ -66,6 +67,16 @@ impl Blocks {
         self.known.lock().get(user).is_some_and(|blocked| blocked.contains_key(other))
     }
 
+    /// Forgets whom a user has blocked; whether that was known.
+    pub(super) fn forget(&self, user: &UserId) -> bool {
+        self.known.lock().remove(user).is_some()
+    }
+
+    /// Forgets all of it.
+    pub(super) fn forget_all(&self) {
+        self.known.lock().clear();
+    }
+
     /// Forgets a user, whom others may have blocked. Of those the other blocks stay.
     pub(super) fn forget_user(&self, user: &UserId) {
         let mut known = self.known.lock();
@@ -113,6 +124,7 @@ impl Chat {
         }
         // At the gate: every message that is accepted later is hidden.
         self.gate.enter(|_| self.blocks.keep(user, blocked));
+        self.cluster.publish(News::Blocks(user.clone()));
         Ok(())
     }
 
@@ -126,6 +138,7 @@ impl Chat {
         let mut blocked = self.stored_blocks(user).await?;
         blocked.remove(other);
         self.gate.enter(|_| self.blocks.keep(user, blocked));
+        self.cluster.publish(News::Blocks(user.clone()));
         Ok(())
     }
 

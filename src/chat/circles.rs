@@ -6,7 +6,8 @@
 //! looked at from the other side: each has a list of its members who are here, so nobody has to go
 //! through all members to find the few who would hear.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
@@ -23,6 +24,8 @@ const REMEMBERED: u64 = 1_000_000;
 const USERS: usize = 10_000;
 /// Members in the lists of all groups. Who comes on top hears of direct peers alone.
 const MAX_LISTED: usize = 1_000_000;
+/// Users who are remembered as those who came last.
+const NEWCOMERS: usize = 256;
 
 /// What is known of one user.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +55,8 @@ pub(super) struct Circles {
     known: Cache<UserId, Known, BySize>,
     /// Those who hear, and the groups in whose lists they are.
     here: HashMap<UserId, HashSet<GroupId>>,
+    /// Those who hear and came last, the last one first.
+    newcomers: VecDeque<UserId>,
     lists: HashMap<GroupId, HashSet<UserId>>,
     listed: usize,
 }
@@ -61,7 +66,7 @@ impl Circles {
     pub(super) fn new(group_limit: usize) -> Self {
         let known = Cache::with_weighter(USERS, REMEMBERED, BySize);
         let (here, lists) = (HashMap::new(), HashMap::new());
-        Self { group_limit, known, here, lists, listed: 0 }
+        Self { group_limit, known, here, newcomers: VecDeque::new(), lists, listed: 0 }
     }
 
     /// Most members of a group that counts.
@@ -148,7 +153,11 @@ impl Circles {
 
     /// A user hears from now on. Called again, it adds what has been learned since.
     pub(super) fn enter(&mut self, user: &UserId) {
-        self.here.entry(user.clone()).or_default();
+        if let Entry::Vacant(place) = self.here.entry(user.clone()) {
+            place.insert(HashSet::new());
+            self.newcomers.truncate(NEWCOMERS - 1);
+            self.newcomers.push_front(user.clone());
+        }
         let groups: Vec<GroupId> = match self.known.peek(user) {
             Some(known) => known.groups.iter().copied().collect(),
             None => Vec::new(),
@@ -160,7 +169,9 @@ impl Circles {
 
     /// A user hears no longer.
     pub(super) fn exit(&mut self, user: &UserId) {
-        for group in self.here.remove(user).unwrap_or_default() {
+        let Some(groups) = self.here.remove(user) else { return };
+        self.newcomers.retain(|newcomer| newcomer != user);
+        for group in groups {
             self.take_from_list(user, group);
         }
     }
@@ -207,13 +218,43 @@ impl Circles {
 
     /// Those of a user's circle who hear, the user left out.
     pub(super) fn around(&self, user: &UserId) -> HashSet<UserId> {
-        let peers = self.known.peek(user).into_iter().flat_map(|known| &known.peers);
-        let groups = self.here.get(user).into_iter().flatten();
-        let members = groups.filter_map(|group| self.lists.get(group)).flatten();
-        let mut around: HashSet<UserId> =
-            peers.filter(|peer| self.here.contains_key(*peer)).chain(members).cloned().collect();
+        let mut around = match self.here.get(user) {
+            Some(groups) => self.hearing(self.peers(user), groups),
+            None => self.hearing(self.peers(user), &self.groups(user).collect::<Vec<_>>()),
+        };
         around.remove(user);
         around
+    }
+
+    /// Those of some users, and of the members of some groups, who hear.
+    pub(super) fn hearing<'a>(
+        &'a self,
+        peers: impl IntoIterator<Item = &'a UserId>,
+        groups: impl IntoIterator<Item = &'a GroupId>,
+    ) -> HashSet<UserId> {
+        let members = groups.into_iter().filter_map(|group| self.lists.get(group)).flatten();
+        let peers = peers.into_iter().filter(|peer| self.here.contains_key(*peer));
+        peers.chain(members).cloned().collect()
+    }
+
+    /// Those of who came last who have a conversation with a user.
+    pub(super) fn newcomers_with<'a>(
+        &'a self,
+        user: &'a UserId,
+    ) -> impl Iterator<Item = &'a UserId> {
+        let knows =
+            |peer: &UserId| self.known.peek(peer).is_some_and(|known| known.peers.contains(user));
+        self.newcomers.iter().filter(move |peer| knows(peer))
+    }
+
+    /// With whom a user is known to have a conversation.
+    pub(super) fn peers(&self, user: &UserId) -> impl Iterator<Item = &UserId> {
+        self.known.peek(user).into_iter().flat_map(|known| &known.peers)
+    }
+
+    /// The groups in which a user is known to be, of those that count.
+    pub(super) fn groups(&self, user: &UserId) -> impl Iterator<Item = GroupId> {
+        self.known.peek(user).into_iter().flat_map(|known| known.groups.iter().copied())
     }
 }
 
@@ -269,6 +310,22 @@ mod tests {
         circles.wrote(&user("ann"), &user("ann"));
         assert_eq!(around(&circles, "ann"), ["bob"]);
         assert_eq!(around(&circles, "bob"), ["ann"]);
+    }
+
+    #[test]
+    fn who_came_last_and_is_there_still_is_found_by_a_peer() {
+        let mut circles = with(&["eve", "dan"]);
+        come(&mut circles, "ann", &["bob"], &[]);
+        come(&mut circles, "cem", &["bob"], &[]);
+        circles.exit(&user("cem"));
+        let found = |circles: &Circles| {
+            circles.newcomers_with(&user("bob")).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&circles), ["ann"]);
+        for n in 0..NEWCOMERS {
+            come(&mut circles, &format!("user{n}"), &[], &[]);
+        }
+        assert_eq!(found(&circles), NOBODY, "others came after her");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! other.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,10 +13,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Chat;
+use crate::cluster::News;
 use crate::error::Error;
 use crate::model::{
     Audience, Conversation, Erasure, Event, GroupChange, GroupId, Happened, UserId,
 };
+use crate::store::FenceCloser;
 
 /// How long to wait after an erasure that could not go on.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -144,7 +147,7 @@ impl Chat {
         }
         let (messages, told) = self.anonymise(erasure).await?;
         self.store.remove_traces(erasure).await?;
-        self.forget_in_memory(user);
+        self.forget_everywhere(user);
         // Who was signing in just then.
         forget(user.clone()).await?;
         self.store.end_erasure(user).await?;
@@ -218,9 +221,14 @@ impl Chat {
     /// Puts the alias into all messages, working half of the time; how many have changed, and where.
     async fn anonymise(&self, erasure: &Erasure) -> Result<(u64, HashSet<Conversation>), Error> {
         let (mut messages, mut told, mut after) = (0, HashSet::new(), None);
+        let fence = FenceCloser::new(Arc::clone(&self.store));
         loop {
+            // Nodes that share a cache must not find there what was before.
+            fence.close().await?;
             let started = Instant::now();
             let step = self.store.anonymise(erasure, after).await?;
+            // The user's name is in them.
+            self.buffer.forget_shared(&step.conversations).await;
             messages += step.messages;
             let room = MAX_TOLD.saturating_sub(told.len());
             told.extend(step.conversations.into_iter().take(room));
@@ -232,8 +240,14 @@ impl Chat {
         }
     }
 
-    /// Drops whatever in memory may name the user, of what the store has by now under the alias.
-    fn forget_in_memory(&self, user: &UserId) {
+    /// Drops whatever in memory may name the user, here and on the other nodes, of what the store has
+    /// by now under the alias.
+    fn forget_everywhere(&self, user: &UserId) {
+        self.forget_user(user);
+        self.cluster.publish(News::Erased(user.clone()));
+    }
+
+    pub(super) fn forget_user(&self, user: &UserId) {
         self.buffer.forget_user(user);
         self.gate.enter(|inside| inside.forget_all());
         self.blocks.forget_user(user);

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 use super::not_a_member;
 use super::stamp::Stamp;
 use crate::error::Error;
-use crate::model::{GroupId, MessageId, Silence, Timestamp, Until, UserId};
+use crate::model::{GroupId, Silence, Timestamp, Until, UserId};
 use crate::store::Store;
 
 /// Members remembered over all groups. At about 64 bytes each, the cache stays below 64 MB.
@@ -124,8 +124,17 @@ impl Weighter<GroupId, Known> for ByMembers {
 }
 
 struct State {
+    /// How many changes of other nodes were heard, by the groups' stripes: what is loaded meanwhile
+    /// may be what was before.
+    heard: [u64; STRIPES],
     stamp: Stamp,
     groups: Cache<GroupId, Known, ByMembers>,
+}
+
+/// The stripe of a group.
+fn stripe(group: GroupId) -> usize {
+    let [.., low] = group.0.bytes();
+    usize::from(low) % STRIPES
 }
 
 /// See the module.
@@ -138,9 +147,9 @@ pub(super) struct Gate {
 pub(super) struct Inside<'a>(&'a mut State);
 
 impl Inside<'_> {
-    /// The next message's id and time.
-    pub(super) fn stamp(&mut self, now: Timestamp) -> (MessageId, Timestamp) {
-        self.0.stamp.next(now)
+    /// What gives messages their ids and times.
+    pub(super) fn stamp(&mut self) -> &mut Stamp {
+        &mut self.0.stamp
     }
 
     /// Whether a user is in a group; `None` when the group has to be loaded first.
@@ -203,7 +212,10 @@ impl Gate {
     pub(super) fn new(floor: Timestamp) -> Self {
         let groups = Cache::with_weighter(CACHED_GROUPS, CACHED_MEMBERS, ByMembers);
         let stripes = std::iter::repeat_with(AsyncMutex::default).take(STRIPES).collect();
-        Self { state: Mutex::new(State { stamp: Stamp::after(floor), groups }), stripes }
+        Self {
+            state: Mutex::new(State { heard: [0; STRIPES], stamp: Stamp::after(floor), groups }),
+            stripes,
+        }
     }
 
     /// Runs `act` alone inside the gate.
@@ -215,8 +227,7 @@ impl Gate {
     /// to the store until it has called [`Inside::set_member`] or [`Inside::forget`], so that no
     /// load can put back what it read before the change.
     pub(super) async fn change(&self, group: GroupId) -> AsyncMutexGuard<'_, ()> {
-        let [.., low] = group.0.bytes();
-        self.stripes[usize::from(low) % STRIPES].lock().await
+        self.stripes[stripe(group)].lock().await
     }
 
     /// A group's members, from memory or from the store; `NotFound` when there is no such group.
@@ -239,13 +250,40 @@ impl Gate {
         store: &dyn Store,
         group: GroupId,
     ) -> Result<Arc<Members>, Error> {
-        if let Some(members) = self.cached(group) {
-            return Ok(members);
+        loop {
+            if let Some(members) = self.cached(group) {
+                return Ok(members);
+            }
+            let heard = self.state.lock().heard[stripe(group)];
+            let known = Known::load(store, group).await?;
+            let members = Arc::clone(&known.members);
+            let mut state = self.state.lock();
+            if state.heard[stripe(group)] == heard {
+                state.groups.insert(group, known);
+                return Ok(members);
+            }
         }
-        let known = Known::load(store, group).await?;
-        let members = Arc::clone(&known.members);
-        self.state.lock().groups.insert(group, known);
-        Ok(members)
+    }
+
+    /// Another node has let a user in, or taken one out.
+    pub(super) fn hear_member(&self, group: GroupId, user: &UserId, is_member: bool) {
+        let mut state = self.state.lock();
+        state.heard[stripe(group)] += 1;
+        Inside(&mut state).set_member(group, user, is_member);
+    }
+
+    /// Another node has changed a group.
+    pub(super) fn hear_change(&self, group: GroupId) {
+        let mut state = self.state.lock();
+        state.heard[stripe(group)] += 1;
+        Inside(&mut state).forget(group);
+    }
+
+    /// Other nodes may have changed any group.
+    pub(super) fn hear_gap(&self) {
+        let mut state = self.state.lock();
+        state.heard.iter_mut().for_each(|heard| *heard += 1);
+        Inside(&mut state).forget_all();
     }
 
     fn cached(&self, group: GroupId) -> Option<Arc<Members>> {

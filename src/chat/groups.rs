@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Chat;
 use super::gate::Members;
+use crate::cluster::{Member, News};
 use crate::error::Error;
 use crate::model::{
     Audience, Dispatch, Event, Group, GroupId, GroupNotice, Happened, Op, Role, Target, UserId,
@@ -38,7 +39,7 @@ impl Chat {
             is_public,
         };
         self.store.create_group(&group).await?;
-        self.watch.regroup(group.id, &[], &group.members);
+        self.regroup(group.id, Vec::new(), group.members.clone());
         let notice = GroupNotice {
             group: group.id,
             text: format!("You have been added to group: {}", group.name),
@@ -119,7 +120,7 @@ impl Chat {
         }
         if let Some(before) = before {
             let after: Vec<_> = before.iter().chain([user]).cloned().collect();
-            self.watch.regroup(group.id, &before, &after);
+            self.regroup(group.id, before, after);
         }
         let to_user = format!("You have been added to group: {}", group.name);
         let told = |text| self.news_of(group.id, text, Happened::MemberAdded, user, None);
@@ -174,7 +175,7 @@ impl Chat {
         self.tell(vec![user.clone()], to_user).await;
         if let Some(before) = before {
             let after: Vec<_> = before.iter().filter(|member| *member != user).cloned().collect();
-            self.watch.regroup(group, &before, &after);
+            self.regroup(group, before, after);
         }
         let stay = self.others_here(group, stay, user).await;
         self.tell(stay, told(format!("{user} has {they}"))).await;
@@ -229,15 +230,22 @@ impl Chat {
         change: &store::Result<MembershipChange>,
         is_member: bool,
     ) -> Option<Arc<Members>> {
-        self.gate.enter(|inside| match change {
-            Ok(MembershipChange::Changed | MembershipChange::Unchanged) => {
-                inside.set_member(group, user, is_member)
-            }
-            Ok(MembershipChange::NoGroup) | Err(_) => {
-                inside.forget(group);
-                None
-            }
-        })
+        let is_known = matches!(change, Ok(change) if *change != MembershipChange::NoGroup);
+        if is_known {
+            let now = self.gate.enter(|inside| inside.set_member(group, user, is_member));
+            self.cluster.publish(News::Member(Member { group, user: user.clone(), is_member }));
+            now
+        } else {
+            self.gate.enter(|inside| inside.forget(group));
+            self.cluster.publish(News::Group(group));
+            None
+        }
+    }
+
+    /// A group's members have changed from these to those; it is new or gone where one is empty.
+    fn regroup(&self, group: GroupId, before: Vec<UserId>, after: Vec<UserId>) {
+        self.watch.regroup(group, &before, &after);
+        self.cluster.publish(News::Regrouped { group, before, after });
     }
 
     /// Deletes a group and all its messages; its room is left empty. Its owner may; and everybody,
@@ -255,7 +263,8 @@ impl Chat {
         })?;
         receipt.durable().await?;
         let was_there = self.store.delete_group(group).await?;
-        self.watch.regroup(group, &found.members, &[]);
+        self.cluster.publish(News::Group(group));
+        self.regroup(group, found.members, Vec::new());
         if was_there { Ok(()) } else { Err(no_group()) }
     }
 

@@ -1,5 +1,8 @@
 //! Typing, as clients say it and others hear it.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use futures_util::future::OptionFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -7,11 +10,19 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Chat;
 use super::typing::{Told, TooMany, Typing};
+use crate::buffer::Delivery;
 use crate::error::Error;
-use crate::model::{Audience, Event, Message, Target, UserId};
+use crate::model::{Audience, Dispatch, Event, Message, Target, UserId};
 
 /// Conversations that are told of in one go.
 const BATCH: usize = 256;
+
+/// A node says again who goes on typing, and says who has stopped, so that one of whom nothing is heard
+/// for so long types no more: the node is lost.
+const UNHEARD: Duration = Duration::from_secs(10);
+
+/// Most users of other nodes who type at the same time; of more it is not known that they do.
+const MAX_ELSEWHERE: usize = 100_000;
 
 /// Who types where.
 #[derive(Default)]
@@ -19,6 +30,8 @@ pub(super) struct Hints {
     typing: Mutex<Typing>,
     /// Something may be due earlier than before.
     changed: Notify,
+    /// Who types on other nodes, and when that is over if nothing more is heard of it.
+    elsewhere: Mutex<HashMap<(UserId, Target), Instant>>,
 }
 
 impl Hints {
@@ -104,11 +117,41 @@ impl Chat {
 
     async fn tell_of_typing(&self, told: Told) {
         let Told { user, to, is_typing } = told;
-        let audience = match &to {
-            Target::User(other) if self.blocks.has(other, &user) => return,
-            Target::User(other) => Audience::Users(vec![other.clone()]),
-            Target::Group(group) => Audience::Others { group: *group, than: user.clone() },
-        };
-        self.notify(audience, Event::Typing { user, to, is_typing }).await;
+        match &to {
+            Target::User(other) if self.blocks.has(other, &user) => {}
+            _ => self.notify(who_sees(&user, &to), Event::Typing { user, to, is_typing }).await,
+        }
+    }
+
+    /// A user of another node types, or has stopped.
+    pub(super) fn hear_typing(&self, user: &UserId, to: &Target, is_typing: bool) {
+        let mut elsewhere = self.hints.elsewhere.lock();
+        let key = (user.clone(), to.clone());
+        if !is_typing {
+            elsewhere.remove(&key);
+        } else if elsewhere.len() < MAX_ELSEWHERE || elsewhere.contains_key(&key) {
+            elsewhere.insert(key, Instant::now() + UNHEARD);
+        }
+    }
+
+    /// Tells that those have stopped of whom nothing is heard any more.
+    pub(super) async fn end_typing_elsewhere(&self) {
+        let now = Instant::now();
+        let over: Vec<_> =
+            self.hints.elsewhere.lock().extract_if(|_, until| *until <= now).collect();
+        for ((user, to), _) in over {
+            let audience = who_sees(&user, &to);
+            let event = Event::Typing { user, to, is_typing: false };
+            let _ =
+                self.deliveries.send(Delivery::heard(vec![Dispatch { to: audience, event }])).await;
+        }
+    }
+}
+
+/// Who sees that somebody types.
+fn who_sees(user: &UserId, to: &Target) -> Audience {
+    match to {
+        Target::User(other) => Audience::Users(vec![other.clone()]),
+        Target::Group(group) => Audience::Others { group: *group, than: user.clone() },
     }
 }

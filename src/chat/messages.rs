@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::dedup::Sent;
 use super::gate::Inside;
 use super::{Accepted, Chat, not_a_member, parties};
 use crate::error::Error;
 use crate::model::{
-    Dispatch, Draft, Event, GroupId, Message, MessageRef, Op, Status, Target, UserId,
+    Dispatch, Draft, Event, GroupId, Message, MessageId, MessageRef, Op, Status, Target, UserId,
 };
 
 impl Chat {
@@ -23,18 +24,24 @@ impl Chat {
     pub async fn send(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
         self.check_size(draft.weight())?;
         let Some(client_id) = draft.client_id.clone() else {
-            return self.send_new(from, draft).await;
+            return self.send_new(from, draft, None).await;
         };
         let _alone = self.sends.lock(&(from, &client_id)).await;
-        if let Some(first) = self.sent_before(from, &client_id).await? {
-            return Ok(first);
+        match self.sent_before(from, &client_id).await? {
+            Sent::Before(first) => Ok(first),
+            Sent::Never(claimed) => self.send_new(from, draft, claimed).await,
         }
-        self.send_new(from, draft).await
     }
 
-    async fn send_new(&self, from: &UserId, draft: Draft) -> Result<Accepted<Arc<Message>>, Error> {
+    /// Sends what was not sent before, under an id that was claimed for it.
+    async fn send_new(
+        &self,
+        from: &UserId,
+        draft: Draft,
+        claimed: Option<MessageId>,
+    ) -> Result<Accepted<Arc<Message>>, Error> {
         self.check_spam(from, &draft).await?;
-        let accepted = self.accept_new(from, draft).await?;
+        let accepted = self.accept_new(from, draft, claimed).await?;
         self.has_sent(&accepted.value);
         Ok(accepted)
     }
@@ -43,6 +50,7 @@ impl Chat {
         &self,
         from: &UserId,
         draft: Draft,
+        claimed: Option<MessageId>,
     ) -> Result<Accepted<Arc<Message>>, Error> {
         let _file_stays = match &draft.media_url {
             Some(url) => self.use_file(url).await?,
@@ -56,7 +64,7 @@ impl Chat {
             if let Target::User(to) = &draft.target {
                 self.learn_blocks(to).await;
             }
-            return self.gate.enter(|inside| self.accept(inside, from, draft));
+            return self.gate.enter(|inside| self.accept(inside, from, draft, claimed));
         };
         loop {
             self.gate.load(&*self.store, group).await?;
@@ -65,7 +73,7 @@ impl Chat {
                     Some(standing) => ControlFlow::Break(
                         standing
                             .check_speaking_member()
-                            .and_then(|()| self.accept(inside, from, draft)),
+                            .and_then(|()| self.accept(inside, from, draft, claimed)),
                     ),
                     None => ControlFlow::Continue(draft),
                 });
@@ -127,8 +135,12 @@ impl Chat {
         inside: &mut Inside<'_>,
         from: &UserId,
         mut draft: Draft,
+        claimed: Option<MessageId>,
     ) -> Result<Accepted<Arc<Message>>, Error> {
-        let (id, timestamp) = inside.stamp(self.now());
+        let (id, timestamp) = match claimed {
+            Some(id) => (id, inside.stamp().time_of(id, self.now())),
+            None => inside.stamp().next(self.now()),
+        };
         let read_by = match &draft.target {
             Target::Group(group) => {
                 draft.mentions.retain(|user| inside.is_member(*group, user) == Some(true));

@@ -22,7 +22,9 @@ mod leftovers;
 mod locks;
 mod messages;
 mod mutes;
+mod nodes;
 mod people;
+mod people_elsewhere;
 mod presence;
 mod readers;
 mod receipts;
@@ -36,11 +38,14 @@ mod threads;
 mod typing;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use crate::buffer::{Buffer, Delivery, Receipt};
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::media::MediaStore;
 use crate::model::{
@@ -107,6 +112,10 @@ pub struct Chat {
     media: MediaStore,
     clock: Arc<dyn Clock>,
     deliveries: mpsc::Sender<Delivery>,
+    /// The other nodes.
+    cluster: Cluster,
+    /// Whether something that they have said was missed, of which users have not been told.
+    has_gap: AtomicBool,
     gate: Gate,
     /// Changes to one message wait for each other.
     locks: Locks,
@@ -177,6 +186,7 @@ impl Chat {
         media: MediaStore,
         clock: Arc<dyn Clock>,
         deliveries: mpsc::Sender<Delivery>,
+        cluster: Cluster,
     ) -> Self {
         let gate = Gate::new(buffer.floor());
         let (locks, sends, pins) = (Locks::default(), Locks::default(), Locks::default());
@@ -194,6 +204,8 @@ impl Chat {
             media,
             clock,
             deliveries,
+            cluster,
+            has_gap: AtomicBool::new(false),
             gate,
             locks,
             sends,
@@ -219,13 +231,20 @@ impl Chat {
     /// The present place in the order of all messages: after every one that was accepted, before
     /// every one that will be.
     pub fn place(&self) -> Position {
-        let (id, at) = self.gate.enter(|inside| inside.stamp(self.now()));
+        let (id, at) = self.gate.enter(|inside| inside.stamp().next(self.now()));
         (at, id)
     }
 
-    /// A message as it is after everything accepted so far.
+    /// A message as it is after everything accepted so far. One that another node has just accepted
+    /// may not have been heard of, nor stored: it is waited for.
     async fn find(&self, id: &MessageRef) -> Result<Message, Error> {
-        self.buffer.message(id).await?.ok_or_else(no_message)
+        let mut pauses = self.may_be_under_way(id).then(nodes::pauses).into_iter().flatten();
+        loop {
+            if let Some(message) = self.buffer.message(id).await? {
+                return Ok(message);
+            }
+            sleep(pauses.next().ok_or_else(no_message)?).await;
+        }
     }
 
     /// Refuses who is neither the sender nor a recipient of a message, as if it were not there:

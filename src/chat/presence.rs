@@ -19,7 +19,8 @@ use super::Chat;
 use super::circles::{Circles, MAX_GROUPS, MAX_PEERS};
 use super::gate::Members;
 use super::last_seen::Unsaved;
-use super::people::{People, Status};
+use super::people::{People, Settled, Status};
+use crate::cluster::{Circle, News};
 use crate::model::{Audience, Event, GroupId, Presence, Timestamp, UserId};
 
 /// Changes that are prepared at the same time; each asks the store for two things at the most.
@@ -47,7 +48,7 @@ pub(super) struct Company {
 pub(super) struct Watch {
     company: Mutex<Company>,
     /// Somebody came or left.
-    changed: Notify,
+    pub(super) changed: Notify,
     /// There is something to save.
     pub(super) to_save: Notify,
     /// Nothing is told any more.
@@ -76,15 +77,15 @@ impl Watch {
         self.lock().circles.wrote(from, to);
     }
 
-    /// Those of a group's members who have a socket; whoever comes later finds all of now in the
-    /// store. Looks through the members or through who is here, whichever are fewer.
+    /// Those of a group's members who have a socket, on whatever node; whoever comes later finds all of
+    /// now in the store. Looks through the members or through who is here, whichever are fewer.
     pub(super) fn here_of(&self, members: &Members) -> Vec<UserId> {
         let company = self.lock();
         let people = &company.people;
-        if people.online() < members.len() {
-            people.here().filter(|user| members.contains(user)).cloned().collect()
+        if people.online_count() < members.len() || members.iter().next().is_none() {
+            people.all_online().filter(|user| members.contains(user)).cloned().collect()
         } else {
-            members.iter().filter(|user| people.is_here(user)).cloned().collect()
+            members.iter().filter(|user| people.is_online(user)).cloned().collect()
         }
     }
 
@@ -121,32 +122,55 @@ impl Company {
         [self.people.next_lapse(), unclear].into_iter().flatten().min()
     }
 
-    /// What is to be told of a user, and to whom. It counts as told.
-    fn settle(&mut self, user: &UserId, now: Timestamp) -> Option<(Presence, Vec<UserId>)> {
-        let told =
-            if self.circles.is_here(user) { self.circles.around(user) } else { HashSet::new() };
-        let status = self.people.settle(user);
-        let mut to = told.clone();
-        if let Some(Status::Offline(_)) = status {
-            self.circles.exit(user);
-        } else if status.is_some() || self.circles.is_here(user) {
+    /// What is to be told of a user, and to whom, here and on other nodes. It counts as told.
+    fn settle(&mut self, user: &UserId, now: Timestamp) -> Settlement {
+        let before = self.circles.around(user);
+        let heard_before = self.circles.is_here(user);
+        let Settled { told: status, announced } = self.people.settle(user);
+        let mut to = if status.is_some() { before.clone() } else { HashSet::new() };
+        if self.people.is_here_still(user) {
             self.circles.enter(user);
-            to = self.circles.around(user);
+            if status.is_some() || heard_before {
+                to = self.circles.around(user);
+            }
             if status.is_none() {
                 // Only those hear whom the store has just added.
-                to.retain(|peer| !told.contains(peer));
+                to.retain(|peer| !before.contains(peer));
             }
             if !self.circles.knows(user) && self.unclear.len() < MAX_UNCLEAR {
                 self.unclear.push_back(user.clone());
             }
+        } else {
+            self.circles.exit(user);
         }
+        let circle = || status.map(|_| self.circle(user));
+        let announced = announced.map(|announced| match announced {
+            Status::Online => News::Came { user: user.clone(), circle: circle() },
+            Status::Offline(at) => News::Went { user: user.clone(), at, circle: circle() },
+        });
         let (is_online, last_seen) = match status {
             Some(Status::Offline(at)) => (false, at),
             _ => (true, now),
         };
         let presence = Presence { user: user.clone(), is_online, last_seen: Some(last_seen) };
-        (!to.is_empty()).then(|| (presence, to.into_iter().collect()))
+        Settlement { presence, to: to.into_iter().collect(), announced }
     }
+
+    /// Who hears of a user on other nodes.
+    fn circle(&self, user: &UserId) -> Circle {
+        let is_elsewhere = |peer: &&UserId| self.people.is_elsewhere(peer);
+        let peers = self.circles.peers(user).filter(is_elsewhere).cloned().collect();
+        Circle { peers, groups: self.circles.groups(user).collect() }
+    }
+}
+
+/// What is to be told of a user, and to whom.
+struct Settlement {
+    presence: Presence,
+    /// Those on this node; nobody, if they know.
+    to: Vec<UserId>,
+    /// What the other nodes do not know.
+    announced: Option<News>,
 }
 
 impl Chat {
@@ -222,9 +246,9 @@ impl Chat {
         found
     }
 
-    /// How many users are online.
+    /// How many users are online on this node.
     pub fn online_users(&self) -> usize {
-        self.watch.lock().people.online()
+        self.watch.lock().people.here_count()
     }
 
     /// Tells changes of presence until [`Chat::end_presence`].
@@ -271,12 +295,21 @@ impl Chat {
     }
 
     async fn tell_of(&self, user: &UserId) {
-        let told = self.watch.lock().settle(user, self.now());
-        if let Some((presence, mut to)) = told {
-            self.blocks.part(user, &mut to);
-            if to.is_empty() {
-                return;
+        let Settlement { presence, to, .. } = {
+            let mut company = self.watch.lock();
+            let mut settlement = company.settle(user, self.now());
+            // Under the lock, so that no list of who is here comes before the word of who has come.
+            if let Some(news) = settlement.announced.take() {
+                self.cluster.publish(news);
             }
+            settlement
+        };
+        self.tell_presence_to(to, presence).await;
+    }
+
+    pub(super) async fn tell_presence_to(&self, mut to: Vec<UserId>, presence: Presence) {
+        self.blocks.part(&presence.user, &mut to);
+        if !to.is_empty() {
             self.notify(Audience::Users(to), Event::Presence(presence)).await;
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Chat;
 use super::groups::{group_name, no_group, not_among_members};
+use crate::cluster::News;
 use crate::error::Error;
 use crate::model::{
     Group, GroupChange, GroupId, GroupNotice, GroupSummary, Happened, Role, Timestamp, Until,
@@ -165,6 +166,7 @@ impl Chat {
             // Nobody knows what became of it.
             Err(_) => inside.forget(group),
         });
+        self.cluster.publish(News::Group(group));
         let changed = changed?;
         let here = self.watch.here_of(&*self.members(group).await?);
         self.tell(here, notice).await;

@@ -1,6 +1,7 @@
 //! `banter dead-letter`: looks at the writes that the store refused, and tries them again.
 
 use std::io::{ErrorKind, Write};
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -8,7 +9,7 @@ use super::{Outcome, counted, one_line};
 use crate::buffer::{DeadLetters, Folders, LetterFile};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::store::{self, Applied, Store, StoreError};
+use crate::store::{self, Applied, FenceCloser, Store, StoreError};
 
 /// What the help of every command here ends with.
 pub const AFTER_HELP: &str = "\
@@ -71,7 +72,7 @@ pub async fn run(
                 counted(files.len() as u64, "letter"),
                 store.describe()
             )?;
-            let outcome = retry(&files, &*store, &SystemClock, out).await;
+            let outcome = retry(&files, &store, &SystemClock, out).await;
             store.close().await;
             outcome
         }
@@ -133,14 +134,14 @@ fn chosen(letters: &DeadLetters, names: &[String]) -> anyhow::Result<Vec<LetterF
 /// Brings letters to the store, one after the other.
 async fn retry(
     files: &[LetterFile],
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     clock: &dyn Clock,
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
-    let mut gone = 0;
+    let (mut gone, fence) = (0, FenceCloser::new(Arc::clone(store)));
     for file in files {
         let name = one_line(&file.name());
-        match retry_one(file, store, clock).await.with_context(|| name.clone())? {
+        match retry_one(file, (&**store, &fence), clock).await.with_context(|| name.clone())? {
             Fate::Gone => {
                 writeln!(out, "{name}  stored")?;
                 gone += 1;
@@ -171,7 +172,7 @@ enum Fate {
 /// The file can't be removed or replaced; the letter is then as it was.
 async fn retry_one(
     file: &LetterFile,
-    store: &dyn Store,
+    (store, fence): (&dyn Store, &FenceCloser),
     clock: &dyn Clock,
 ) -> std::io::Result<Fate> {
     let letter = match file.read() {
@@ -180,7 +181,12 @@ async fn retry_one(
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Fate::Gone),
         Err(error) => return Ok(Fate::Stays(format!("it can't be read as a letter: {error}"))),
     };
-    match refusal(store.apply(&letter.batch()).await) {
+    // Nodes may be at work beside this, with a cache of what was there before.
+    let applied = match fence.close().await {
+        Ok(()) => store.apply(&letter.batch()).await,
+        Err(error) => Err(error),
+    };
+    match refusal(applied) {
         Ok(None) => {
             file.remove()?;
             Ok(Fate::Gone)
@@ -253,6 +259,7 @@ mod tests {
         }
         let mut out = Vec::new();
         let files = chosen(letters, &[]).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
         let outcome = retry(&files, &store, &MockClock::default(), &mut out).await.unwrap();
         (outcome, String::from_utf8(out).unwrap())
     }

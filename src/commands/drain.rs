@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::journal::journal_in;
 use super::{Outcome, counted, one_line};
-use crate::buffer::{Buffer, Folders, Inspection};
+use crate::buffer::{self, Buffer, Folders, Inspection};
 use crate::clock::SystemClock;
+use crate::cluster::History;
 use crate::config::Config;
 use crate::shutdown::{Shutdown, Tasks};
 use crate::store::{self, Store};
@@ -107,8 +108,11 @@ impl Drain<'_> {
     async fn run(&self, shutdown: &Shutdown, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         // Nothing is accepted, so nothing is told to anybody.
         let (deliveries, _nobody) = mpsc::channel(1);
+        // Nodes may be at work beside this.
+        let history = Some(History::away());
+        let buffer = buffer::Config { history, ..self.config.buffer.clone() };
         let buffer = Buffer::start(
-            &self.config.buffer,
+            &buffer,
             Arc::clone(self.store),
             Arc::new(SystemClock),
             deliveries,

@@ -5,7 +5,9 @@
 
 pub mod dead_letter;
 mod drain;
+mod health;
 pub mod journal;
+pub mod load;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -21,6 +23,12 @@ pub enum Command {
     /// Look at a journal, mend one, or store what a dead server has left in its own
     #[command(subcommand, after_help = journal::AFTER_HELP)]
     Journal(journal::Command),
+    /// Ask the server of these settings whether users may be sent to it
+    #[command(after_help = health::AFTER_HELP)]
+    Health,
+    /// Drive a server with made-up users, and measure how fast it is and whether anything gets lost
+    #[command(subcommand, after_help = load::AFTER_HELP)]
+    Load(Box<load::Command>),
 }
 
 /// How a command ended that could do its work.
@@ -46,11 +54,14 @@ impl From<Outcome> for ExitCode {
 /// # Errors
 /// The work could not be begun, or its outcome not be printed.
 pub fn run(command: &Command, config: &Config, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    // One thread is enough for an operator's tool, and what `load` is meant to have.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
             Command::DeadLetter(command) => dead_letter::run(command, config, out).await,
             Command::Journal(command) => journal::run(command, config, out).await,
+            Command::Health => health::run(config, out).await,
+            Command::Load(command) => load::run(command, out).await,
         }
     })
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Subcommand};
 
-use crate::{auth, buffer, chat, http, limits, media, realtime, store, telemetry};
+use crate::{auth, buffer, chat, cluster, http, limits, media, realtime, store, telemetry};
 pub use error::ConfigError;
 use setting::Settings;
 
@@ -39,6 +39,9 @@ pub struct Config {
     /// The write buffer.
     #[command(flatten)]
     pub buffer: buffer::Config,
+    /// The bus between nodes.
+    #[command(flatten)]
+    pub cluster: cluster::Config,
     /// The Socket.IO side.
     #[command(flatten)]
     pub realtime: realtime::Config,
@@ -74,6 +77,8 @@ Examples:
   BANTER_ENV=production banter            read config/production.toml too
   banter dead-letter list                 show the writes that the store refused
   banter journal inspect                  show what is not stored yet, and whether it is whole
+  banter health                           ask whether the server is ready, by the exit code
+  banter load group                       measure how fast a server is, and whether it loses anything
 
 Flags may stand before and after a command.";
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -23,24 +23,6 @@ pub(super) async fn find(
         request.extensions_mut().insert(ClientAddress(address));
     }
     next.run(request).await
-}
-
-/// Parts of a path that let in whoever knows them.
-const SECRET_PARTS: [&str; 2] = ["{token}", "{filename}"];
-
-/// A request's span in the log. The query is left out, for a token may stand there, and of a path
-/// whose parts are secrets the route stands for it.
-pub(super) fn span(request: &Request) -> tracing::Span {
-    let client = request.extensions().get::<ClientAddress>().map(|address| address.0);
-    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let is_secret = |route: &&str| SECRET_PARTS.iter().any(|part| route.contains(part));
-    tracing::debug_span!(
-        "request",
-        method = %request.method(),
-        path = route.filter(is_secret).unwrap_or(request.uri().path()),
-        version = ?request.version(),
-        client = client.map(tracing::field::display),
-    )
 }
 
 /// Each proxy adds the address of who has connected to it at the end of `X-Forwarded-For`, so the

@@ -21,7 +21,7 @@ use utoipa::openapi::tag::{Tag, TagBuilder};
 use utoipa::openapi::{Components, Content, InfoBuilder, Ref, RefOr, Required, Schema, Server};
 
 use super::{
-    accounts, admin, attached, blocks, conversations, groups, health, invitations, messages,
+    accounts, admin, attached, blocks, conversations, groups, health, invitations, messages, nodes,
     presence, privacy, roles, room_messages, rooms, search, uploads, users,
 };
 use crate::auth::AuthMode;
@@ -114,7 +114,14 @@ struct ForMonitors;
 
 /// Routes for operators.
 #[derive(OpenApi)]
-#[openapi(paths(admin::look, admin::ban, admin::unban, admin::erase, health::metrics))]
+#[openapi(paths(
+    admin::look,
+    admin::ban,
+    admin::unban,
+    admin::erase,
+    nodes::list,
+    health::metrics
+))]
 struct ForOperators;
 
 /// Paths that are the same as another one.

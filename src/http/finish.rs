@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::error;
+use crate::correlation::{self, RequestId};
 use crate::shutdown::Tasks;
 
 /// Longest that a route may take, uploads and downloads excepted.
@@ -23,10 +24,10 @@ pub(super) async fn run_to_end(
     next: Next,
 ) -> Response {
     let (answer, answered) = oneshot::channel();
-    tasks.spawn(async move {
+    tasks.spawn(correlation::scope(RequestId::current(), async move {
         // The client may have gone.
         let _ = answer.send(next.run(request).await);
-    });
+    }));
     answered.await.unwrap_or_else(|_| error::crashed())
 }
 

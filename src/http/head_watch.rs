@@ -8,8 +8,7 @@
 //! nothing, but the library then waits for the write under way, which such a client can hold up for
 //! ever, and with it all that is queued for it.
 
-use std::io;
-use std::net::Shutdown;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,12 +19,13 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use hyper::StatusCode;
 use hyper::body::{Frame, SizeHint};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::egress::Egress;
 use crate::limits::Connection;
 
 /// A connection's place among all that are allowed, and among those of its address.
@@ -50,9 +50,9 @@ impl Watch {
 
     /// A head is complete; bytes are the request's own until what is returned is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
         self.in_request.store(true, Ordering::Relaxed);
-        RequestGuard { watch: self.clone(), upgrades: false }
+        RequestGuard { watch: self.clone(), is_first: before == 0, upgrades: false }
     }
 }
 
@@ -60,6 +60,7 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct RequestGuard {
     watch: Arc<Watch>,
+    is_first: bool,
     /// What is read from now on is another protocol's, never a head.
     upgrades: bool,
 }
@@ -67,8 +68,12 @@ pub(super) struct RequestGuard {
 impl RequestGuard {
     /// Keeps the request under way until its response is sent; for ever, when the response hands
     /// the connection over to another protocol.
-    pub(super) fn hold_until_sent(mut self, response: Response) -> Response {
+    pub(super) fn hold_until_sent(mut self, response: Response, egress: &Egress) -> Response {
         self.upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        // The head of a later response may come behind parts of earlier ones.
+        if self.upgrades && self.is_first {
+            egress.upgrade();
+        }
         response.map(|body| Body::new(GuardedBody { body, _guard: self }))
     }
 }
@@ -116,7 +121,8 @@ struct PendingHead {
 /// A connection whose reads fail with [`io::ErrorKind::TimedOut`] when a head takes too long, and
 /// whose writes do, and every read after them, when the client takes nothing for too long.
 pub(super) struct Watched {
-    io: TcpStream,
+    io: OwnedReadHalf,
+    egress: Arc<Egress>,
     /// Kept when it is handed to another protocol.
     _slot: Slot,
     watch: Arc<Watch>,
@@ -134,12 +140,15 @@ impl Watched {
         slot: Slot,
         head_timeout: Duration,
         write_timeout: Duration,
-    ) -> (Self, Arc<Watch>) {
+    ) -> (Self, Arc<Watch>, Arc<Egress>) {
+        let (io, out) = io.into_split();
+        let egress = Egress::new(out);
         let watch = Arc::new(Watch::default());
         let head =
             PendingHead { requests: 0, deadline: Instant::now() + head_timeout, timer: None };
         let watched = Self {
             io,
+            egress: Arc::clone(&egress),
             _slot: slot,
             watch: watch.clone(),
             head_timeout,
@@ -147,15 +156,15 @@ impl Watched {
             write_timeout,
             stalled: None,
         };
-        (watched, watch)
+        (watched, watch, egress)
     }
 
     /// Passes on what became of a write, or that it has waited too long.
-    fn poll_written(
+    fn poll_written<T>(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -165,7 +174,7 @@ impl Watched {
         ready!(timer.as_mut().poll(cx));
         // Who reads must end, too: the library goes on after a failed write, and would lose one
         // packet after the other while the client still sends.
-        let _ = SockRef::from(&self.io).shutdown(Shutdown::Both);
+        self.egress.cut();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -211,28 +220,35 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, buffer);
+        let written = self.egress.poll_write(cx, &[IoSlice::new(buffer)]);
         self.poll_written(cx, written)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
+        buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, buffers);
+        let written = self.egress.poll_write(cx, buffers);
         self.poll_written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = self.egress.poll_flush(cx);
+        self.poll_written(cx, flushed)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.egress.shutdown())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.egress.end();
     }
 }

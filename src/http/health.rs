@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,7 @@ use crate::auth::AuthMode;
 use crate::buffer::{Buffer, Disk, Stats};
 use crate::store::{PoolGauges, Store, StoreHealth};
 use crate::telemetry::Telemetry;
+use crate::telemetry::exposition::Format;
 use crate::wire::health::{BufferHealth, BufferStats, DatabaseHealth, Health, IndexInfo, Pool};
 
 /// What the health routes look at.
@@ -187,17 +188,27 @@ pub(super) async fn message_buffer(State(monitor): State<Monitor>) -> Json<Buffe
 
 /// Metrics
 ///
-/// OpenMetrics text.
+/// Prometheus' text format, or OpenMetrics where `Accept` asks for that.
 #[utoipa::path(
     get, path = "/metrics", tag = "operators", operation_id = "read_metrics",
     responses(
-        (status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (status = 200, description = "The metrics", content(
+            (String = "text/plain; version=0.0.4; charset=utf-8"),
+            (String = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        )),
     ),
 )]
-pub(super) async fn metrics(State(monitor): State<Monitor>) -> Response {
-    match monitor.telemetry.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, crate::telemetry::OPEN_METRICS_CONTENT_TYPE)], text)
-            .into_response(),
+pub(super) async fn metrics(State(monitor): State<Monitor>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept);
+    match monitor.telemetry.write(format) {
+        Ok(text) => {
+            let headers = [
+                (header::CONTENT_TYPE, format.content_type()),
+                (header::VARY, header::ACCEPT.as_str()),
+            ];
+            (headers, text).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

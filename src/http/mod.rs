@@ -1,5 +1,6 @@
 //! The HTTP side: every route, the layers around them, and the loop that serves them.
 
+mod access;
 mod accounts;
 mod address;
 mod admin;
@@ -8,6 +9,7 @@ mod asker;
 mod attached;
 mod blocks;
 mod conversations;
+mod detach;
 mod error;
 mod extract;
 mod finish;
@@ -19,6 +21,7 @@ mod limits;
 pub mod listen;
 mod messages;
 pub mod metrics;
+mod nodes;
 pub mod operators;
 pub mod origin;
 mod page;
@@ -41,15 +44,15 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::trace::TraceLayer;
 
 use crate::auth::{AuthMode, SignIn};
 use crate::chat::Chat;
+use crate::cluster::Cluster;
 use crate::limits::Limits;
 use crate::media::MediaStore;
 use crate::shutdown::Tasks;
 
+pub use detach::detached;
 pub use health::Monitor;
 pub use metrics::HttpMetrics;
 use operators::Access;
@@ -85,6 +88,8 @@ pub struct Parts {
     pub limits: Arc<Limits>,
     /// Where requests run that must come to their end.
     pub tasks: Tasks,
+    /// The other nodes.
+    pub cluster: Cluster,
 }
 
 /// What the routes of conversations stand on.
@@ -246,12 +251,14 @@ fn health(monitor: Monitor) -> Router {
 
 /// Operators' routes, for who has access.
 pub fn operators(parts: &Parts, access: Access) -> Router {
-    let Parts { monitor, limits, tasks, .. } = parts.clone();
+    let Parts { monitor, limits, tasks, cluster, .. } = parts.clone();
     Router::new()
         .route("/admin/users/{user_id}", get(admin::look).delete(admin::erase))
         .route("/admin/users/{user_id}/ban", put(admin::ban).delete(admin::unban))
         .with_state(Api::of(parts))
         .layer(from_fn_with_state(tasks, finish::run_to_end))
+        .route("/admin/nodes", get(nodes::list))
+        .with_state(cluster)
         .route("/metrics", get(health::metrics))
         .with_state(monitor)
         .layer(CompressionLayer::new())
@@ -269,8 +276,9 @@ pub fn operators_alone(parts: &Parts, access: Access) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
 }
 
-/// What surrounds every request, from the inside out: how often its address may ask, its figures, a
-/// log line with its id, whose pages may ask, where it comes from, and an answer even to a panic.
+/// What surrounds every request, from the inside out: how often its address may ask, its figures,
+/// whose pages may ask, an answer even to a panic, its id and its line in the log, and where it comes
+/// from.
 pub fn surround(
     routes: Router,
     config: &Config,
@@ -282,11 +290,9 @@ pub fn surround(
     routes
         .layer(from_fn_with_state(limits(), limits::limit_address))
         .layer(from_fn_with_state(Arc::new(metrics), metrics::measure))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http().make_span_with(address::span))
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(from_fn_with_state(Arc::clone(&origins), origin::guard_sockets))
         .layer(origin::cors(&origins))
-        .layer(from_fn_with_state(limits(), address::find))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(access::follow))
+        .layer(from_fn_with_state(limits(), address::find))
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_RANGE, HOST, HeaderName, ORIGIN, RETRY_AFTER};
+use axum::http::header::{CONTENT_RANGE, HOST, ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
+use super::access::REQUEST_ID;
 use super::limits::{LIMIT, REMAINING, RESET};
 
 /// Whose web pages may use the server.
@@ -100,14 +101,7 @@ pub fn cors(origins: &Origins) -> CorsLayer {
         .allow_credentials(true)
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([
-            CONTENT_RANGE,
-            HeaderName::from_static("x-request-id"),
-            RETRY_AFTER,
-            LIMIT,
-            REMAINING,
-            RESET,
-        ])
+        .expose_headers([CONTENT_RANGE, REQUEST_ID, RETRY_AFTER, LIMIT, REMAINING, RESET])
 }
 
 /// Whether a path leads to a plain WebSocket.

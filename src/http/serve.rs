@@ -81,7 +81,8 @@ impl Default for ServeConfig {
 /// belong to whom they were handed over to. There is no deadline: the caller sets one by dropping
 /// the future, and ends what is left by ending `tasks`.
 ///
-/// Each request carries its peer's address as [`ConnectInfo<SocketAddr>`](ConnectInfo).
+/// Each request carries its peer's address as [`ConnectInfo<SocketAddr>`](ConnectInfo), and its
+/// connection's way out as `Arc<`[`Egress`](crate::egress::Egress)`>`.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -158,15 +159,16 @@ async fn run(
     config: ServeConfig,
     stop: CancellationToken,
 ) {
-    let (io, watch) = Watched::new(stream, slot, config.head_timeout, config.write_timeout);
+    let (io, watch, egress) = Watched::new(stream, slot, config.head_timeout, config.write_timeout);
     let on_request = watch.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let request_guard = on_request.begin_request();
         request.extensions_mut().insert(ConnectInfo(peer));
-        let app = app.clone();
+        request.extensions_mut().insert(Arc::clone(&egress));
+        let (app, egress) = (app.clone(), Arc::clone(&egress));
         async move {
             let response = app.oneshot(request.map(Body::new)).await;
-            response.map(|response| request_guard.hold_until_sent(response))
+            response.map(|response| request_guard.hold_until_sent(response, &egress))
         }
     });
     let connection = http1::Builder::new()

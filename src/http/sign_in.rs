@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
+use super::access::AnsweredTo;
 use super::asker::sign_in;
 use super::uploads::{DISCARD_BYTES, DISCARD_TIMEOUT};
 use crate::auth::{self, Caller, SignIn};
@@ -31,8 +32,13 @@ pub(super) async fn identify(
             },
         },
     };
+    let user = caller.user().cloned();
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if let Some(user) = user {
+        response.extensions_mut().insert(AnsweredTo(user));
+    }
+    response
 }
 
 /// Middleware for routes that are for somebody: without a token there is no answer. A handler that

@@ -9,6 +9,7 @@ mod events;
 mod networks;
 mod places;
 mod rate;
+mod shared;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -29,6 +30,8 @@ pub use networks::{InvalidNetwork, Networks};
 pub use places::Full;
 use places::Places;
 use rate::{Quota, Rate};
+use shared::Untold;
+pub use shared::{Kind, Taken, Whose};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -180,6 +183,8 @@ pub struct Limits {
     exempt: Networks,
     config: Config,
     limited: Family<WhatLabel, Counter>,
+    /// What other nodes do not know, where there are some.
+    untold: Option<Untold>,
 }
 
 impl Default for Limits {
@@ -210,6 +215,38 @@ impl Limits {
             exempt: config.limit_exempt.clone().unwrap_or_default(),
             config,
             limited: Family::default(),
+            untold: None,
+        }
+    }
+
+    /// The same, shared with other nodes.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.untold = Some(Untold::default());
+        self
+    }
+
+    /// What was taken here since the last time that this was asked, for the other nodes.
+    pub fn taken(&self) -> Vec<Taken> {
+        self.untold.as_ref().map(Untold::take).unwrap_or_default()
+    }
+
+    /// What was taken on another node.
+    pub fn hear(&self, taken: &[Taken]) {
+        let now = Instant::now();
+        for Taken { kind, whose, times } in taken {
+            self.rate(*kind).debit(whose.who(), *times, now);
+        }
+    }
+
+    fn rate(&self, kind: Kind) -> &Rate {
+        match kind {
+            Kind::Requests => &self.requests,
+            Kind::SignIns => &self.sign_ins,
+            Kind::Accounts => &self.accounts,
+            Kind::Uploads => &self.uploads,
+            Kind::Exports => &self.exports,
+            Kind::Handshakes => &self.handshakes,
         }
     }
 
@@ -238,37 +275,37 @@ impl Limits {
     /// # Errors
     /// [`Exceeded`], here as below, when it is one too many.
     pub fn check_request(&self, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
-        self.check_address(&self.requests, address)
+        self.check_address(Kind::Requests, address)
     }
 
     /// Counts a request of a user who has signed in.
     pub fn check_request_of(&self, user: &UserId) -> Result<Option<Budget>, Exceeded> {
-        self.check(&self.requests, &Who::User(user))
+        self.check(Kind::Requests, &Who::User(user))
     }
 
     /// Counts an upload from an address.
     pub fn check_upload(&self, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
-        self.check_address(&self.uploads, address)
+        self.check_address(Kind::Uploads, address)
     }
 
     /// Counts an upload of a user who has signed in.
     pub fn check_upload_of(&self, user: &UserId) -> Result<Option<Budget>, Exceeded> {
-        self.check(&self.uploads, &Who::User(user))
+        self.check(Kind::Uploads, &Who::User(user))
     }
 
     /// Counts an export of what is kept of a user.
     pub fn check_export_of(&self, user: &UserId) -> Result<(), Exceeded> {
-        self.check(&self.exports, &Who::User(user)).map(drop)
+        self.check(Kind::Exports, &Who::User(user)).map(drop)
     }
 
     /// Counts a new Socket.IO connection of an address.
     pub fn check_handshake(&self, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
-        self.check_address(&self.handshakes, address)
+        self.check_address(Kind::Handshakes, address)
     }
 
     /// Counts a try to sign in from an address.
     pub fn check_sign_in(&self, address: IpAddr) -> Result<(), Exceeded> {
-        self.check_address(&self.sign_ins, address).map(drop)
+        self.check_address(Kind::SignIns, address).map(drop)
     }
 
     /// Whether an address may try to sign in now. Counts nothing.
@@ -282,7 +319,7 @@ impl Limits {
 
     /// Counts a try to sign in to an account, there or not, from wherever it comes.
     pub fn check_sign_in_name(&self, account: &str) -> Result<(), Exceeded> {
-        self.check(&self.accounts, &Who::Account(account)).map(drop)
+        self.check(Kind::Accounts, &Who::Account(account)).map(drop)
     }
 
     /// A TCP connection of a peer. A trusted proxy brings the connections of many.
@@ -341,15 +378,18 @@ impl Limits {
         self.limited.get_or_create(&WhatLabel { what: what.as_str() }).inc();
     }
 
-    fn check_address(&self, rate: &Rate, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
+    fn check_address(&self, kind: Kind, address: IpAddr) -> Result<Option<Budget>, Exceeded> {
         if self.exempts(address) {
             return Ok(None);
         }
-        self.check(rate, &Who::Address(networks::counted(address)))
+        self.check(kind, &Who::Address(networks::counted(address)))
     }
 
-    fn check(&self, rate: &Rate, who: &Who<'_>) -> Result<Option<Budget>, Exceeded> {
-        let checked = rate.take(who, Instant::now());
+    fn check(&self, kind: Kind, who: &Who<'_>) -> Result<Option<Budget>, Exceeded> {
+        let checked = self.rate(kind).take(who, Instant::now());
+        if let (Some(untold), Ok(Some(left))) = (&self.untold, &checked) {
+            untold.note(kind, who, left.limit, left.remaining);
+        }
         checked.inspect_err(|exceeded| self.refused(exceeded.what))
     }
 }

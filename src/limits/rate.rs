@@ -105,6 +105,18 @@ impl Rate {
         })
     }
 
+    /// So many were taken elsewhere. Of more than the budget holds the rest is forgotten: nobody waits
+    /// longer for it than for a whole budget.
+    pub(super) fn debit(&self, key: impl Hash, times: u32, now: Instant) {
+        let Some(quota) = self.quota else { return };
+        let key = self.hasher.hash_one(key);
+        let mut budgets = self.budgets.lock();
+        let missing_from = budgets.full_at(key).map_or(now, |at| at.max(now));
+        let whole = quota.interval * quota.burst;
+        let full_at = (missing_from + quota.interval.saturating_mul(times)).min(now + whole);
+        budgets.keep(key, full_at);
+    }
+
     /// Takes one out of a budget; `None` where nothing is limited.
     pub(super) fn take(&self, key: impl Hash, now: Instant) -> Result<Option<Budget>, Exceeded> {
         let Some(quota) = self.quota else { return Ok(None) };
@@ -196,6 +208,17 @@ mod tests {
         assert_eq!(exceeded.budget.remaining, 0);
         let budget = rate.take("ann", now + SECOND * 60).unwrap().unwrap();
         assert_eq!((budget.remaining, budget.reset), (2, SECOND * 20));
+    }
+
+    #[test]
+    fn what_is_taken_elsewhere_is_missing_here_and_no_more_than_the_whole() {
+        let (rate, now) = (rate(3, SECOND * 60), Instant::now());
+        rate.debit("ann", 2, now);
+        assert_eq!(rate.take("ann", now).unwrap().unwrap().remaining, 0);
+        rate.debit("ann", u32::MAX, now);
+        let exceeded = rate.take("ann", now).unwrap_err();
+        assert_eq!((exceeded.retry_after, exceeded.budget.reset), (SECOND * 20, SECOND * 60));
+        assert!(rate.take("bob", now).is_ok());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Accounts: users who sign in with a name and a password.
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 
 use super::{Timestamp, UserId};
@@ -202,7 +204,7 @@ impl LoginSession {
 }
 
 /// Why tokens are worth nothing any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndReason {
     /// The user has signed out, or changed the password.
     SignedOut,
@@ -224,7 +226,7 @@ impl EndReason {
 }
 
 /// What a user's tokens are worth.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// Whose tokens.
     pub user: UserId,

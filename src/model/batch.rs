@@ -1,5 +1,6 @@
 //! What one flush writes, folded so that each document is touched once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{
@@ -38,6 +39,15 @@ impl Batch {
             || self.changes.iter().any(|change| !change.edits.is_empty())
             || !self.deletes.is_empty()
             || !self.purges.is_empty()
+    }
+
+    /// The conversations whose messages it changes, each once.
+    pub fn conversations(&self) -> HashSet<Conversation> {
+        let sent = self.inserts.iter().map(|message| message.conversation());
+        let changed = self.changes.iter().map(|change| change.conversation.clone());
+        let deleted = self.deletes.iter().map(|deletion| deletion.conversation.clone());
+        let purged = self.purges.iter().map(|group| Conversation::Group(*group));
+        sent.chain(changed).chain(deleted).chain(purged).collect()
     }
 
     /// Documents that the batch touches.
@@ -123,4 +133,30 @@ pub struct ReadCursor {
     pub group: GroupId,
     /// The place of the newest message read.
     pub up_to: Position,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Target;
+    use crate::model::testing::message;
+
+    #[test]
+    fn a_batch_names_each_conversation_whose_messages_it_changes_once() {
+        let user = |name| UserId::parse(name).unwrap();
+        let with_ann = |name| Conversation::direct(user("ann"), user(name));
+        let sent = |to| Arc::new(message("ann", Target::User(user(to))));
+        let (purged, read) = (GroupId::mint(), GroupId::mint());
+        let (id, at) = (MessageId::mint(), Timestamp(1));
+        let batch = Batch {
+            inserts: vec![sent("bob"), sent("bob"), sent("cem")],
+            changes: vec![MessageChange::none(id, with_ann("dan"))],
+            deletes: vec![Deletion { id, conversation: with_ann("eve"), at }],
+            purges: vec![purged],
+            cursors: vec![ReadCursor { user: user("ann"), group: read, up_to: (at, id) }],
+        };
+        let pairs = ["bob", "cem", "dan", "eve"].map(with_ann);
+        let all = pairs.into_iter().chain([Conversation::Group(purged)]);
+        assert_eq!(batch.conversations(), all.collect());
+    }
 }

@@ -1,5 +1,7 @@
 //! The content of a message: a text, or an object for media.
 
+use serde::{Deserialize, Serialize};
+
 use serde_json::Value;
 
 use super::JsonObject;
@@ -9,7 +11,7 @@ use super::JsonObject;
 pub const MAX_JSON_DEPTH: usize = 32;
 
 /// What a message says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Content {
     /// Plain text.
     Text(String),

@@ -1,5 +1,7 @@
 //! What happened, and who is told.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
 };
 
 /// Who is told of an event.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Audience {
     /// Every socket that has joined the group.
     Group(GroupId),
@@ -21,10 +23,12 @@ pub enum Audience {
     },
     /// Every socket of these users; a user named twice is told once.
     Users(Vec<UserId>),
+    /// Every socket.
+    Everybody,
 }
 
 /// Something that clients are told, in the terms of the domain.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A message was accepted.
     Sent(Arc<Message>),
@@ -123,7 +127,7 @@ impl Event {
 }
 
 /// Something that happened in a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupNotice {
     /// Which group.
     pub group: GroupId,
@@ -140,7 +144,7 @@ pub struct GroupNotice {
 }
 
 /// What can happen in a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Happened {
     /// Somebody is a member now.
     MemberAdded,
@@ -189,7 +193,7 @@ impl Happened {
 }
 
 /// Messages of one conversation that a user has read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Where the messages are.
     pub conversation: Conversation,
@@ -206,7 +210,7 @@ pub struct Reading {
 }
 
 /// Whether a user is online.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
     /// Who.
     pub user: UserId,
@@ -217,7 +221,7 @@ pub struct Presence {
 }
 
 /// An event and its audience, on the way to the sockets.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dispatch {
     /// Who is told.
     pub to: Audience,

@@ -1,5 +1,7 @@
 //! Groups, who may do what in them, and what a user has not read.
 
+use serde::{Deserialize, Serialize};
+
 use super::{GroupId, Timestamp, UserId};
 
 /// A group of users who share a conversation.
@@ -26,7 +28,7 @@ pub struct Group {
 }
 
 /// What a user may do in a group; each may do all that those before may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {
     /// Reads, speaks and leaves.
     Member,
@@ -53,7 +55,7 @@ impl Role {
 }
 
 /// Until when something holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Until {
     /// Until this time.
     Time(Timestamp),
@@ -203,7 +205,7 @@ pub struct Room {
 }
 
 /// How many messages a user has not read, each number exact up to [`Unread::EXACT_TO`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unread {
     /// Direct messages.
     pub direct: u64,

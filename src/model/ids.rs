@@ -1,5 +1,7 @@
 //! Identifiers, parsed once at the edge.
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ pub enum InvalidId {
 }
 
 /// A user's id: an opaque text chosen by the client's application.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UserId(Arc<str>);
 
 impl UserId {
@@ -69,11 +71,27 @@ impl fmt::Display for UserId {
     }
 }
 
+/// An ObjectId in the 24 digits that clients and operators know it by.
+mod hexadecimal {
+    use bson::oid::ObjectId;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(id: &ObjectId, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&id.to_hex())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectId, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        ObjectId::parse_str(text).map_err(D::Error::custom)
+    }
+}
+
 macro_rules! object_id {
     ($(#[$doc:meta])* $name:ident, $error:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(pub ObjectId);
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub struct $name(#[serde(with = "hexadecimal")] pub ObjectId);
 
         impl $name {
             /// A new id; its first four bytes are the time in seconds.
@@ -97,7 +115,7 @@ macro_rules! object_id {
 
 /// The name that a client gives to a message, its own for each: sending it again is the same
 /// message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientId(Arc<str>);
 
 impl ClientId {

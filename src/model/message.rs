@@ -1,12 +1,14 @@
 //! Messages, and the conversations they belong to.
 
+use serde::{Deserialize, Serialize};
+
 use super::content::object_memory;
 use super::{
     ClientId, Content, GroupId, JsonObject, MessageId, Pin, Reaction, Revision, Timestamp, UserId,
 };
 
 /// Whom a message is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// One user: a direct message.
     User(UserId),
@@ -15,7 +17,7 @@ pub enum Target {
 }
 
 /// A stream of messages with one order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Conversation {
     /// Two users, the smaller id first, so that both directions are one conversation. The same
     /// user twice is a conversation with oneself.
@@ -32,7 +34,7 @@ impl Conversation {
 }
 
 /// The kind of a message's content, as clients name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ContentType {
     /// Plain text.
     #[default]
@@ -76,7 +78,9 @@ impl ContentType {
 }
 
 /// How far a message has come. The order is the order of progress: it only ever grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 pub enum Status {
     /// Accepted by the server.
     #[default]
@@ -111,7 +115,7 @@ impl Status {
 pub type Position = (Timestamp, MessageId);
 
 /// One message, as it is stored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Its `_id`.
     pub id: MessageId,

@@ -1,6 +1,7 @@
 //! Pure data: what a conversation is made of, and the operations that change it.
 //!
-//! Nothing here does I/O, reads a clock or knows a wire format.
+//! Nothing here does I/O, reads a clock or knows a wire format. What nodes tell each other can be
+//! serialized as it is (`crate::cluster`); what clients see is shaped in `crate::wire`.
 
 mod account;
 mod batch;

@@ -1,5 +1,7 @@
 //! The operations that change messages; each goes through the write buffer, in order.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
 };
 
 /// One change, complete in itself: applying it twice equals applying it once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Op {
     /// A new message.
     Send(Arc<Message>),

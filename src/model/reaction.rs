@@ -1,5 +1,7 @@
 //! Reactions, pins and earlier contents: what users attach to a message.
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use super::{Content, Timestamp, UserId};
 pub struct InvalidEmoji;
 
 /// One emoji, with whatever modifiers and joined parts make up its picture.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Emoji(Arc<str>);
 
 impl Emoji {
@@ -53,7 +55,7 @@ impl fmt::Debug for Emoji {
 }
 
 /// One user's emoji on a message; each user has each emoji once.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reaction {
     /// Who.
     pub user: UserId,
@@ -62,7 +64,7 @@ pub struct Reaction {
 }
 
 /// The last word on whether a message is pinned in its conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// Whether it is pinned.
     pub pinned: bool,
@@ -73,7 +75,7 @@ pub struct Pin {
 }
 
 /// What a message said before it was edited.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
     /// What it said.
     pub content: Content,

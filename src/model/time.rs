@@ -1,9 +1,11 @@
 //! Wall-clock time as both stores keep it.
 
+use serde::{Deserialize, Serialize};
+
 use std::time::Duration;
 
 /// Milliseconds since 1970-01-01T00:00:00Z, the precision of a BSON date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {

@@ -3,21 +3,22 @@
 use std::fmt;
 use std::future::{Ready, ready};
 use std::pin::Pin;
-use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use socketioxide::ProtocolVersion;
 use socketioxide::extract::{SocketRef, TryData};
-use socketioxide::socket::Sid;
+use socketioxide::socket::{DisconnectReason, Sid};
+use tokio::time::Instant;
 
 use super::incoming::Incoming;
 use super::metrics::Connected;
 use super::outlet::Outlet;
 use super::turns::Turns;
-use super::{Hub, fanout, handlers, leases};
+use super::{Hub, fanout, handlers, leases, log};
 use crate::auth::{self, Claims, SignIn};
+use crate::correlation::{RequestId, SocketName};
 use crate::error::Error;
 use crate::limits::{ClientAddress, Connection, Events};
 use crate::model::{Event, Position, SessionId, Timestamp, UserId};
@@ -46,6 +47,9 @@ pub(super) struct Session {
     _connected: Connected,
     hub: Arc<Hub>,
     socket: Sid,
+    connected_at: Instant,
+    /// How many events it has sent.
+    heard: AtomicU32,
     /// Its place among its user's and its address's connections, until it leaves.
     place: Mutex<Option<Connection>>,
 }
@@ -67,20 +71,35 @@ impl Session {
         if let Some(claims) = &lease {
             hub.leases.renew(socket.id, None, claims.expires_at);
         }
+        hub.traffic.opened();
+        let outlet = Outlet::of(socket);
         Self {
             user,
             lease: Mutex::new(lease),
             has_ended: AtomicBool::new(false),
             since: hub.chat.place(),
             turns: Turns::default(),
-            outlet: Outlet::default(),
+            _connected: hub.metrics.connected(outlet.is_direct()),
+            outlet,
             events: Mutex::new(hub.limits.events(address)),
             rooms: hub.limits.rooms(address),
-            _connected: hub.metrics.connected(),
             hub: Arc::clone(hub),
             socket: socket.id,
+            connected_at: Instant::now(),
+            heard: AtomicU32::new(0),
             place: Mutex::new(Some(place)),
         }
+    }
+
+    /// When it connected.
+    pub(super) fn connected(&self) -> Timestamp {
+        self.since.0
+    }
+
+    /// The id of the event that came in just now.
+    pub(super) fn next_request(&self) -> RequestId {
+        let number = self.heard.fetch_add(1, Ordering::Relaxed);
+        RequestId::of_event(SocketName::of(self.socket.as_str()), number)
     }
 
     /// When the token that it lives on ends.
@@ -120,7 +139,9 @@ impl Session {
     /// The user has one socket less. Called again, it does nothing.
     fn leave(&self) {
         if self.place.lock().take().is_some() {
+            self.hub.traffic.closed();
             self.hub.chat.leave(&self.user);
+            self.outlet.end();
             if let Some(expires_at) = self.expires_at() {
                 self.hub.leases.end(self.socket, expires_at);
             }
@@ -137,9 +158,11 @@ impl Drop for Session {
 
 /// Runs when a socket has disconnected. Events that are still being handled may hold its session
 /// for a while.
-fn depart(socket: SocketRef) -> Ready<()> {
+fn depart(socket: SocketRef, reason: DisconnectReason) -> Ready<()> {
     if let Some(session) = Session::of(&socket) {
         session.leave();
+        let stayed = session.connected_at.elapsed();
+        log::disconnected(log::name(&socket), &session.user, stayed, log::reason(reason));
     }
     ready(())
 }
@@ -163,29 +186,33 @@ pub(super) fn admit(
     move |socket, TryData(auth)| {
         let hub = Arc::clone(&hub);
         Box::pin(async move {
-            let (user, lease) = identify(&hub, &socket, auth.ok()).await.map_err(Refusal)?;
-            let place = hub.limits.open_socket(address(&socket), &user).map_err(Refusal)?;
-            socket.join(fanout::user_room(&user));
-            hub.chat.arrive(&user);
-            socket.extensions.insert(Arc::new(Session::new(
-                &hub,
-                &socket,
-                user,
-                lease.clone(),
-                place,
-            )));
-            // What voids a token ends the sockets in its user's room: this one, too, from here on.
-            if let Some(claims) = lease
-                && hub.sign_in.is_void(&claims)
-            {
-                socket.leave_all();
-                return Err(Refusal(Error::Unauthorized("The token has been revoked".into())));
+            let outcome = let_in(&hub, &socket, auth.ok()).await;
+            if let Err(error) = &outcome {
+                let from = log::From::of(&socket);
+                log::refused(log::name(&socket), &from, log::spoken(&socket), error);
             }
-            socket.on_disconnect(depart);
-            listen(&socket, hub);
-            Ok(())
+            outcome.map_err(Refusal)
         })
     }
+}
+
+async fn let_in(hub: &Arc<Hub>, socket: &SocketRef, auth: Option<Auth>) -> Result<(), Error> {
+    let (user, lease) = identify(hub, socket, auth).await?;
+    let place = hub.limits.open_socket(address(socket), &user)?;
+    socket.join(fanout::user_room(&user));
+    hub.chat.arrive(&user);
+    let session = Session::new(hub, socket, user, lease.clone(), place);
+    socket.extensions.insert(Arc::new(session));
+    // What voids a token ends the sockets in its user's room: this one, too, from here on.
+    if let Some(claims) = lease
+        && hub.sign_in.is_void(&claims)
+    {
+        socket.leave_all();
+        return Err(Error::Unauthorized("The token has been revoked".into()));
+    }
+    socket.on_disconnect(depart);
+    listen(socket, Arc::clone(hub));
+    Ok(())
 }
 
 /// The handler that runs once the client knows that it is connected: what has it missed?
@@ -198,6 +225,8 @@ pub(super) fn greet(
         Box::pin(async move {
             if let Some(session) = Session::of(&socket) {
                 session.outlet.open(&hub, &socket);
+                let (from, spoken) = (log::From::of(&socket), log::spoken(&socket));
+                log::connected(log::name(&socket), &from, &session.user, spoken);
                 if session.has_ended() {
                     return leases::disconnect(&hub, &socket);
                 }
@@ -276,7 +305,7 @@ async fn tell_unread(hub: &Arc<Hub>, socket: &SocketRef, session: &Session) {
     match hub.chat.unread(&session.user, session.since).await {
         Ok(unread) if unread.direct + unread.group > 0 => {
             let event = Event::Unread { unread, at: session.since.0 };
-            fanout::emit(hub, slice::from_ref(socket), &event);
+            fanout::emit(hub, socket, &event);
         }
         Ok(_) => {}
         Err(error) => error.log("counting unread messages"),

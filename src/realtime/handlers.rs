@@ -7,12 +7,13 @@ use socketioxide::extract::SocketRef;
 use super::connect::Session;
 use super::incoming::{AckTo, Incoming};
 use super::outlet::{Outlet, Packet};
-use super::{Hub, fanout, leases};
+use super::{Hub, fanout, leases, log, outlet};
 use crate::auth::SignIn;
 use crate::chat::{Accepted, Chat};
+use crate::correlation;
 use crate::error::Error;
 use crate::limits::{Verdict, What};
-use crate::model::{EndReason, GroupId, UserId};
+use crate::model::{EndReason, UserId};
 use crate::wire::accounts::{Hidden, Renewal};
 use crate::wire::ack::{Ack, Notice};
 use crate::wire::events::{ClientEvent, DeleteFor};
@@ -26,16 +27,18 @@ pub(super) fn handle(
 ) -> impl Future<Output = ()> + Send + 'static {
     let Incoming { verdict, name, event, bytes, ack } = incoming;
     hub.metrics.came_in(name);
+    hub.traffic.came_in(bytes);
     let session = Session::of(&socket);
     // What the server does not know, or does not read, has nothing to wait for.
     let acts = session.as_ref().filter(|_| event.is_some());
     let turn = acts.map(|session| session.turns.take(bytes));
     let in_flight = hub.in_flight.token();
-    async move {
+    let request = session.as_ref().map(|session| session.next_request());
+    correlation::scope(request, async move {
         let _in_flight = in_flight;
         let Some(session) = session else { return };
         if verdict != Verdict::Taken {
-            return refuse(&hub, &socket, &session.outlet, name, ack, verdict);
+            return refuse(&hub, &socket, &session, name, ack, verdict);
         }
         let (Some(event), Some(turn)) = (event, turn) else {
             // A client that repeats what is not acknowledged would wait for this for ever.
@@ -54,7 +57,12 @@ pub(super) fn handle(
         // A question changes nothing, and may wait for the store: what comes after it need not.
         let turn = Some(turn).filter(|_| !matches!(event, Ok(ClientEvent::Sync(..))));
         let settled = match event {
-            Ok(event) => act(&hub, &socket, &session, event).await,
+            Ok(ClientEvent::SendMessage(draft)) => {
+                hub.chat.send(&session.user, draft).await.map(|sent| sent.map(Ack::Sent))
+            }
+            // In a place of their own: a task is as large as the largest thing that it may do, and is
+            // copied as a whole when it begins and ends.
+            Ok(event) => Box::pin(act(&hub, &socket, &session, event)).await,
             Err(error) => Err(error),
         };
         drop(turn);
@@ -63,24 +71,25 @@ pub(super) fn handle(
             Err(error) => Err(error),
         };
         answer(outcome);
-    }
+    })
 }
 
 /// Answers an event of a socket that sends too fast, and closes one that does so on and on.
 fn refuse(
     hub: &Arc<Hub>,
     socket: &SocketRef,
-    outlet: &Outlet,
+    session: &Session,
     name: &'static str,
     ack: Option<AckTo>,
     verdict: Verdict,
 ) {
     hub.limits.refused(What::Events);
     let too_fast = "You send events too fast; send more slowly, and this one again";
-    answer(hub, socket, outlet, name, ack, Err(Error::RateLimited(too_fast.into())));
+    let refusal = Err(Error::RateLimited(too_fast.into()));
+    answer(hub, socket, &session.outlet, name, ack, refusal);
     // Where the library's queue is full it can't be closed yet; the next event tries again.
     if verdict == Verdict::Flood && socket.connected() && socket.clone().disconnect().is_ok() {
-        tracing::warn!(socket = %socket.id, "a client that would not send more slowly is cut off");
+        log::too_fast_and_cut(log::name(socket), &session.user);
     }
 }
 
@@ -94,8 +103,9 @@ async fn act(
     let (chat, user) = (&hub.chat, &session.user);
     Ok(match event {
         ClientEvent::JoinGroup(group) => {
-            check_rooms(hub, socket, session, group)?;
-            let enter = || enter(socket, group, || session.is_over(socket));
+            let room = fanout::group_room(group);
+            check_rooms(hub, socket, session, &room)?;
+            let enter = || enter(socket, &room, || session.is_over(socket));
             chat.join(user, group, enter).await?;
             Accepted::settled(Ack::Done)
         }
@@ -185,17 +195,17 @@ async fn renew(
     Ok(Ack::Renewed { expires_at, tokens })
 }
 
-/// Whether a socket may enter one more group's room, or is in this one.
-fn check_rooms(
+/// Whether a socket may enter one more room, or is in this one.
+pub(super) fn check_rooms(
     hub: &Hub,
     socket: &SocketRef,
     session: &Session,
-    group: GroupId,
+    room: &str,
 ) -> Result<(), Error> {
     let Some(limit) = session.rooms else { return Ok(()) };
     // One of its rooms is its user's.
     let rooms = socket.rooms();
-    if rooms.len() <= limit || rooms.contains(&fanout::group_room(group).into()) {
+    if rooms.len() <= limit || rooms.iter().any(|entered| entered == room) {
         return Ok(());
     }
     hub.limits.refused(What::Rooms);
@@ -203,10 +213,10 @@ fn check_rooms(
     Err(Error::TooLarge(full.into()))
 }
 
-/// Lets a socket into a group's room. The library forgets a socket's rooms when it ends; a room
+/// Lets a socket into a room. The library forgets a socket's rooms when it ends; a room
 /// that it enters later would hold it for ever.
-fn enter(socket: &SocketRef, group: GroupId, is_over: impl Fn() -> bool) {
-    socket.join(fanout::group_room(group));
+pub(super) fn enter(socket: &SocketRef, room: &str, is_over: impl Fn() -> bool) {
+    socket.join(room.to_owned());
     if is_over() {
         socket.leave_all();
     }
@@ -235,9 +245,9 @@ fn answer(
         }
     };
     if let Some((event, message)) = said
-        && let Some(notice) = fanout::encode(event, &Notice { message })
+        && let Some(notice) = Packet::event(event, &Notice { message })
     {
-        outlet.send(hub, socket, Packet::Event(event, notice));
+        outlet.send(hub, socket, &notice);
     }
     acknowledge(hub, socket, outlet, name, ack, &outcome);
 }
@@ -252,9 +262,9 @@ fn acknowledge(
     outcome: &Ack,
 ) {
     if let Some(to) = ack
-        && let Some(outcome) = fanout::encode(name, outcome)
+        && let Some(outcome) = outlet::encode(name, outcome)
     {
-        outlet.send(hub, socket, Packet::Ack(to, outcome));
+        outlet.send(hub, socket, &Packet::Ack(to, outcome.into()));
     }
 }
 
@@ -290,10 +300,10 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_has_ended_enters_no_room() {
         let socket = connected().await;
-        enter(&socket, GroupId::mint(), || !socket.connected());
+        enter(&socket, "group_x", || !socket.connected());
         assert_eq!(socket.rooms().len(), 1);
         socket.clone().disconnect().unwrap();
-        enter(&socket, GroupId::mint(), || !socket.connected());
+        enter(&socket, "group_x", || !socket.connected());
         assert!(socket.rooms().is_empty());
     }
 }

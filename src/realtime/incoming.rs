@@ -45,6 +45,16 @@ pub(super) struct AckTo {
 }
 
 impl AckTo {
+    /// Where the answer to an event of this socket goes, if it has an id for one.
+    pub(super) fn of(socket: &Arc<Socket>, id: Option<i64>) -> Option<Self> {
+        id.map(|id| Self { socket: Arc::clone(socket), id })
+    }
+
+    /// What the client calls it.
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
     /// Tries to send the answer.
     pub(super) fn send(&self, answer: &RawValue) -> Result<(), SendError> {
         let mut unused = Value::Bytes(Bytes::new());
@@ -71,7 +81,7 @@ impl FromMessageParts<LocalAdapter> for Incoming {
             // A frame of bytes alone is of another parser than ours.
             Value::Bytes(_) => ("", false),
         };
-        let ack = ack_id.map(|id| AckTo { socket: Arc::clone(socket), id });
+        let ack = AckTo::of(socket, *ack_id);
         let session = socket.extensions.get::<Arc<Session>>();
         let verdict = session.map(|session| session.events.lock().count(Instant::now()));
         let verdict = verdict.unwrap_or(Verdict::Taken);

@@ -122,7 +122,7 @@ pub(super) async fn run(
 fn warn(hub: &Arc<Hub>, socket: &SocketRef) {
     let at = Session::of(socket).and_then(|session| session.expires_at());
     if let Some(at) = at {
-        fanout::emit(hub, std::slice::from_ref(socket), &Event::TokenExpiring { at });
+        fanout::emit(hub, socket, &Event::TokenExpiring { at });
     }
 }
 
@@ -142,7 +142,7 @@ pub(super) fn end(hub: &Arc<Hub>, socket: &SocketRef, reason: EndReason) {
     if !Session::of(socket).is_some_and(|session| session.end()) {
         return;
     }
-    fanout::emit(hub, std::slice::from_ref(socket), &Event::SignedOut { reason });
+    fanout::emit(hub, socket, &Event::SignedOut { reason });
     socket.leave_all();
     hub.metrics.signed_out();
     disconnect(hub, socket);

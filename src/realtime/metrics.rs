@@ -10,8 +10,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
+use super::incoming::UNKNOWN;
 use super::plain::Endpoint;
 use crate::chat::Chat;
+use crate::wire::events::CLIENT_EVENTS;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabel {
@@ -27,25 +29,27 @@ struct EndpointLabel {
 #[derive(Debug)]
 pub(super) struct Connected {
     all: Gauge,
-    /// Those of its endpoint, where it is a plain WebSocket.
-    plain: Option<Gauge>,
+    /// Those of its kind: plain WebSockets of its endpoint, or sockets that are written to directly.
+    kind: Option<Gauge>,
+    ended: Counter,
 }
 
 impl Connected {
-    fn new(all: Gauge, plain: Option<Gauge>) -> Self {
+    fn new(all: Gauge, kind: Option<Gauge>, ended: Counter) -> Self {
         all.inc();
-        if let Some(plain) = &plain {
-            plain.inc();
+        if let Some(kind) = &kind {
+            kind.inc();
         }
-        Self { all, plain }
+        Self { all, kind, ended }
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
         self.all.dec();
-        if let Some(plain) = &self.plain {
-            plain.dec();
+        self.ended.inc();
+        if let Some(kind) = &self.kind {
+            kind.dec();
         }
     }
 }
@@ -81,11 +85,41 @@ impl Collector for ChatCollector {
     }
 }
 
+/// Gives what is counted under the names that the old servers' dashboards use, too.
+struct OldNames(Metrics);
+
+impl fmt::Debug for OldNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OldNames")
+    }
+}
+
+impl Collector for OldNames {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let metrics = &self.0;
+        let gauge = ConstGauge::new(metrics.connections.get());
+        let (name, help) = ("ws_connections_active", "Sockets connected");
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        for (name, help, count) in [
+            ("ws_messages_received", "Events from clients", metrics.received()),
+            ("ws_messages_sent", "Packets queued for a socket", metrics.deliveries.get()),
+            ("ws_disconnections", "Sockets that have ended", metrics.ended.get()),
+        ] {
+            let counter = ConstCounter::new(count);
+            let kind = counter.metric_type();
+            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// Handles to the counters; cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Metrics {
     connections: Gauge,
+    ended: Counter,
     plain_connections: Family<EndpointLabel, Gauge>,
+    direct_connections: Gauge,
     plain_cut: Counter,
     events_in: Family<EventLabel, Counter>,
     events_refused: Family<EventLabel, Counter>,
@@ -108,6 +142,11 @@ impl Metrics {
             "banter_plain_connections",
             "Of these, plain WebSockets",
             m.plain_connections.clone(),
+        );
+        registry.register(
+            "banter_direct_connections",
+            "Of these, WebSockets of Socket.IO that are written to past the library",
+            m.direct_connections.clone(),
         );
         registry.register(
             "banter_plain_cut",
@@ -145,21 +184,30 @@ impl Metrics {
             "Sockets that were ended because their token was",
             m.signed_out.clone(),
         );
+        registry.register_collector(Box::new(OldNames(m.clone())));
         m
     }
 
-    pub(super) fn connected(&self) -> Connected {
-        Connected::new(self.connections.clone(), None)
+    pub(super) fn connected(&self, is_direct: bool) -> Connected {
+        let direct = is_direct.then(|| self.direct_connections.clone());
+        Connected::new(self.connections.clone(), direct, self.ended.clone())
     }
 
     pub(super) fn connected_plain(&self, endpoint: Endpoint) -> Connected {
         let label = EndpointLabel { endpoint: endpoint.as_str() };
         let plain = self.plain_connections.get_or_create(&label).clone();
-        Connected::new(self.connections.clone(), Some(plain))
+        Connected::new(self.connections.clone(), Some(plain), self.ended.clone())
     }
 
     pub(super) fn cut_plain(&self) {
         self.plain_cut.inc();
+    }
+
+    /// The events that came in, of all names.
+    fn received(&self) -> u64 {
+        let names = CLIENT_EVENTS.into_iter().chain([UNKNOWN]);
+        let counts = names.map(|event| self.events_in.get(&EventLabel { event }).map(|c| c.get()));
+        counts.flatten().sum()
     }
 
     /// An event came in; one that the server does not know counts as `unknown`.

@@ -1,15 +1,19 @@
 //! The side of sockets, Socket.IO and plain: who connects, what their events do, and how events
 //! reach them.
 
+mod admin_ui;
 mod connect;
 mod fanout;
 mod handlers;
 mod incoming;
 mod leases;
+mod log;
 mod metrics;
 mod outlet;
+mod pace;
 mod plain;
 mod receipts;
+mod traffic;
 mod turns;
 
 use std::sync::Arc;
@@ -20,22 +24,30 @@ use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::{ParserConfig, SocketIo};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Ended, SignIn};
 use crate::buffer::Delivery;
 use crate::chat::Chat;
+use crate::cluster::Cluster;
 use crate::limits::Limits;
 use crate::shutdown::Tasks;
 
 use leases::Leases;
 use metrics::{ChatCollector, Metrics};
 use plain::Plain;
+use traffic::Traffic;
 
+pub use admin_ui::{AdminUiConfig, AdminUiMode};
 pub use plain::{Door, Doors};
 
 /// Packets that the library holds for one client; what comes on top waits in its [`outlet`].
 const QUEUE_PACKETS: usize = 1_024;
+
+/// Bytes that a WebSocket is read into, and holds for as long as it is connected: a few events of ordinary
+/// length. Longer ones are read in pieces.
+const READ_BUFFER: usize = 1_024;
 
 /// Binary attachments of one event. The contract has none: these few are taken so that the client
 /// can be told so, where the library would close the connection.
@@ -64,6 +76,10 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value_t = 1_000_000,
           value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
     pub max_payload: u32,
+
+    /// The admin UI.
+    #[command(flatten)]
+    pub admin_ui: AdminUiConfig,
 }
 
 /// The Socket.IO server, ready to be laid around the HTTP routes.
@@ -77,6 +93,8 @@ pub struct Realtime {
     io: SocketIo,
     in_flight: TaskTracker,
     draining: TaskTracker,
+    /// Ends what looks at the sockets.
+    closing: CancellationToken,
 }
 
 /// What the Socket.IO side is connected to.
@@ -91,6 +109,8 @@ pub struct Links {
     pub deliveries: mpsc::Receiver<Delivery>,
     /// Which tokens are void from now on.
     pub ended: mpsc::Receiver<Ended>,
+    /// The other nodes.
+    pub cluster: Cluster,
 }
 
 /// What every handler stands on.
@@ -99,7 +119,9 @@ struct Hub {
     sign_in: SignIn,
     leases: Leases,
     limits: Arc<Limits>,
+    cluster: Cluster,
     metrics: Metrics,
+    traffic: Traffic,
     /// The plain WebSockets.
     plain: Plain,
     tasks: Tasks,
@@ -112,7 +134,7 @@ struct Hub {
 impl Realtime {
     /// Builds the server and starts the fan-out.
     pub fn start(config: &Config, links: Links, tasks: &Tasks, registry: &mut Registry) -> Self {
-        let Links { chat, sign_in, limits, deliveries, ended } = links;
+        let Links { chat, sign_in, limits, deliveries, ended, cluster } = links;
         let payload = config.max_payload as usize;
         let (layer, io) = SocketIo::builder()
             .ping_interval(Duration::from_millis(config.ping_interval))
@@ -120,6 +142,7 @@ impl Realtime {
             .connect_timeout(CONNECT_TIMEOUT)
             .max_buffer_size(QUEUE_PACKETS)
             .max_payload(u64::from(config.max_payload))
+            .ws_read_buffer_size(READ_BUFFER)
             .ws_max_message_size(payload)
             .ws_max_frame_size(payload)
             .with_parser(
@@ -137,7 +160,9 @@ impl Realtime {
             sign_in: sign_in.clone(),
             leases: Leases::default(),
             limits,
+            cluster,
             metrics: Metrics::register(registry),
+            traffic: Traffic::default(),
             plain: Plain::new(config),
             tasks: tasks.clone(),
             in_flight: in_flight.clone(),
@@ -150,7 +175,9 @@ impl Realtime {
             tasks.spawn_worker("sign-out", ends);
         }
         tasks.spawn_worker("fan-out", fanout::run(Arc::clone(&hub), io.clone(), deliveries));
-        Self { layer, doors: Doors::of(&hub), hub, io, in_flight, draining }
+        let closing = CancellationToken::new();
+        admin_ui::open(&config.admin_ui, &hub, &io, tasks, closing.clone());
+        Self { layer, doors: Doors::of(&hub), hub, io, in_flight, draining, closing }
     }
 
     /// Waits until every event that came in has been answered.
@@ -158,14 +185,15 @@ impl Realtime {
         self.in_flight.wait().await;
     }
 
-    /// Waits until the library has taken all that waits for a socket; it sends that before it ends
-    /// a connection.
+    /// Waits until the system, or the library, has taken all that waits for a socket; the library sends
+    /// what it has before it ends a connection.
     pub async fn handed_on(&self) {
         self.draining.wait().await;
     }
 
     /// Ends every connection; clients reconnect elsewhere by themselves.
     pub async fn close(&self) {
+        self.closing.cancel();
         tokio::join!(self.io.close(), self.hub.plain.close());
     }
 }

@@ -108,6 +108,16 @@ impl Store for Guard {
         self.ask(self.store.sent_as(user, client_id)).await
     }
 
+    async fn claim(
+        &self,
+        user: &UserId,
+        client_id: &ClientId,
+        id: MessageId,
+        at: Timestamp,
+    ) -> Result<MessageId> {
+        self.ask(self.store.claim(user, client_id, id, at)).await
+    }
+
     async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {
         self.ask(self.store.sent_at(id)).await
     }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod changes;
+mod fence;
 mod guard;
 mod indexer;
 mod metrics;
@@ -30,6 +31,7 @@ use crate::model::{
 
 pub use accounts::{AccountStore, REVOCATION_LIFE, Registered};
 pub use changes::{Change, Changes, ChangesQuery};
+pub use fence::{BELIEVED_FOR, Fence, FenceCloser, FencedStore};
 pub use guard::Guard;
 pub use indexer::Indexer;
 pub use metrics::PoolCollector;
@@ -161,7 +163,7 @@ pub const REPLIES_EXACT_TO: usize = 1_000;
 /// except [`Store::apply`], which has one caller. Dropping a call's future at any point leaves the
 /// store consistent.
 #[async_trait]
-pub trait Store: PrivacyStore {
+pub trait Store: PrivacyStore + FencedStore {
     /// What it is and where, for people to read; never a password.
     fn describe(&self) -> String;
 
@@ -187,6 +189,18 @@ pub trait Store: PrivacyStore {
 
     /// The message that a user has sent under this client id, also when it is deleted by now.
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>>;
+
+    /// Gives a sender's client id to a message that is about to be accepted, if it has none yet; the
+    /// message that has it. A store of one server has nothing to decide.
+    async fn claim(
+        &self,
+        _user: &UserId,
+        _client_id: &ClientId,
+        id: MessageId,
+        _at: Timestamp,
+    ) -> Result<MessageId> {
+        Ok(id)
+    }
 
     /// When a message was sent, also one that is deleted, as long as that is known: for thirty
     /// days, if it was stored when it was deleted.

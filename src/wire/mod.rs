@@ -2,11 +2,13 @@
 
 pub mod accounts;
 pub mod ack;
+pub mod admin_ui;
 pub mod attach;
 pub mod events;
 pub mod groups;
 pub mod health;
 pub mod message;
+pub mod nodes;
 mod payload;
 pub mod plain;
 pub mod privacy;

@@ -106,6 +106,7 @@ async fn names_and_addresses_are_given_once(app: TestApp) {
     let mut both = [one, two];
     both.sort_unstable();
     assert_eq!(both, [StatusCode::CREATED, StatusCode::CONFLICT]);
+    assert_eq!(app.metric("user_registrations_total").await, 2.0, "what is refused is not counted");
 }
 
 async fn register(app: &TestApp, name: &str, email: &str) -> StatusCode {

@@ -1,5 +1,7 @@
 //! A server of this process on a port of its own.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::net::SocketAddr;
 
 use banter::app::App;
@@ -72,6 +74,13 @@ impl TestApp {
         let settings = settings.iter().map(|(n, v)| (*n, v.as_str()));
         let settings: Vec<_> = settings.chain(more.iter().copied()).collect();
         Self::start(&settings, Some(database)).await
+    }
+
+    /// Another server on the same database, with these settings beside those of the first.
+    pub(crate) async fn beside(&self, more: &[(&str, &str)]) -> Self {
+        let settings = self.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        let settings: Vec<_> = settings.chain(more.iter().copied()).collect();
+        Self::start(&settings, None).await
     }
 
     /// A server on the embedded store with these settings.

@@ -1,6 +1,8 @@
 //! The program itself: how it refuses to start, and how signals end it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use futures_util::TryStreamExt;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::app::to_user;
 use crate::mongod::TestDatabase;
@@ -23,7 +25,7 @@ pub(crate) struct Banter {
     pub(crate) addr: SocketAddr,
     /// What it has logged up to where it listens.
     started: String,
-    log: Lines<BufReader<ChildStderr>>,
+    log: Lines<BufReader<ChildStdout>>,
     pub(crate) folder: TempDir,
 }
 
@@ -38,6 +40,7 @@ pub(crate) fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
         .env("LIMIT_EXEMPT", "127.0.0.0/8")
         .envs(settings.iter().copied())
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
@@ -50,8 +53,10 @@ impl Banter {
 
     /// Starts in a folder that another one may have left behind.
     pub(crate) async fn start_in(folder: TempDir, settings: &[(&str, &str)]) -> Self {
-        let mut child = command(&folder, settings).spawn().expect("the program starts");
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        // What stands there is no part of the log: what a panic says.
+        let mut child = command(&folder, settings);
+        let mut child = child.stderr(Stdio::inherit()).spawn().expect("the program starts");
+        let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
         let started = Self::lines_to(&mut log, "listening on http://").await;
         let (_, addr) = started.rsplit_once("http://").unwrap();
         let addr: String = addr.chars().take_while(|c| "0123456789.:".contains(*c)).collect();
@@ -59,7 +64,7 @@ impl Banter {
     }
 
     /// The log's next lines, up to one with this text.
-    async fn lines_to(log: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
+    async fn lines_to(log: &mut Lines<BufReader<ChildStdout>>, text: &str) -> String {
         let mut lines = String::new();
         let find = async {
             while let Some(line) = log.next_line().await.unwrap() {
@@ -191,15 +196,36 @@ async fn a_second_signal_ends_the_program_at_once() {
     banter.ends_well().await;
 }
 
+/// What a program has logged.
+pub(crate) struct Logged {
+    /// On standard output.
+    pub(crate) stdout: String,
+    /// In its files, by their names.
+    pub(crate) files: BTreeMap<String, String>,
+}
+
+impl Logged {
+    /// All lines, wherever they stand.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.files.values().chain([&self.stdout]).flat_map(|text| text.lines())
+    }
+}
+
 /// All that a program at its most talkative logs, from its start to its end, while something is done
 /// with it.
 pub(crate) async fn log_while(
     settings: &[(&str, &str)],
     doing: impl AsyncFnOnce(SocketAddr),
-) -> String {
-    let mut settings = settings.to_vec();
-    settings.push(("RUST_LOG", "trace"));
-    let mut banter = Banter::start(&settings).await;
+) -> Logged {
+    logged_while(&[&[("RUST_LOG", "trace")], settings].concat(), doing).await
+}
+
+/// The same at the level that is set.
+pub(crate) async fn logged_while(
+    settings: &[(&str, &str)],
+    doing: impl AsyncFnOnce(SocketAddr),
+) -> Logged {
+    let mut banter = Banter::start(&[&[("LOG_DIR", "log")], settings].concat()).await;
     let mut all = std::mem::take(&mut banter.started);
     let id = banter.child.id().expect("still running").to_string();
     let (log, addr) = (&mut banter.log, banter.addr);
@@ -216,11 +242,19 @@ pub(crate) async fn log_while(
     tokio::join!(act, listen);
     banter.ends_well().await;
     assert!(all.contains("stopped"), "the log was read");
-    all
+    Logged { stdout: all, files: files(&banter.folder.path().join("log")) }
+}
+
+/// All files of a folder that are not hidden, and what they hold.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let named = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+    let shown = named.filter(|(name, _)| !name.starts_with('.'));
+    shown.map(|(name, path)| (name, std::fs::read_to_string(path).unwrap())).collect()
 }
 
 /// The log of a chat.
-async fn log_of_a_chat(settings: &[(&str, &str)]) -> String {
+async fn log_of_a_chat(settings: &[(&str, &str)]) -> Logged {
     log_while(settings, async |addr| {
         for transport in [Transport::WebSocket, Transport::Polling] {
             let auth = json!({"user_id": "ann", "token": SECRET});
@@ -247,4 +281,19 @@ async fn the_log_holds_no_message_and_no_credential_at_any_level() {
         let told = log.lines().find(|line| line.contains(SECRET));
         assert!(told.is_none(), "{told:?}");
     }
+}
+
+#[tokio::test]
+async fn its_health_is_told_by_an_exit_code() {
+    let banter = Banter::start(&[]).await;
+    let port = banter.addr.port().to_string();
+    let ask = async |folder: &TempDir| {
+        let output = command(folder, &[("PORT", &port)]).arg("health").output().await.unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, said) = ask(&banter.folder).await;
+    assert_eq!((code, said.ends_with("is ready\n")), (Some(0), true), "{said}");
+    let folder = banter.stop().await;
+    let (code, said) = ask(&folder).await;
+    assert_eq!((code, said.contains("no server answers on")), (Some(1), true), "{said}");
 }

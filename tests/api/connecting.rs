@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::app::{TestApp, sent, to_group, to_user};
-use crate::sio::{Client, Transport};
+use crate::sio::{Client, Packet, Transport};
 
 #[tokio::test]
 async fn without_a_user_id_the_connection_is_refused() {
@@ -41,6 +41,27 @@ async fn all_transports_talk_to_each_other() {
     sent(&mut bob, to_user("ann", "hi")).await;
     assert_eq!(ann.next_event("message").await["content"], "hello");
     assert_eq!(ann.next_event("message").await["content"], "hi");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_as_another_user_on_one_connection_is_that_user() {
+    let app = TestApp::on_sqlite().await;
+    let (mut client, mut eve) = (app.user("ann").await, app.user("eve").await);
+    sent(&mut eve, to_user("ann", "to the first")).await;
+    assert_eq!(client.next_event("message").await["content"], "to the first");
+    client.raw_send("41").await;
+    while app.metric("banter_connections").await != 1.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client.so_far();
+    client.raw_send(r#"40{"user_id":"bob"}"#).await;
+    let answer = client.next_packet().await;
+    assert!(matches!(answer, Packet::Connect(_)), "{answer:?}");
+    for (to, content) in [("ann", "to the one who has left"), ("bob", "to the second")] {
+        sent(&mut eve, to_user(to, content)).await;
+    }
+    assert_eq!(client.next_event("message").await["content"], "to the second");
+    assert_eq!(client.emit_ack("join_group", json!("x")).await["ok"], json!(false));
 }
 
 /// The library answers CONNECT a moment before it takes packets for the socket. Many clients at
@@ -120,4 +141,24 @@ async fn pages_of_foreign_origins_get_in_by_no_transport() {
         assert_eq!(status.is_success(), is_let_in, "{origin:?}");
         assert!(is_let_in || status == reqwest::StatusCode::FORBIDDEN, "{origin:?}: {status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn websockets_from_the_start_are_written_to_past_the_library() {
+    let app = TestApp::on_sqlite().await;
+    let kinds = async || {
+        (app.metric("banter_connections").await, app.metric("banter_direct_connections").await)
+    };
+    let ann = app.user("ann").await;
+    assert_eq!(kinds().await, (1.0, 1.0));
+    let polling = Client::connect_by(Transport::Polling, app.addr, json!({"user_id": "bob"})).await;
+    assert_eq!(kinds().await, (2.0, 1.0), "a long poll is an answer of HTTP");
+    let old = Client::connect_by(Transport::WebSocketV3, app.addr, json!({"user_id": "cid"})).await;
+    assert_eq!(kinds().await, (3.0, 1.0), "protocol 3 has other packets");
+    ann.disconnect().await;
+    while kinds().await != (2.0, 0.0) {
+        tokio::task::yield_now().await;
+    }
+    drop((polling, old));
+    app.stop().await;
 }

@@ -9,6 +9,8 @@ crate::on_both_stores![
     the_buffers_health_has_the_old_servers_figures_and_they_are_true,
     the_databases_health_names_counts_and_indexes,
     metrics_count_what_happens,
+    metrics_have_the_names_of_the_old_dashboards,
+    metrics_are_open_metrics_for_who_asks_for_that,
 ];
 
 async fn the_buffers_health_has_the_old_servers_figures_and_they_are_true(app: TestApp) {
@@ -73,4 +75,48 @@ async fn metrics_count_what_happens(app: TestApp) {
     let (status, health) = app.get("/health/ready").await;
     assert_eq!((status, &health["auth_mode"]), (StatusCode::OK, &json!("open")));
     assert_eq!(app.get("/health/live").await.0, StatusCode::OK);
+}
+
+async fn metrics_have_the_names_of_the_old_dashboards(app: TestApp) {
+    let (mut ann, laptop) = (app.user("ann").await, app.user("ann").await);
+    sent(&mut ann, to_user("ann", "x")).await;
+    ann.emit_ack("made_up", json!({})).await;
+    for (metric, value) in [
+        ("ws_connections_active", 2.0),
+        ("ws_messages_total", 1.0),
+        ("ws_messages_received_total", 2.0),
+        ("ws_messages_sent_total", 2.0),
+        ("ws_disconnections_total", 0.0),
+        ("user_registrations_total", 0.0),
+    ] {
+        assert_eq!(app.metric(metric).await, value, "{metric}");
+    }
+    drop(laptop);
+    while app.metric("ws_disconnections_total").await < 1.0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(app.metric("ws_connections_active").await, 1.0);
+    for metric in ["cpu_usage_percent", "memory_usage_percent", "disk_usage_percent"] {
+        let percent = app.metric(metric).await;
+        assert!((0.0..=100.0).contains(&percent), "{metric} {percent}");
+    }
+    assert!(app.metric("memory_usage_mb").await > 1.0);
+}
+
+async fn metrics_are_open_metrics_for_who_asks_for_that(app: TestApp) {
+    let url = format!("http://{}/metrics", app.addr);
+    for (accept, content_type, counter) in [
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", "\n# TYPE ws_messages_total counter"),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "\n# TYPE ws_messages counter",
+        ),
+    ] {
+        let answer = crate::web::client().get(&url).header("accept", accept).send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], content_type);
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(counter), "{text}");
+        assert_eq!(text.ends_with("# EOF\n"), content_type.starts_with("application"), "{text}");
+    }
 }

@@ -209,6 +209,25 @@ async fn a_letter_written_by_hand_is_listed_and_stored_without_a_server() {
     assert_eq!(code, 1, "what is no letter stays, and is told: {said}");
 }
 
+#[tokio::test]
+async fn a_retry_keeps_nodes_off_the_history_that_they_share() {
+    let (database, folder) = (TestDatabase::new(), TempDir::new().unwrap());
+    let settings = [("MONGO_URL", &*database.url), ("MONGODB_NAME", &*database.name)];
+    let operator = Operator { folder: &folder, settings: &settings };
+    write_by_hand(&operator);
+    // As a node has made it.
+    let fences = database.raw().await.collection::<Document>("history_fence");
+    let generation = bson::oid::ObjectId::new();
+    let open =
+        doc! {"_id": "history", "generation": generation, "closed_until": bson::DateTime::MIN};
+    fences.insert_one(&open).await.unwrap();
+    let (code, said, complaints) = operator.run(&["retry"]).await;
+    assert_eq!(code, 0, "{said}{complaints}");
+    let closed = fences.find_one(doc! {}).await.unwrap().expect("it is there");
+    assert_ne!(closed.get("generation"), open.get("generation"));
+    assert!(closed.get_datetime("closed_until").unwrap() > &bson::DateTime::now());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_away_stops_the_retry_and_loses_nothing() {
     let mut mongod = Mongod::start().await;

@@ -161,7 +161,7 @@ async fn the_log_holds_no_secret_at_any_level() {
             assert!(told.is_none(), "{secret} is in the log: {told:?}");
         }
         let banned: Vec<_> =
-            log.lines().filter(|line| line.contains("an operator's request")).collect();
+            log.stdout.lines().filter(|line| line.contains("an operator's request")).collect();
         assert_eq!(banned.len(), 3, "each once: {banned:?}");
         for (line, action) in banned.iter().zip(["ban", "unban", "look"]) {
             assert!(
@@ -169,8 +169,13 @@ async fn the_log_holds_no_secret_at_any_level() {
                 "{line}"
             );
         }
-        assert!(log.contains("/invitations/{token}") && log.contains("/uploads/{filename}"));
-        assert!(log.contains("a wrong ADMIN_TOKEN was brought"), "wrong tokens are told of");
+        let access = &log.files["access.log"];
+        for text in [&log.stdout, access] {
+            assert!(text.contains("/invitations/{token}") && text.contains("/uploads/{filename}"));
+        }
+        for text in [&log.stdout, &log.files["error.log"]] {
+            assert!(text.contains("a wrong ADMIN_TOKEN was brought"), "wrong tokens are told of");
+        }
     }
 }
 
@@ -223,16 +228,24 @@ async fn forge(addr: SocketAddr) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_from_outside_breaks_a_line_of_the_log() {
     let log = log_while(&[("LOG_FORMAT", "text")], forge).await;
-    for line in log.lines() {
+    for line in log.stdout.lines() {
         let is_line = line.starts_with("20") && line.get(26..27) == Some("Z");
         assert!(is_line && !line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line:?}");
     }
-    let looked = log.lines().find(|line| line.contains("an operator's request")).unwrap();
+    let looked = log.stdout.lines().find(|line| line.contains("an operator's request")).unwrap();
     assert!(looked.contains("action=\"look\"") && !looked.contains(" action=\"none\""), "{looked}");
     let log = log_while(&[("LOG_FORMAT", "json")], forge).await;
-    for line in log.split_terminator('\n') {
+    for line in log.lines() {
+        assert!(
+            !line.contains(|c| ('\u{7f}'..'\u{a0}').contains(&c) || c == '\u{202e}'),
+            "{line:?}"
+        );
         let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line:?}"));
-        assert!(event["timestamp"].is_string() && event["level"].is_string(), "{line}");
+        assert!(event["timestamp"].is_string() && event["message"].is_string(), "{line}");
     }
-    assert!(log.lines().any(|line| line.contains("/messages/x%0A")), "paths are in the log");
+    for text in [&log.stdout, &log.files["access.log"]] {
+        assert!(text.contains("/messages/x%0A"), "paths are in the log");
+    }
+    let refused = &log.files["websocket.log"];
+    assert!(refused.contains("\"refused\"") && refused.contains("x\\\" forged"), "{refused}");
 }

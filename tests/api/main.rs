@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+#[path = "../support/faulty.rs"]
+mod faulty;
 #[path = "../support/make.rs"]
 mod make;
 #[path = "../support/mongod.rs"]
@@ -20,6 +22,7 @@ mod abuse;
 mod access;
 mod accounts;
 mod admin;
+mod admin_ui;
 mod app;
 mod away;
 mod binary;
@@ -39,7 +42,9 @@ mod journal;
 mod leftovers;
 mod letters;
 mod limits;
+mod load;
 mod log;
+mod log_files;
 mod mentions;
 mod old_server;
 mod openapi;

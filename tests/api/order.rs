@@ -10,6 +10,7 @@ use crate::sio::Packet;
 
 crate::on_both_stores![
     events_of_one_socket_act_in_the_order_in_which_they_were_sent,
+    bursts_in_groups_keep_their_places_among_all_else,
     two_senders_are_heard_and_stored_in_one_order,
     an_event_that_the_server_does_not_know_lets_none_overtake,
 ];
@@ -27,6 +28,46 @@ async fn events_of_one_socket_act_in_the_order_in_which_they_were_sent(app: Test
     let rows = app.rows("/messages/ann/bob?limit=200").await;
     for (row, n) in rows.iter().zip((0..MESSAGES).rev()) {
         assert_eq!(row["content"], json!(n.to_string()));
+    }
+}
+
+/// Messages to one group that come together go to a socket together: what else comes in between keeps
+/// its place, and an ack comes after its message.
+async fn bursts_in_groups_keep_their_places_among_all_else(app: TestApp) {
+    const MESSAGES: usize = 1_000;
+    let groups = [app.group("ann", &["ann", "bob"]).await, app.group("ann", &["ann", "bob"]).await];
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    for group in &groups {
+        ann.emit_ack("join_group", json!(group)).await;
+        bob.emit_ack("join_group", json!(group)).await;
+    }
+    let mut acks = HashMap::new();
+    for n in 0..MESSAGES {
+        let text = n.to_string();
+        let message = match n {
+            n if n % 25 == 24 => to_user("bob", &text),
+            n if n % 40 < 30 => to_group(&groups[0], &text),
+            _ => to_group(&groups[1], &text),
+        };
+        acks.insert(ann.send_with_ack("send_message", &[message]).await, n);
+    }
+    for n in 0..MESSAGES {
+        assert_eq!(bob.next_event("message").await["content"], json!(n.to_string()));
+    }
+    let (mut told, mut acknowledged) = (0, 0);
+    while acknowledged < MESSAGES {
+        match ann.next_packet().await {
+            Packet::Event { name, args, .. } if name == "message" => {
+                assert_eq!(args[0]["content"], json!(told.to_string()));
+                told += 1;
+            }
+            Packet::Ack { id, args } => {
+                assert_eq!(args[0]["ok"], true, "{args:?}");
+                assert!(acks[&id] < told, "the ack of {} came before it", acks[&id]);
+                acknowledged += 1;
+            }
+            _ => {}
+        }
     }
 }
 

@@ -54,9 +54,9 @@ async fn who_stops_reading_is_dropped_and_the_others_miss_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_late_hears_everything_in_order() {
-    // Together more than the kernel and the library hold for one client, and less than the outlet.
-    const MESSAGES: usize = 3_000;
-    const MORE: usize = 500;
+    // Together more than the kernel holds for one client, and less than the outlet.
+    const MESSAGES: usize = 1_700;
+    const MORE: usize = 150;
     let filler = "x".repeat(8_000);
     let app = TestApp::on_sqlite().await;
     let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);

@@ -10,8 +10,10 @@ use crate::mongod::Mongod;
 use crate::server::{Server, Store};
 use crate::trial::Trial;
 
-/// The size of the disk: some hundred of the load's messages.
-const DISK_BYTES: usize = 24 * 1024 * 1024;
+/// The size of the disk: some hundred of the load's messages. All that are sent fit into the memory of
+/// what was stored lately: while MongoDB does not answer, older ones are new when they are sent again
+/// (decision 0014).
+const DISK_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most that somebody else takes of it.
 const FILLER_BYTES: usize = DISK_BYTES * 3 / 4;

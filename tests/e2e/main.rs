@@ -5,13 +5,21 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../support/nginx.rs"]
+mod balancer;
+mod cluster;
 mod crash;
 mod full_disk;
 mod load;
 mod made_up;
 #[path = "../support/mongod.rs"]
 mod mongod;
+#[path = "../support/netns.rs"]
+mod netns;
+mod nginx;
 mod outage;
+#[path = "../support/redis.rs"]
+mod redis_server;
 mod server;
 mod stored;
 mod suite;
@@ -20,7 +28,7 @@ mod verdict;
 #[path = "../support/web.rs"]
 mod web;
 
-use server::{Server, Store};
+use server::{ADMIN_UI_PASSWORD, Server, SignIn, Store};
 use suite::Suite;
 
 async fn contract(store: Store, suite: Suite) {
@@ -127,6 +135,14 @@ async fn plain_websockets_in_a_browser() {
 #[tokio::test]
 async fn the_api_is_shown_in_a_browser() {
     contract(Store::Sqlite, Suite::BrowserDocs).await;
+}
+
+#[tokio::test]
+async fn operators_use_the_admin_ui() {
+    let settings = [("ADMIN_UI_PASSWORD", ADMIN_UI_PASSWORD), ("ADMIN_UI_MODE", "full")];
+    let mut server = Server::start_signing_in_with(Store::Sqlite, SignIn::Open, &settings).await;
+    Suite::AdminUi.run(&server).await;
+    server.stop().await;
 }
 
 #[test]

@@ -29,6 +29,9 @@ const LOG_LINES: usize = 200;
 /// What a server of the tests signs its tokens with.
 pub(crate) const SECRET_KEY: &str = "qV3xT8mZr1LkWf5uYbN0cJ7hPsE2aGd9oRi4MwXt";
 
+/// What operators sign in to the admin UI with, where it is open.
+pub(crate) const ADMIN_UI_PASSWORD: &str = "a plain but long sentence";
+
 /// How users sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignIn {

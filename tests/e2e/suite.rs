@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::server::{SECRET_KEY, Server, SignIn, Store};
+use crate::server::{ADMIN_UI_PASSWORD, SECRET_KEY, Server, SignIn, Store};
 
 /// Far longer than any suite takes: only one that hangs is ended by it.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -39,15 +39,19 @@ pub(crate) enum Suite {
     BrowserDocs,
     /// Plain WebSockets of a web page.
     BrowserSockets,
+    /// The Socket.IO Admin UI, by its client and in Chromium.
+    AdminUi,
 }
 
 impl Suite {
     /// How users sign in on the server that it is for.
     pub(crate) fn sign_in(self) -> SignIn {
         match self {
-            Self::JavaScript { .. } | Self::Python | Self::Browser | Self::BrowserDocs => {
-                SignIn::Open
-            }
+            Self::JavaScript { .. }
+            | Self::Python
+            | Self::Browser
+            | Self::BrowserDocs
+            | Self::AdminUi => SignIn::Open,
             Self::Tokens { .. }
             | Self::PythonTokens
             | Self::BrowserTokens
@@ -70,6 +74,7 @@ impl Suite {
             Self::BrowserTokens => node("page_tokens.test.mjs"),
             Self::BrowserDocs => node("docs.test.mjs"),
             Self::BrowserSockets => node("plain.test.mjs"),
+            Self::AdminUi => node("admin.test.mjs"),
             Self::Python => python("Contract"),
             Self::PythonTokens => python("Tokens"),
         }
@@ -85,6 +90,7 @@ impl Suite {
             .env("BANTER_URL", server.url())
             .env("UPLOAD_DIR", server.upload_dir())
             .env("SECRET_KEY", SECRET_KEY)
+            .env("ADMIN_UI_PASSWORD", ADMIN_UI_PASSWORD)
             .env("STORE", if server.store() == Store::Mongodb { "mongodb" } else { "sqlite" });
         succeed(command, server).await;
     }
@@ -109,7 +115,8 @@ pub(crate) async fn succeed(mut command: Command, server: &Server) {
     );
 }
 
-fn node(file: &str) -> Command {
+/// A suite of Node.js.
+pub(crate) fn node(file: &str) -> Command {
     installed(&js_dir().join("node_modules/.installed.json"));
     let mut command = Command::new("node");
     command.args(["--test", "--test-reporter=spec"]).arg(js_dir().join(file));

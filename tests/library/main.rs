@@ -4,6 +4,8 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/redis.rs"]
+mod redis_server;
 #[path = "../support/sio.rs"]
 mod sio;
 #[path = "../support/web.rs"]
@@ -18,6 +20,7 @@ mod payloads;
 mod plain;
 mod protocols;
 mod sockets;
+mod streams;
 
 use std::net::SocketAddr;
 

@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, reason = "a test that can't go on says why")]
 
 mod accounts;
+mod claims;
 mod explain;
+mod fence;
 mod groups;
 #[path = "../support/make.rs"]
 mod make;

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 /// How long a server may take to answer after its start. Other tests run on the same machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// Lines of a member's log that are shown when its set does not become whole.
+const LAST_LINES: usize = 40;
 /// How often a server is started anew when another process takes its port in the meantime.
 const START_ATTEMPTS: usize = 5;
 /// Where `make test` puts MongoDB, below the package.
@@ -84,6 +86,7 @@ pub(crate) struct Mongod {
     process: Child,
     port: u16,
     folder: TempDir,
+    options: &'static [&'static str],
 }
 
 impl Mongod {
@@ -92,10 +95,15 @@ impl Mongod {
     /// # Panics
     /// Where there is no `mongod`, or it does not start.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(options: &'static [&'static str]) -> Self {
         for _ in 0..START_ATTEMPTS {
             let folder = tempfile::tempdir().expect("a folder for the database");
             let port = free_port();
-            let mut server = Self { process: spawn(folder.path(), port), port, folder };
+            let process = spawn(folder.path(), port, options);
+            let mut server = Self { process, port, folder, options };
             if server.answers().await {
                 return server;
             }
@@ -116,7 +124,7 @@ impl Mongod {
 
     /// Starts it again after [`Mongod::kill`], on the same port and data.
     pub(crate) async fn restart(&mut self) {
-        self.process = spawn(self.folder.path(), self.port);
+        self.process = spawn(self.folder.path(), self.port, self.options);
         assert!(self.answers().await, "mongod did not start again");
     }
 
@@ -154,6 +162,10 @@ impl Mongod {
         assert!(status.success(), "kill {signal} {pid}");
     }
 
+    fn log(&self) -> PathBuf {
+        log(self.folder.path())
+    }
+
     /// Waits until it answers; false when it has ended by itself.
     async fn answers(&mut self) -> bool {
         let client = client(&self.url()).await;
@@ -170,6 +182,123 @@ impl Mongod {
     }
 }
 
+/// Members of a replica set, which elect one of them.
+pub(crate) struct ReplicaSet {
+    members: Vec<Mongod>,
+}
+
+impl ReplicaSet {
+    /// Starts three members, and waits until one is elected and the others have all that it has.
+    pub(crate) async fn start() -> Self {
+        let mut members = Vec::new();
+        while members.len() < 3 {
+            members.push(Mongod::start_with(&["--replSet", "rs0"]).await);
+        }
+        let set = Self { members };
+        let hosts = set.members.iter().enumerate().map(|(number, member)| {
+            doc! {"_id": number as i32, "host": format!("127.0.0.1:{}", member.port)}
+        });
+        // Votes come fast among processes of one machine: an outage is as short as it may be.
+        let config = doc! {
+            "_id": "rs0", "members": hosts.collect::<Vec<_>>(),
+            "settings": {"electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 200},
+        };
+        let admin = client(&set.members[0].url()).await.database("admin");
+        admin.run_command(doc! {"replSetInitiate": config}).await.expect("a replica set");
+        set.whole().await;
+        set
+    }
+
+    /// Its connection string.
+    pub(crate) fn url(&self) -> String {
+        let hosts: Vec<_> =
+            self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        format!("mongodb://{}/?replicaSet=rs0", hosts.join(","))
+    }
+
+    /// Kills the member that is elected (SIGKILL); which it was.
+    pub(crate) async fn kill_primary(&mut self) -> usize {
+        let primary = self.primary().await;
+        self.members[primary].kill();
+        primary
+    }
+
+    /// Starts a member again that was killed, and waits until it has all that the set has.
+    pub(crate) async fn restart(&mut self, member: usize) {
+        self.members[member].restart().await;
+        self.whole().await;
+    }
+
+    /// Waits until the set can spare a member.
+    async fn whole(&self) {
+        let whole = async {
+            while !self.is_whole().await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(START_LIMIT, whole).await.is_err() {
+            panic!("a member does not catch up: {}", self.describe());
+        }
+    }
+
+    /// The member that is elected; waits until there is one.
+    pub(crate) async fn primary(&self) -> usize {
+        let find = async {
+            loop {
+                for (number, member) in self.members.iter().enumerate() {
+                    let admin = client(&member.url()).await.database("admin");
+                    let hello = admin.run_command(doc! {"hello": 1}).await;
+                    if hello.is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false))
+                    {
+                        return number;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        match tokio::time::timeout(START_LIMIT, find).await {
+            Ok(primary) => primary,
+            Err(_) => panic!("no member is elected: {}", self.describe()),
+        }
+    }
+
+    /// Whether every member is the primary, or follows it and has written something of its term: one
+    /// that was the primary itself has by then taken back what nobody else has.
+    async fn is_whole(&self) -> bool {
+        let primary = self.primary().await;
+        let admin = client(&self.members[primary].url()).await.database("admin");
+        let Ok(status) = admin.run_command(doc! {"replSetGetStatus": 1}).await else {
+            return false;
+        };
+        let term = status.get_i64("term").unwrap_or_default();
+        let members = status.get_array("members").into_iter().flatten();
+        let is_well = |member: &bson::Bson| {
+            let Some(member) = member.as_document() else { return false };
+            let written = member.get_document("optime").and_then(|optime| optime.get_i64("t"));
+            let state = member.get_str("stateStr").unwrap_or_default();
+            matches!(state, "PRIMARY" | "SECONDARY") && written.is_ok_and(|written| written == term)
+        };
+        members.filter(|member| is_well(member)).count() == self.members.len()
+    }
+
+    /// What the members' logs say of their last changes of state, and of what went wrong.
+    fn describe(&self) -> String {
+        let mut all = String::new();
+        for member in &self.members {
+            let log = std::fs::read_to_string(member.log()).unwrap_or_default();
+            let is_telling = |line: &&str| {
+                ["\"s\":\"E\"", "\"s\":\"F\"", "state transition", "lection", "ollback"]
+                    .iter()
+                    .any(|sign| line.contains(sign))
+            };
+            let lines: Vec<_> = log.lines().filter(is_telling).collect();
+            all.push_str(&format!("\n{}:\n", member.port));
+            all.push_str(&lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
+        }
+        all
+    }
+}
+
 impl Drop for Mongod {
     fn drop(&mut self) {
         // It may have ended already.
@@ -178,12 +307,16 @@ impl Drop for Mongod {
     }
 }
 
+fn log(folder: &Path) -> PathBuf {
+    folder.join("mongod.log")
+}
+
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its number").port()
 }
 
-fn spawn(folder: &Path, port: u16) -> Child {
+fn spawn(folder: &Path, port: u16, options: &[&str]) -> Child {
     let binary = binary();
     Command::new(&binary)
         .arg("--dbpath")
@@ -191,6 +324,10 @@ fn spawn(folder: &Path, port: u16) -> Child {
         .args(["--port", &port.to_string(), "--bind_ip", "127.0.0.1", "--nounixsocket"])
         .args(["--wiredTigerCacheSizeGB", "0.25", "--quiet"])
         .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+        .arg("--logappend")
+        .arg("--logpath")
+        .arg(log(folder))
+        .args(options)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -198,7 +335,7 @@ fn spawn(folder: &Path, port: u16) -> Child {
 }
 
 /// `mongod` by `BANTER_MONGOD`, else on the `PATH`, else where `make test` puts it.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("BANTER_MONGOD") {
         return path.into();
     }

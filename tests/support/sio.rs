@@ -101,11 +101,14 @@ impl Client {
             return Self::open(transport, addr).await.enter(Some(&auth)).await;
         }
         // The auth of an EIO=3 client is the query of its handshake; CONNECT is the server's.
-        let mut query = form_urlencoded::Serializer::for_suffix(Self::query(transport), 0);
-        for (name, value) in auth.as_object().expect("an object") {
-            query.append_pair(name, value.as_str().expect("a text"));
-        }
-        Self::open_with(transport, addr, &query.finish(), None).await.enter(None).await
+        let query = {
+            let mut query = form_urlencoded::Serializer::for_suffix(Self::query(transport), 0);
+            for (name, value) in auth.as_object().expect("an object") {
+                query.append_pair(name, value.as_str().expect("a text"));
+            }
+            query.finish()
+        };
+        Self::open_with(transport, addr, &query, None).await.enter(None).await
     }
 
     /// Connects over WebSocket with a header in the request that opens the connection.

@@ -125,7 +125,7 @@ fn start(fs: &SimFs) -> (Process, Vec<Arc<Op>>) {
     let floor = recovered.floor.expect("known");
     let shared = Arc::new(Shared::new(&config, checkpoint, &recovered));
     let store = FakeStore::new(Mood::Away);
-    let buffer = Buffer { shared: Arc::clone(&shared), store, floor };
+    let buffer = Buffer { shared: Arc::clone(&shared), store, cached: None, floor };
     let attempted = journal.last();
     let committer = Committer::new(shared, journal, floor);
     (

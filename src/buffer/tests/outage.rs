@@ -1,5 +1,7 @@
 //! A store that is away, hangs, lies about what it has written, or refuses.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,6 +12,7 @@ use crate::buffer::journal::sim::SimFs;
 use crate::buffer::late::LATE;
 use crate::buffer::testing::{Mood, content, edit, group_text, id_of, read, text, user};
 use crate::buffer::{Config, DeadLetter, Delivery};
+use crate::correlation::RequestId;
 use crate::model::{Audience, Dispatch, Event, GroupId};
 
 #[tokio::test]
@@ -85,6 +88,51 @@ async fn a_refused_op_becomes_a_dead_letter_and_blocks_nothing() {
     let letters = bed.dead_letters();
     let buried: Vec<_> = letters.iter().map(DeadLetter::concerns).collect();
     assert_eq!(buried, poison.map(|op| id_of(op).to_string()));
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("logged").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_waits_at_the_front_when_the_store_goes_away_is_named_in_the_log() {
+    let log = Kept::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = subscriber.finish();
+    // The flusher runs on this thread.
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let bed = Bed::new(&config(), Mood::Misconfigured);
+    let accept = async { bed.commit(&texts(2)).await };
+    RequestId::given("r-1").expect("sane").scope(accept).await;
+    until("the breaker opens", || bed.buffer.stats().breaker_open).await;
+    let log = String::from_utf8(log.0.lock().expect("logged").clone()).expect("text");
+    let line = log.lines().find(|line| line.contains("takes no writes")).expect("it is told");
+    assert!(line.ends_with("requests=r-1"), "{line}");
+}
+
+#[tokio::test]
+async fn a_dead_letter_names_the_request_that_it_was_accepted_for() {
+    let bed = Bed::new(&config(), Mood::Fast);
+    let ops = texts(3);
+    bed.store.state().poison.insert(id_of(&ops[1]));
+    for (op, request) in ops.iter().zip(["a", "b", "c"]) {
+        let accept = async { bed.commit(std::slice::from_ref(op)).await };
+        RequestId::given(request).expect("sane").scope(accept).await;
+    }
+    bed.flush().await;
+    let [letter] = &bed.dead_letters()[..] else { panic!("one letter") };
+    assert_eq!(letter.request(), Some("b"));
 }
 
 #[tokio::test]

@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Bed, LIMIT, config, until};
-use crate::buffer::Config;
 use crate::buffer::testing::{
     Mood, content, delete, edit, group_text, hide, id_of, newest, read, sent, text, user,
 };
+use crate::buffer::{Config, Lane};
 use crate::model::{Content, GroupId, Message, MessageRef, Op};
 use crate::store::HistoryQuery;
 
@@ -169,18 +169,43 @@ async fn a_page_is_forgotten_when_an_op_of_its_conversation_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_has_found_its_message_late_is_seen_at_once() {
+async fn a_change_that_waits_for_its_message_is_seen_with_it_at_once() {
     let bed = Bed::new(&config(), Mood::Fast);
     let late = text("a");
     bed.commit(&[edit(&late, "b")]).await;
     bed.flush().await;
     bed.store.state().model.insert(sent(&late));
     let query = newest(&late, "bob", 9);
-    assert_eq!(contents(&bed, &query).await, [content("a")], "the change waits for its next try");
+    assert!(!bed.buffer.shared.lock().deferred.is_empty(), "it waits for its next try");
+    assert_eq!(contents(&bed, &query).await, [content("b")]);
     until("the change is stored", || {
         bed.store.state().model.messages[&id_of(&late)].content == content("b")
-            && bed.buffer.shared.lock().deferred.is_none()
+            && bed.buffer.shared.lock().deferred.is_empty()
     })
     .await;
     assert_eq!(contents(&bed, &query).await, [content("b")]);
+}
+
+/// Another node's lane.
+fn lane() -> Lane {
+    ("other".into(), 0)
+}
+
+#[tokio::test]
+async fn a_change_that_is_stored_before_its_message_is_known_to_be_is_not_missed() {
+    let bed = Bed::new(&config(), Mood::Fast);
+    let (old, theirs) = (text("old"), text("theirs"));
+    bed.commit(std::slice::from_ref(&old)).await;
+    bed.flush().await;
+    let query = newest(&old, "bob", 9);
+    assert_eq!(contents(&bed, &query).await, [content("old")], "it is in memory");
+    bed.buffer.hear(&lane(), 1, Arc::new(theirs.clone()));
+    bed.store.state().model.insert(sent(&theirs));
+    bed.commit(&[edit(&theirs, "changed here")]).await;
+    until("the change is stored", || bed.buffer.stats().current_buffer_size == 0).await;
+    for heard in [0, 1] {
+        bed.buffer.hear_stored(&lane(), heard);
+        let page = contents(&bed, &query).await;
+        assert_eq!(page, [content("changed here"), content("old")], "stored up to {heard}");
+    }
 }

@@ -247,14 +247,15 @@ impl World {
         let checkpoint = journal.checkpoint().sequence;
         let shared = Arc::new(Shared::new(&config(), checkpoint, &recovered));
         let store: Arc<dyn Store> = Arc::<FakeStore>::clone(&self.store);
-        let buffer = Buffer { shared: Arc::clone(&shared), store: Arc::clone(&store), floor };
+        let buffer =
+            Buffer { shared: Arc::clone(&shared), store: Arc::clone(&store), cached: None, floor };
         let clock: Arc<dyn Clock> = Arc::<MockClock>::clone(&self.clock);
         // Nothing is refused for good here, so nothing is ever written there.
         let letters = PathBuf::from("nowhere");
         // Who would be told of what came late is not looked at.
         let (deliveries, _) = tokio::sync::mpsc::channel(1);
         let flusher =
-            Flusher::new(&config(), Arc::clone(&shared), store, clock, deliveries, letters);
+            Flusher::new(&config(), Arc::clone(&shared), store, clock, deliveries, letters, None);
         let index_writer = IndexWriter::new(Arc::clone(&shared), Arc::clone(&buffer.store));
         let committer = Committer::new(shared, journal, floor);
         let acts = clients.iter_mut().map(|client| client.act(&buffer, &self.clock, is_last));

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -24,12 +24,13 @@ use super::outbox::close_frame;
 use super::registry::Place;
 use super::{Endpoint, close_code};
 use crate::auth::{Auth, SignIn, bearer};
+use crate::correlation::{RequestId, SocketName};
 use crate::error::{Error, ErrorCode};
 use crate::limits::{ClientAddress, Connection};
 use crate::model::{GroupId, UserId, Username};
-use crate::realtime::Hub;
 use crate::realtime::connect::{find_in, whom};
 use crate::realtime::metrics::Connected;
+use crate::realtime::{Hub, log};
 use crate::wire::accounts::Hidden;
 use crate::wire::plain::{Dialect, lobby_notice};
 
@@ -105,6 +106,8 @@ struct Caller {
     /// The subprotocol to agree to.
     protocol: Option<HeaderValue>,
     address: Option<ClientAddress>,
+    /// The request that is the handshake.
+    request: Option<RequestId>,
 }
 
 impl Caller {
@@ -126,6 +129,7 @@ impl Caller {
             token: token.map(Hidden),
             protocol,
             address: request.extensions().get().copied(),
+            request: request.extensions().get().cloned(),
         }
     }
 }
@@ -160,10 +164,17 @@ async fn run(hub: &Arc<Hub>, endpoint: Endpoint, caller: Caller, io: Upgraded) {
     config.max_frame_size = Some(hub.plain.max_payload);
     let socket =
         WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
+    let from = log::From { client: caller.address, handshake: caller.request.clone() };
     match admit(hub, endpoint, caller).await {
-        Ok(presence) => line::converse(hub, &presence.line, socket).await,
+        Ok(presence) => {
+            let (line, start) = (&presence.line, Instant::now());
+            log::connected(line.name, &from, &line.user, endpoint.spoken());
+            let reason = line::converse(hub, line, socket).await;
+            log::disconnected(line.name, &line.user, start.elapsed(), reason);
+        }
         Err(error) => {
             error.log(endpoint.as_str());
+            log::refused(SocketName::mint(), &from, endpoint.spoken(), &error);
             turn_away(socket, &error).await;
         }
     }

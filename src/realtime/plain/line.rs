@@ -1,6 +1,8 @@
 //! One plain WebSocket: what is read from it, what is written to it, and how it ends.
 
+use std::convert::Infallible;
 use std::future::pending;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,12 +19,13 @@ use super::admission::Socket;
 use super::close_code;
 use super::outbox::{Next, Outbox, Pushed};
 use crate::auth::{Auth, Claims, SignIn};
+use crate::correlation::{RequestId, SocketName};
 use crate::error::Error;
 use crate::limits::{Events, Verdict, What};
 use crate::model::{EndReason, Event, SessionId, Timestamp, UserId};
 use crate::realtime::incoming::UNKNOWN;
 use crate::realtime::leases::{LONGEST_WAIT, WARNING};
-use crate::realtime::{Hub, handlers};
+use crate::realtime::{Hub, handlers, log};
 use crate::wire::ack::Ack;
 use crate::wire::plain::{self, Asked, Dialect, Form};
 
@@ -30,12 +33,18 @@ use crate::wire::plain::{self, Asked, Dialect, Form};
 /// is read.
 const MAX_ANSWERS: usize = 256;
 
+/// Why connections end.
+const BY_SERVER: &str = "the server ended it";
+const BROKEN: &str = "the connection was lost, or carried what can't be read";
+
 /// How long a connection that is told that it is closed may take to read that.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// A connection that was let in.
 #[derive(Debug)]
 pub(super) struct Line {
+    /// Under which the log knows it.
+    pub(super) name: SocketName,
     pub(super) user: UserId,
     pub(super) dialect: Dialect,
     /// As its first frame has it.
@@ -44,6 +53,8 @@ pub(super) struct Line {
     lease: Option<Claims>,
     outbox: Outbox,
     events: Mutex<Events>,
+    /// How many frames it has sent.
+    heard: AtomicU32,
     /// Whether nothing more will be written.
     is_written: CancellationToken,
 }
@@ -56,12 +67,14 @@ impl Line {
         events: Events,
     ) -> Self {
         Self {
+            name: SocketName::mint(),
             user,
             dialect,
             form: OnceLock::new(),
             lease,
             outbox: Outbox::default(),
             events: Mutex::new(events),
+            heard: AtomicU32::new(0),
             is_written: CancellationToken::new(),
         }
     }
@@ -79,7 +92,7 @@ impl Line {
             Pushed::Overflow(lost) => {
                 hub.metrics.dropped(lost as u64);
                 hub.metrics.cut_plain();
-                tracing::warn!(lost, "a plain WebSocket that reads too slowly is cut off");
+                log::too_slow_and_cut(self.name, &self.user, lost);
                 false
             }
         }
@@ -122,20 +135,20 @@ impl Line {
     }
 }
 
-/// Talks with a connection until it ends.
-pub(super) async fn converse(hub: &Arc<Hub>, line: &Line, socket: Socket) {
+/// Talks with a connection until it ends; why it does.
+pub(super) async fn converse(hub: &Arc<Hub>, line: &Line, socket: Socket) -> &'static str {
     let (to_client, from_client) = socket.split();
     tokio::select! {
-        () = read(hub, line, from_client) => {}
-        () = write(hub, line, to_client) => {}
-        () = live(hub, line) => {}
-        () = async { line.outbox.closing().await; sleep(GRACE).await } => {}
+        reason = read(hub, line, from_client) => reason,
+        never = write(hub, line, to_client) => match never {},
+        never = live(hub, line) => match never {},
+        () = async { line.outbox.closing().await; sleep(GRACE).await } => BY_SERVER,
     }
 }
 
 /// Writes what waits, and asks now and then whether the client is still there. Does not end: the
 /// client's answer to the last frame is to be read.
-async fn write(hub: &Hub, line: &Line, mut to: SplitSink<Socket, Message>) {
+async fn write(hub: &Hub, line: &Line, mut to: SplitSink<Socket, Message>) -> Infallible {
     let every = hub.plain.ping_interval;
     let mut pings = interval_at(Instant::now() + every, every);
     let done = async {
@@ -160,12 +173,12 @@ async fn write(hub: &Hub, line: &Line, mut to: SplitSink<Socket, Message>) {
     pending().await
 }
 
-/// Reads what the client says, until it has gone or says nothing any more.
-async fn read(hub: &Arc<Hub>, line: &Line, mut from: SplitStream<Socket>) {
+/// Reads what the client says, until it has gone or says nothing any more; which of them.
+async fn read(hub: &Arc<Hub>, line: &Line, mut from: SplitStream<Socket>) -> &'static str {
     let patience = hub.plain.ping_interval + hub.plain.ping_timeout;
     let mut last_heard = Instant::now();
     let mut answers = FuturesUnordered::new();
-    loop {
+    let reason = loop {
         tokio::select! {
             Some(()) = answers.next() => {}
             frame = from.next(), if answers.len() < MAX_ANSWERS => {
@@ -174,16 +187,18 @@ async fn read(hub: &Arc<Hub>, line: &Line, mut from: SplitStream<Socket>) {
                     Some(Ok(frame)) => answers.extend(hear(hub, line, frame).await),
                     Some(Err(error)) => {
                         refuse_broken(line, &error).await;
-                        break;
+                        break BROKEN;
                     }
-                    None => break,
+                    None if line.outbox.is_closing() => break BY_SERVER,
+                    None => break "the client closed the connection",
                 }
             }
-            () = sleep_until(last_heard + patience) => break,
+            () = sleep_until(last_heard + patience) => break "the client did not answer in time",
         }
-    }
+    };
     // What was accepted is told to the others before they hear that its sender has gone.
     while answers.next().await.is_some() {}
+    reason
 }
 
 /// Tells a client why what it sends can't be read, and waits until that is written.
@@ -222,7 +237,7 @@ async fn hear<'a>(
             let text = "You send frames too fast; send more slowly, and this one again";
             answer(hub, line, UNKNOWN, None, Err(Error::RateLimited(text.into())));
             if verdict == Verdict::Flood {
-                tracing::warn!("a plain WebSocket that would not send more slowly is cut off");
+                log::too_fast_and_cut(line.name, &line.user);
                 line.close(close_code(&Error::RateLimited("".into())), text);
             }
             None
@@ -251,15 +266,17 @@ async fn act<'a>(
         }
     };
     let in_flight = hub.in_flight.token();
-    let settled = handlers::ask(&hub.chat, &line.user, event).await;
-    Some(async move {
+    let request = RequestId::of_event(line.name, line.heard.fetch_add(1, Ordering::Relaxed));
+    let ask = handlers::ask(&hub.chat, &line.user, event);
+    let settled = request.clone().scope(ask).await;
+    Some(request.scope(async move {
         let outcome = match settled {
             Ok(accepted) => accepted.durable().await,
             Err(error) => Err(error),
         };
         answer(hub, line, name, reference, outcome);
         drop(in_flight);
-    })
+    }))
 }
 
 fn answer(
@@ -279,7 +296,7 @@ fn answer(
 }
 
 /// Warns a connection that its token ends, and ends it then. Does not end itself.
-async fn live(hub: &Hub, line: &Line) {
+async fn live(hub: &Hub, line: &Line) -> Infallible {
     if let (SignIn::Tokens(auth), Some(claims)) = (&hub.sign_in, &line.lease) {
         let at = claims.expires_at;
         wait_until(auth, at.minus(WARNING)).await;

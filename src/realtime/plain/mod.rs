@@ -49,6 +49,15 @@ impl Endpoint {
             Self::Lobby => "lobby",
         }
     }
+
+    /// What its connections speak, in the log.
+    fn spoken(self) -> &'static str {
+        match self {
+            Self::Pair => "plain pair",
+            Self::Room => "plain room",
+            Self::Lobby => "plain lobby",
+        }
+    }
 }
 
 /// The doors of all endpoints: services for requests that want to become a WebSocket. What is
@@ -115,6 +124,7 @@ impl Plain {
                     told.in_group(line);
                 }
             }),
+            Audience::Everybody => self.registry.everybody(|line| told.as_user(line)),
             Audience::Users(users) => {
                 for user in users.iter().collect::<HashSet<_>>() {
                     self.registry.of_user(user, |line| told.as_user(line));

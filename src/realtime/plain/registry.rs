@@ -87,6 +87,12 @@ impl Registry {
         lists.by_user.get(user).into_iter().flatten().for_each(|(_, line)| act(line));
     }
 
+    /// Calls `act` with each connection.
+    pub(super) fn everybody(&self, act: impl FnMut(&Arc<Line>)) {
+        let lists = self.0.read();
+        lists.by_user.values().flat_map(Lines::values).for_each(act);
+    }
+
     /// Calls `act` with each connection in a group.
     pub(super) fn in_group(&self, group: GroupId, mut act: impl FnMut(&Line)) {
         let lists = self.0.read();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::Collection;
 
-use super::indexes::{ACCOUNT_EMAIL, ACCOUNT_USERNAME, BANNED, REVOCATION_TIME};
+use super::indexes::{self, ACCOUNT_EMAIL, ACCOUNT_USERNAME, BANNED, REVOCATION_TIME};
 use super::queries::Find;
 use super::{ACCOUNTS, MongoStore, REVOCATIONS, WRITE_LIMIT, documents, errors, reads};
 use crate::model::{
@@ -220,6 +220,30 @@ impl AccountStore for MongoStore {
 }
 
 impl MongoStore {
+    /// Makes sure that no two accounts can share a name or an address. Before the first one is
+    /// stored it is too early to rely on [`MongoStore::make_indexes`], which may still be at work:
+    /// two that do share one would keep the index from being made.
+    pub(super) async fn keep_accounts_apart(&self) -> Result<()> {
+        let make_sure = async || {
+            let accounts = self.place().await?.database.collection(ACCOUNTS);
+            self.make_missing(&accounts).await?;
+            let present = self.present(&accounts).await?;
+            if [ACCOUNT_USERNAME, ACCOUNT_EMAIL]
+                .iter()
+                .all(|index| indexes::is_there(index, &present))
+            {
+                return Ok(());
+            }
+            Err(StoreError::Configuration(anyhow::anyhow!(
+                "the collection `{ACCOUNTS}` has no unique indexes on `username_key` and \
+                 `email_key`; a warning in the log says what is in their way"
+            )))
+        };
+        let made = self.accounts_apart.get_or_try_init(make_sure);
+        let made = tokio::time::timeout(WRITE_LIMIT, made).await;
+        made.map_err(|_| errors::no_answer(WRITE_LIMIT))?.copied()
+    }
+
     /// Why an account was refused, as far as that can still be seen: the server names one index
     /// alone, whichever it has looked at first.
     async fn in_the_way(&self, account: &Account) -> Result<Option<Registered>> {

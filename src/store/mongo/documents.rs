@@ -4,61 +4,90 @@
 use std::collections::HashSet;
 
 use bson::oid::ObjectId;
+use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, cstr};
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
 use super::json;
 use crate::model::{
-    ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, GroupSummary, Message,
-    MessageId, Pin, Reaction, Revision, Silence, Status, Target, Timestamp, Until, UserId,
+    ClientId, Content, ContentType, Conversation, Emoji, Group, GroupId, GroupSummary, JsonObject,
+    Message, MessageId, Pin, Reaction, Revision, Silence, Status, Target, Timestamp, Until, UserId,
 };
 
-/// A message as it is stored.
-pub(super) fn from_message(message: &Message) -> Document {
-    let metadata = message.media_metadata.as_ref().map(json::to_document);
-    let (kind, target_field, target) = match &message.target {
-        Target::User(to) => ("direct", "to_user_id", Bson::from(to.as_str())),
-        Target::Group(group) => ("group", "group_id", Bson::from(group.0)),
-    };
-    let mut document = doc! {
-        "_id": message.id.0,
-        "id": message.public_id(),
-        "content": content_to_bson(&message.content),
-        "type": kind,
-        "content_type": message.content_type.as_str(),
-        "media_url": message.media_url.clone(),
-        "media_metadata": metadata,
-        "from_user_id": message.from.as_str(),
-        target_field: target,
-        "timestamp": date(message.timestamp),
-        "status": message.status.as_str(),
-        "read_by": users_to_bson(&message.read_by),
-        "deleted_for": users_to_bson(&message.deleted_for),
-    };
+/// A message as it is stored, put straight into its bytes: by way of a [`Document`], each of its fields
+/// would be a piece of memory and a place in a hash table. There is none of content with a NUL character
+/// in a key.
+pub(super) fn from_message(message: &Message) -> Result<RawDocumentBuf, bson::error::Error> {
+    let mut row = RawDocumentBuf::new();
+    row.append(cstr!("_id"), message.id.0);
+    row.append(cstr!("id"), &*message.public_id());
+    match &message.content {
+        Content::Text(text) => row.append(cstr!("content"), text.as_str()),
+        Content::Object(object) => row.append(cstr!("content"), raw(object)?),
+    }
+    let kind = if matches!(message.target, Target::User(_)) { "direct" } else { "group" };
+    row.append(cstr!("type"), kind);
+    row.append(cstr!("content_type"), message.content_type.as_str());
+    match &message.media_url {
+        Some(url) => row.append(cstr!("media_url"), url.as_str()),
+        None => row.append(cstr!("media_url"), RawBsonRef::Null),
+    }
+    match &message.media_metadata {
+        Some(metadata) => row.append(cstr!("media_metadata"), raw(metadata)?),
+        None => row.append(cstr!("media_metadata"), RawBsonRef::Null),
+    }
+    row.append(cstr!("from_user_id"), message.from.as_str());
+    match &message.target {
+        Target::User(to) => row.append(cstr!("to_user_id"), to.as_str()),
+        Target::Group(group) => row.append(cstr!("group_id"), group.0),
+    }
+    row.append(cstr!("timestamp"), date(message.timestamp));
+    row.append(cstr!("status"), message.status.as_str());
+    row.append(cstr!("read_by"), names(&message.read_by));
+    row.append(cstr!("deleted_for"), names(&message.deleted_for));
     if let Some(client_id) = &message.client_id {
-        document.insert("client_id", client_id.as_str());
+        row.append(cstr!("client_id"), client_id.as_str());
     }
     if let Some(edited_at) = message.edited_at {
-        document.insert("edited_at", date(edited_at));
+        row.append(cstr!("edited_at"), date(edited_at));
     }
     if let Some(root) = message.reply_to {
-        document.insert("reply_to", root.0);
+        row.append(cstr!("reply_to"), root.0);
     }
+    append_what_is_rare(message, &mut row)?;
+    row.append(cstr!("parties"), array(parties(&message.conversation()))?);
+    row.append(cstr!("version"), NOW);
+    Ok(row)
+}
+
+fn append_what_is_rare(
+    message: &Message,
+    row: &mut RawDocumentBuf,
+) -> Result<(), bson::error::Error> {
     if let Some(pin) = &message.pin {
-        document.insert("pin", pin_to_bson(pin));
+        row.append(cstr!("pin"), RawBson::try_from(pin_to_bson(pin))?);
     }
-    let lists = [
-        ("mentions", users_to_bson(&message.mentions)),
-        ("reactions", message.reactions.iter().map(reaction_to_bson).collect()),
-        ("revisions", message.revisions.iter().map(revision_to_bson).collect()),
-    ];
-    for (field, list) in lists {
-        if !list.is_empty() {
-            document.insert(field, list);
-        }
+    if !message.mentions.is_empty() {
+        row.append(cstr!("mentions"), names(&message.mentions));
     }
-    document.insert("parties", parties(&message.conversation()));
-    document.insert("version", NOW);
-    document
+    if !message.reactions.is_empty() {
+        row.append(cstr!("reactions"), array(message.reactions.iter().map(reaction_to_bson))?);
+    }
+    if !message.revisions.is_empty() {
+        row.append(cstr!("revisions"), array(message.revisions.iter().map(revision_to_bson))?);
+    }
+    Ok(())
+}
+
+fn raw(object: &JsonObject) -> Result<RawDocumentBuf, bson::error::Error> {
+    RawDocumentBuf::try_from(&json::to_document(object))
+}
+
+fn array(items: impl IntoIterator<Item = Bson>) -> Result<RawArrayBuf, bson::error::Error> {
+    items.into_iter().map(RawBson::try_from).collect()
+}
+
+fn names(users: &[UserId]) -> RawArrayBuf {
+    users.iter().map(UserId::as_str).collect()
 }
 
 /// What the server replaces by its own time when it inserts a document, where it is a field at the
@@ -368,20 +397,24 @@ mod tests {
         }
     }
 
+    fn written(message: &Message) -> Document {
+        Document::try_from(&from_message(message).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_message_reads_back_as_it_was_written() {
         for target in
             [Target::User(UserId::from_stored("bob")), Target::Group(GroupId(ObjectId::new()))]
         {
             let message = message(target);
-            assert_eq!(read(&from_message(&message)), Some(message));
+            assert_eq!(read(&written(&message)), Some(message));
         }
     }
 
     #[test]
     fn the_layout_is_that_of_the_old_server() {
         let group = GroupId(ObjectId::new());
-        let row = from_message(&message(Target::Group(group)));
+        let row = written(&message(Target::Group(group)));
         assert_eq!(row.get_object_id("group_id").ok(), Some(group.0));
         assert_eq!(row.get_str("id").ok(), Some(&*row.get_object_id("_id").unwrap().to_hex()));
         assert!(row.get_datetime("timestamp").is_ok() && !row.contains_key("to_user_id"));
@@ -392,7 +425,7 @@ mod tests {
     fn a_message_without_a_client_id_has_no_field_for_it() {
         let named = message(Target::User(UserId::from_stored("bob")));
         let plain = Message { client_id: None, ..named.clone() };
-        let (mut named, plain) = (from_message(&named), from_message(&plain));
+        let (mut named, plain) = (written(&named), written(&plain));
         assert_eq!(named.remove("client_id"), Some(Bson::from("draft-7")));
         assert_eq!(named, plain);
     }

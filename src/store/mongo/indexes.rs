@@ -8,10 +8,10 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
 use super::{
-    ACCOUNTS, BLOCKS, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore,
-    READ_CURSORS, REVOCATIONS, SEARCH, SESSIONS, errors, privacy,
+    ACCOUNTS, BLOCKS, CLAIMS, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore,
+    READ_CURSORS, REVOCATIONS, SEARCH, SESSIONS, claims, errors, privacy,
 };
-use crate::store::{Result, StoreError, TOMBSTONE_LIFE};
+use crate::store::{Result, TOMBSTONE_LIFE};
 
 /// An index that the store wants.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,16 @@ enum Kind {
     /// It lets a document go this long after the date in its one field. In it are those documents
     /// that have the field.
     Expiring(Duration),
+}
+
+/// An index that lets a document go so long after the date in its one field.
+pub(super) const fn expiring(
+    collection: &'static str,
+    name: &'static str,
+    keys: &'static [(&'static str, i32)],
+    life: Duration,
+) -> Index {
+    Index { kind: Kind::Expiring(life), ..index(collection, name, keys) }
 }
 
 impl Index {
@@ -84,10 +94,8 @@ pub const CLIENT_ID: Index = Index {
     ..index(MESSAGES, "message_client_id", &[("from_user_id", 1), ("client_id", 1)])
 };
 /// The stubs of deleted messages, which go by themselves when they are old.
-pub const TOMBSTONE: Index = Index {
-    kind: Kind::Expiring(TOMBSTONE_LIFE),
-    ..index(MESSAGES, "message_tombstone", &[("tombstone", 1)])
-};
+pub const TOMBSTONE: Index =
+    expiring(MESSAGES, "message_tombstone", &[("tombstone", 1)], TOMBSTONE_LIFE);
 /// Messages, and stubs of deleted ones, by whose they are and when they were last changed.
 pub const MESSAGE_CHANGES: Index = Index {
     kind: Kind::WhereThere,
@@ -130,10 +138,8 @@ pub const USER_BLOCKS: Index =
 pub const GROUP_CHANGES: Index =
     index(GROUP_CHANGES_LOG, "group_changes", &[("party", 1), ("version", 1), ("_id", 1)]);
 /// Nobody catches up on what is longer ago than the stubs of deleted messages last.
-const GROUP_CHANGE_TIME: Index = Index {
-    kind: Kind::Expiring(TOMBSTONE_LIFE),
-    ..index(GROUP_CHANGES_LOG, "group_change_time", &[("at", 1)])
-};
+const GROUP_CHANGE_TIME: Index =
+    expiring(GROUP_CHANGES_LOG, "group_change_time", &[("at", 1)], TOMBSTONE_LIFE);
 /// The groups of a user, newest first.
 pub const MEMBER_GROUPS: Index =
     index(GROUPS, "member_groups", &[("member_ids", 1), ("created_at", -1), ("_id", -1)]);
@@ -148,10 +154,8 @@ pub const GROUP_NAME: Index = index(GROUPS, "group_name", &[("name", 1)]);
 pub const GROUP_INVITATIONS: Index =
     index(INVITATIONS, "group_invitations", &[("group_id", 1), ("created_at", -1), ("_id", -1)]);
 /// For a while it can be told of an invitation that has ended whose it was.
-const INVITATION_END: Index = Index {
-    kind: Kind::Expiring(TOMBSTONE_LIFE),
-    ..index(INVITATIONS, "invitation_end", &[("expires_at", 1)])
-};
+const INVITATION_END: Index =
+    expiring(INVITATIONS, "invitation_end", &[("expires_at", 1)], TOMBSTONE_LIFE);
 /// What a user has muted and unmuted, by when that was.
 pub const MUTE_CHANGES: Index =
     index(MUTES, "mute_changes", &[("user", 1), ("version", 1), ("_id", 1)]);
@@ -170,10 +174,8 @@ pub const SESSION_END: Index = Index {
     ..index(SESSIONS, "session_end", &[("ended_at", 1), ("expires_at", 1), ("_id", 1), ("user", 1)])
 };
 /// Ended or not, a sign-in goes when it expires.
-const SESSION_EXPIRY: Index = Index {
-    kind: Kind::Expiring(Duration::ZERO),
-    ..index(SESSIONS, "session_expiry", &[("expires_at", 1)])
-};
+const SESSION_EXPIRY: Index =
+    expiring(SESSIONS, "session_expiry", &[("expires_at", 1)], Duration::ZERO);
 /// The users that are banned.
 pub const BANNED: Index = Index {
     kind: Kind::Only(|| doc! {"banned": true}),
@@ -182,10 +184,8 @@ pub const BANNED: Index = Index {
 /// Revocations by their time.
 pub const REVOCATION_TIME: Index = index(REVOCATIONS, "revocation_time", &[("void_until", 1)]);
 /// A revocation that is no ban goes at the time that it names.
-const REVOCATION_EXPIRY: Index = Index {
-    kind: Kind::Expiring(Duration::ZERO),
-    ..index(REVOCATIONS, "revocation_expiry", &[("forget_at", 1)])
-};
+const REVOCATION_EXPIRY: Index =
+    expiring(REVOCATIONS, "revocation_expiry", &[("forget_at", 1)], Duration::ZERO);
 /// Messages by the words that a party may search for.
 pub const SEARCH_KEYS: Index = index(SEARCH, "search_keys", &[("keys", 1)]);
 /// What is filed of a party in order.
@@ -238,7 +238,7 @@ pub const ALL: [Index; 40] = [
 
 /// These, and those for the sake of one user's privacy.
 fn all() -> impl Iterator<Item = &'static Index> {
-    ALL.iter().chain(&privacy::INDEXES)
+    ALL.iter().chain(&privacy::INDEXES).chain([&claims::CLAIM_TIME])
 }
 
 impl Kind {
@@ -299,6 +299,7 @@ impl MongoStore {
             SESSIONS,
             REVOCATIONS,
             SEARCH,
+            CLAIMS,
         ]
         .map(|name| place.database.collection(name));
         for collection in [&place.messages, &place.groups].into_iter().chain(&ours) {
@@ -307,7 +308,10 @@ impl MongoStore {
         Ok(())
     }
 
-    async fn make_missing(&self, collection: &Collection<bson::RawDocumentBuf>) -> Result<()> {
+    pub(super) async fn make_missing(
+        &self,
+        collection: &Collection<bson::RawDocumentBuf>,
+    ) -> Result<()> {
         let present = self.present(collection).await?;
         for wanted in all().filter(|index| index.collection == collection.name()) {
             if !is_there(wanted, &present) {
@@ -315,27 +319,6 @@ impl MongoStore {
             }
         }
         Ok(())
-    }
-
-    /// Makes sure that no two accounts can share a name or an address. Before the first one is
-    /// stored it is too early to rely on [`MongoStore::make_indexes`], which may still be at work:
-    /// two that do share one would keep the index from being made.
-    pub(super) async fn keep_accounts_apart(&self) -> Result<()> {
-        let make_sure = async || {
-            let accounts = self.place().await?.database.collection(ACCOUNTS);
-            self.make_missing(&accounts).await?;
-            let present = self.present(&accounts).await?;
-            if [ACCOUNT_USERNAME, ACCOUNT_EMAIL].iter().all(|index| is_there(index, &present)) {
-                return Ok(());
-            }
-            Err(StoreError::Configuration(anyhow::anyhow!(
-                "the collection `{ACCOUNTS}` has no unique indexes on `username_key` and \
-                 `email_key`; a warning in the log says what is in their way"
-            )))
-        };
-        let made = self.accounts_apart.get_or_try_init(make_sure);
-        let made = tokio::time::timeout(super::WRITE_LIMIT, made).await;
-        made.map_err(|_| errors::no_answer(super::WRITE_LIMIT))?.copied()
     }
 
     /// The indexes of a collection; none where the collection is not there.
@@ -352,7 +335,7 @@ impl MongoStore {
 }
 
 /// Whether one of these indexes serves as the wanted one.
-fn is_there(wanted: &Index, present: &[IndexModel]) -> bool {
+pub(super) fn is_there(wanted: &Index, present: &[IndexModel]) -> bool {
     let same = |index: &&IndexModel| {
         let options = index.options.clone().unwrap_or_default();
         fields(index) == wanted.keys && wanted.kind.is_served_with(&options)

@@ -43,9 +43,11 @@ pub mod attached;
 pub mod blocks;
 pub mod changes;
 pub mod chats;
+mod claims;
 mod connection;
 mod documents;
 mod errors;
+mod fence;
 mod groups;
 mod health;
 pub mod indexes;
@@ -103,6 +105,8 @@ const ACCOUNTS: &str = "accounts";
 const SESSIONS: &str = "sessions";
 const REVOCATIONS: &str = "revocations";
 const ERASURES: &str = "erasures";
+const CLAIMS: &str = "claims";
+const FENCE: &str = "history_fence";
 
 /// The most groups of one user that are looked at.
 const MAX_GROUPS: usize = 10_000;
@@ -169,6 +173,16 @@ impl Store for MongoStore {
 
     async fn sent_as(&self, user: &UserId, client_id: &ClientId) -> Result<Option<MessageId>> {
         self.find_sent_as(user, client_id).await
+    }
+
+    async fn claim(
+        &self,
+        user: &UserId,
+        client_id: &ClientId,
+        id: MessageId,
+        at: Timestamp,
+    ) -> Result<MessageId> {
+        self.claim_client_id(user, client_id, id, at).await
     }
 
     async fn sent_at(&self, id: MessageId) -> Result<Option<Timestamp>> {

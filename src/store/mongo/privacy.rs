@@ -11,8 +11,9 @@ use super::indexes::{DIRECT_ORDER, Index, index};
 use super::queries::{self, Find};
 use super::search::{queries::message_ids_after, refiling};
 use super::{
-    BLOCKS, ERASURES, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore,
-    PRESENCE, READ_CURSORS, SEARCH, changes, documents, errors, invitations, reads, statements,
+    BLOCKS, CLAIMS, ERASURES, GROUP_CHANGES_LOG, GROUPS, INVITATIONS, MESSAGES, MUTES, MongoStore,
+    PRESENCE, READ_CURSORS, SEARCH, changes, claims, documents, errors, invitations, reads,
+    statements,
 };
 use crate::model::{
     Conversation, Erasure, GroupId, Message, MessageId, Place, Position, Traces, UserId,
@@ -115,7 +116,7 @@ pub fn erasures(limit: usize) -> Find {
 }
 
 /// What is removed with a user, as a collection and a filter.
-pub fn traces_of(user: &UserId) -> [(&'static str, Document); 7] {
+pub fn traces_of(user: &UserId) -> [(&'static str, Document); 8] {
     let user = user.as_str();
     [
         (BLOCKS, doc! {"user": user}),
@@ -125,6 +126,7 @@ pub fn traces_of(user: &UserId) -> [(&'static str, Document); 7] {
         (GROUP_CHANGES_LOG, doc! {"party": user}),
         (PRESENCE, doc! {"_id": user}),
         (INVITATIONS, doc! {"created_by": user}),
+        (CLAIMS, claims::of(user)),
     ]
 }
 

@@ -63,17 +63,23 @@ impl MongoStore {
     }
 
     /// Runs a query for rows in a range.
-    pub(super) async fn read_page(
+    pub(super) async fn read_page(&self, find: Find, query: &HistoryQuery) -> Result<Vec<Message>> {
+        self.read_page_on(find, query, None).await
+    }
+
+    /// The same, on these servers.
+    pub(super) async fn read_page_on(
         &self,
         mut find: Find,
         query: &HistoryQuery,
+        servers: Option<SelectionCriteria>,
     ) -> Result<Vec<Message>> {
         // A limit of 0 means none to the server.
         if query.limit == 0 {
             return Ok(Vec::new());
         }
         let mut page = loop {
-            let rows = self.find(&find).await?;
+            let rows = self.find_on(&find, servers.clone()).await?;
             let page = readable(&rows, documents::to_message);
             let is_whole = page.len() >= query.limit || (rows.len() as i64) < find.limit;
             if is_whole || find.limit / LONGEST_LOOK >= i64::try_from(query.limit).unwrap_or(1) {

@@ -43,7 +43,10 @@ impl MongoStore {
         let place = self.place().await?;
         let rows: Vec<RawDocumentBuf> = messages
             .iter()
-            .map(|message| raw(&documents::from_message(message)))
+            .map(|message| {
+                let row = documents::from_message(message);
+                row.map_err(|error| StoreError::Permanent(error.into()))
+            })
             .collect::<Result<_>>()?;
         let inserting = place.messages.insert_many(rows).ordered(false);
         match self.timed(super::WRITE_LIMIT, inserting).await? {

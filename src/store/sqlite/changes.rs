@@ -59,50 +59,63 @@ pub(super) fn since(
     query: &ChangesQuery,
 ) -> rusqlite::Result<Changes> {
     let latest = current(transaction)?;
-    let mut found = Vec::new();
+    let mut nearest = Nearest { query, rows: Vec::new(), end: None };
     let user = query.user.as_str();
     for sql in [statements::CHANGED_OF_LOW, statements::CHANGED_OF_HIGH] {
-        found.extend(query.run(transaction.prepare_cached(sql)?, user, message)?);
+        nearest.take(transaction.prepare_cached(sql)?, user, message)?;
     }
     for sql in [statements::DELETED_OF_LOW, statements::DELETED_OF_HIGH] {
-        found.extend(query.run(transaction.prepare_cached(sql)?, user, deletion)?);
+        nearest.take(transaction.prepare_cached(sql)?, user, deletion)?;
     }
-    let cursors = transaction.prepare_cached(statements::CHANGED_CURSORS)?;
-    found.extend(query.run(cursors, user, cursor)?);
-    let memberships = transaction.prepare_cached(statements::CHANGED_MEMBERSHIPS)?;
-    found.extend(query.run(memberships, user, membership)?);
-    let mutes = transaction.prepare_cached(statements::CHANGED_MUTES)?;
-    found.extend(query.run(mutes, user, mute)?);
+    nearest.take(transaction.prepare_cached(statements::CHANGED_CURSORS)?, user, cursor)?;
+    nearest.take(transaction.prepare_cached(statements::CHANGED_MEMBERSHIPS)?, user, membership)?;
+    nearest.take(transaction.prepare_cached(statements::CHANGED_MUTES)?, user, mute)?;
     for id in &query.groups {
         let id = id.0.bytes();
-        let messages = transaction.prepare_cached(statements::CHANGED_IN_GROUP)?;
-        found.extend(query.run(messages, id, message)?);
-        let deletions = transaction.prepare_cached(statements::DELETED_IN_GROUP)?;
-        found.extend(query.run(deletions, id, deletion)?);
-        let itself = transaction.prepare_cached(statements::CHANGED_GROUP)?;
-        found.extend(query.run(itself, id, group)?);
-        if found.len() > 4 * query.limit {
-            found = merged(found, query.limit);
-        }
+        nearest.take(transaction.prepare_cached(statements::CHANGED_IN_GROUP)?, id, message)?;
+        nearest.take(transaction.prepare_cached(statements::DELETED_IN_GROUP)?, id, deletion)?;
+        nearest.take(transaction.prepare_cached(statements::CHANGED_GROUP)?, id, group)?;
     }
     let latest = u64::try_from(latest).unwrap_or_default();
-    Ok(Changes { rows: merged(found, query.limit), settled: latest, latest })
+    Ok(Changes { rows: merged(nearest.rows, query.limit), settled: latest, latest })
 }
 
 type Found = (Place, Change);
 
-impl ChangesQuery {
-    /// The changes of one owner, a user or a group.
-    fn run(
-        &self,
+/// The first changes of several owners. Once there are as many as are asked for, what comes after
+/// them is not read any more: it may be much, of a user in many busy groups.
+struct Nearest<'a> {
+    query: &'a ChangesQuery,
+    rows: Vec<Found>,
+    /// The place of the last one, once there are enough.
+    end: Option<Place>,
+}
+
+impl Nearest<'_> {
+    /// Takes the changes of one owner, a user or a group, which come in order.
+    fn take(
+        &mut self,
         mut statement: CachedStatement<'_>,
         owner: impl rusqlite::ToSql,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<Found>,
-    ) -> rusqlite::Result<Vec<Found>> {
+    ) -> rusqlite::Result<()> {
+        let ChangesQuery { after, limit, .. } = self.query;
         // A version that no counter reaches is after everything.
-        let version = i64::try_from(self.after.version).unwrap_or(i64::MAX);
-        let params = params![owner, version, self.after.id.bytes(), limit_to_sql(self.limit)];
-        statement.query_map(params, read)?.collect()
+        let version = i64::try_from(after.version).unwrap_or(i64::MAX);
+        let params = params![owner, version, after.id.bytes(), limit_to_sql(*limit)];
+        let mut rows = statement.query(params)?;
+        while let Some(row) = rows.next()? {
+            let found = read(row)?;
+            if self.end.is_some_and(|end| found.0 > end) {
+                break;
+            }
+            self.rows.push(found);
+        }
+        if self.rows.len() >= *limit {
+            self.rows = merged(std::mem::take(&mut self.rows), *limit);
+            self.end = self.rows.last().map(|(place, _)| *place);
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Row, Transaction, params};
 use super::changes::{Versions, note_members};
 use super::{SqliteStore, invitations, limit_to_sql, messages, rows, search, statements};
 use crate::model::{Erasure, GroupId, Message, MessageId, Position, Timestamp, Traces, UserId};
-use crate::store::{Anonymised, PrivacyStore, Result};
+use crate::store::{Anonymised, FencedStore, PrivacyStore, Result};
 
 /// Messages, and tombstones, that one step looks at: some hundredths of a second.
 const STEP: usize = 2_000;
@@ -21,6 +21,9 @@ struct Named {
     /// The last id that was looked at, where there may be more.
     next: Option<MessageId>,
 }
+
+/// One server has nobody to share a cache with.
+impl FencedStore for SqliteStore {}
 
 #[async_trait]
 impl PrivacyStore for SqliteStore {

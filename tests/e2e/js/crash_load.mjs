@@ -7,6 +7,9 @@ import { io } from "socket.io-client";
 import { answerQuestions, print } from "./questions.mjs";
 import { base, ok } from "./support.mjs";
 
+// The nodes, where there are several. A device that has lost its connection goes to the next one.
+const bases = (process.env.BANTER_URLS ?? base).split(",");
+
 const WRITERS = ["writer0", "writer1", "writer2"];
 const HASTY = "hasty";
 const READERS = ["reader0", "reader1"];
@@ -41,19 +44,33 @@ let stopping = false;
 // One socket of a user, over all its connections.
 class Device {
   heard = []; // [_id, client_id] of each `message`
+  known = new Set(); // the _id of each
   #inFlight = new Set();
   #tries = new WeakMap();
 
   constructor(user, name, options) {
     this.name = `${user}'s ${name}`;
-    this.socket = io(base, { ...CONNECTION, auth: { user_id: user }, ...options });
-    this.socket.on("message", ({ _id, client_id }) => this.heard.push([_id, client_id]));
+    let at = devices.length;
+    const node = () => bases[at % bases.length];
+    this.socket = io(node(), { ...CONNECTION, auth: { user_id: user }, ...options });
+    this.socket.io.on("reconnect_attempt", () => {
+      at++;
+      this.socket.io.uri = node();
+    });
+    this.socket.on("message", ({ _id, client_id }) => this.#hears(_id, client_id));
     this.socket.onAnyOutgoing((event, payload) => this.#goesOut(event, payload));
     this.socket.on("disconnect", () => {
       counts.interrupted += this.#inFlight.size;
       this.#inFlight.clear();
     });
     devices.push(this);
+  }
+
+  // A node that is killed may have told what it has not passed on; the one that takes the message over
+  // tells it under the same id, by which clients of several nodes know it again.
+  #hears(id, client_id) {
+    if (bases.length === 1 || !this.known.has(id)) this.heard.push([id, client_id]);
+    this.known.add(id);
   }
 
   #goesOut(event, payload) {
@@ -212,6 +229,40 @@ function read(user, group) {
     const ack = await device.insist("join_group", group.to);
     if (!ack.ok) device.fails("join_group", group.to, ack);
   });
+  return device;
+}
+
+// All that has changed for a device since a cursor, or where to go on from now, without one.
+async function sync(device, cursor) {
+  const changes = [];
+  for (let next = cursor; ; ) {
+    const page = await device.insist("sync", next === undefined ? {} : { cursor: next });
+    if (!page.ok) {
+      device.fails("sync", { cursor: next }, page);
+      return { changes, cursor: next };
+    }
+    changes.push(...page.changes);
+    next = page.cursor;
+    if (!page.more && page.complete) return { changes, cursor: next };
+    if (!page.complete) await sleep(PAUSE_MS);
+  }
+}
+
+// Whether a reader has everything, once it has asked for what it has missed.
+async function isWhole(user, device, cursor) {
+  const rows = new Map();
+  for (const change of (await sync(device, cursor)).changes) {
+    if (change.type === "message") rows.set(change.message._id, change.message.content);
+    if (change.type === "message_deleted") rows.delete(change.message_id);
+  }
+  for (const { ids: [id], payload, text, length, deleted } of messages) {
+    if (deleted || (payload.to !== user && payload.to !== group.to)) continue;
+    const content = rows.get(id);
+    if (content === undefined && !device.known.has(id)) device.fails("misses", { id }, payload);
+    if (content !== undefined && content !== text.padEnd(length, "x")) {
+      device.fails("has another content", { id, content }, payload);
+    }
+  }
 }
 
 // What was sent long ago is sent once more. It may be deleted by now; then any refusal will do.
@@ -228,7 +279,8 @@ async function changeAgain([device, change]) {
 
 const members = { name: "Everybody", member_ids: [...WRITERS, HASTY, ...READERS], created_by: HASTY };
 const group = { to: (await ok("POST", "/groups/", { json: members }))._id, type: "group" };
-READERS.forEach((user) => read(user, group));
+const readers = READERS.map((user) => ({ user, device: read(user, group) }));
+for (const reader of readers) reader.cursor = (await sync(reader.device)).cursor;
 const writing = Promise.all([
   ...WRITERS.flatMap((user, n) => writer(user, group, n === 0 ? "polling" : "websocket")),
   ...hastyWriter(),
@@ -241,6 +293,7 @@ await Promise.all(postponed.map(changeAgain));
 await Promise.all(messages.filter((_, n) => n % AGAIN_EVERY === 0).map(sendAgain));
 // What is on its way to a device comes before the answer to its last question.
 await Promise.all(devices.map((device) => device.ask("leave_group", group.to)));
+for (const { user, device, cursor } of readers) await isWhole(user, device, cursor);
 const heard = Object.fromEntries(devices.map((device) => [device.name, device.heard]));
 const asTheyMustBe = messages.map(({ device, payload, ...message }) => message);
 print({ messages: asTheyMustBe, heard, failures, ...done });

@@ -1,5 +1,4 @@
-//! One socket's way out: what it is sent stays in order and is not lost while the socket catches
-//! its breath.
+//! The way out through the library, for a socket that polls, or did so once.
 //!
 //! The library holds a bounded number of packets per socket and loses what comes on top. A burst
 //! (ten thousand messages that one client sends at once, and hears again) is larger than that, and
@@ -14,21 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
 use socketioxide::extract::SocketRef;
-use socketioxide::{SendError, SocketError};
 use tokio::time::{Instant, sleep};
 
-use super::incoming::AckTo;
-use super::{Hub, QUEUE_PACKETS, fanout};
-use crate::model::Event;
-use crate::wire::told::Payload;
-
-/// Packets that may wait for one socket beyond the library's own queue.
-const MAX_WAITING: usize = 32_768;
-
-/// Bytes that these may hold, those shared with other sockets included.
-const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+use super::{MAX_WAITING, MAX_WAITING_BYTES, Packet, STUCK};
+use crate::realtime::{Hub, QUEUE_PACKETS, log};
 
 /// Packets handed on in one turn: an eighth of the library's queue.
 const TURN_PACKETS: usize = QUEUE_PACKETS / 8;
@@ -37,37 +26,6 @@ const TURN_PACKETS: usize = QUEUE_PACKETS / 8;
 /// takes less than that has seconds of packets before it in the library's queue alone.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
-
-/// What waits for a socket that takes nothing for this long is given up; the end of its connection
-/// is near.
-const STUCK: Duration = Duration::from_secs(10);
-
-/// A packet, encoded once for all who get it.
-#[derive(Debug, Clone)]
-pub(super) enum Packet {
-    /// An event and its payload.
-    Event(&'static str, Arc<RawValue>),
-    /// The answer to one of the client's events.
-    Ack(AckTo, Arc<RawValue>),
-}
-
-impl Packet {
-    fn weight(&self) -> usize {
-        match self {
-            Self::Event(_, body) | Self::Ack(_, body) => body.get().len(),
-        }
-    }
-
-    /// Hands the packet to the library; `false` when its queue for the socket is full.
-    fn try_send(&self, socket: &SocketRef) -> bool {
-        let sent = match self {
-            Self::Event(name, payload) => socket.emit(name, &**payload),
-            Self::Ack(to, answer) => to.send(answer),
-        };
-        // Any other error is a socket that has just disconnected.
-        !matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull)))
-    }
-}
 
 /// How a turn of handing on went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +70,7 @@ impl Waiting {
     fn lose(&mut self, packets: usize, hub: &Hub, socket: &SocketRef) {
         hub.metrics.dropped(packets as u64);
         if !std::mem::replace(&mut self.has_lost, true) {
-            tracing::warn!(socket = %socket.id, "a client reads too slowly and loses events");
+            log::too_slow(socket);
         }
     }
 
@@ -121,9 +79,7 @@ impl Waiting {
         if !self.is_behind || !self.packets.is_empty() {
             return;
         }
-        let (name, event) = ("sync_required", Event::SyncRequired);
-        if let Some(payload) = fanout::encode(name, &Payload(&event)) {
-            let packet = Packet::Event(name, payload);
+        if let Some(packet) = Packet::gap() {
             self.bytes += packet.weight();
             self.packets.push_back(packet);
         }
@@ -141,25 +97,28 @@ impl Waiting {
 /// What waits for one socket; clones are the same queue. The socket holds it, so it holds the
 /// socket only while something waits.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outlet(Arc<Mutex<Waiting>>);
+pub(in crate::realtime) struct Queue(Arc<Mutex<Waiting>>);
 
-impl Outlet {
+impl Queue {
     /// Sends a packet after all that were sent before it; `false` when it is lost, because the
     /// socket is too far behind.
     pub(super) fn send(&self, hub: &Arc<Hub>, socket: &SocketRef, packet: Packet) -> bool {
         let mut waiting = self.0.lock();
         waiting.tell_of_gap();
-        let is_event = matches!(packet, Packet::Event(..));
+        let is_event = packet.is_event();
+        let weight = packet.weight();
         let has_gap = waiting.is_behind && is_event;
         if !has_gap && waiting.is_open && waiting.packets.is_empty() && packet.try_send(socket) {
+            hub.traffic.went_out(weight);
             return true;
         }
-        let bytes = waiting.bytes + packet.weight();
+        let bytes = waiting.bytes + weight;
         if has_gap || waiting.packets.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
             waiting.is_behind |= is_event;
             waiting.lose(1, hub, socket);
             return false;
         }
+        hub.traffic.went_out(weight);
         waiting.packets.push_back(packet);
         waiting.bytes = bytes;
         if waiting.is_open && !std::mem::replace(&mut waiting.is_draining, true) {
@@ -180,7 +139,9 @@ impl Outlet {
             let waiting = self.0.lock();
             if waiting.is_open {
                 let is_sent = waiting.packets.is_empty() && packet.try_send(socket);
-                if !is_sent {
+                if is_sent {
+                    hub.traffic.went_out(packet.weight());
+                } else {
                     hub.metrics.let_go();
                 }
                 return is_sent;
@@ -206,9 +167,9 @@ impl Outlet {
     }
 
     fn start_draining(&self, hub: &Arc<Hub>, socket: &SocketRef) {
-        let (outlet, hub, socket) = (self.clone(), Arc::clone(hub), socket.clone());
+        let (queue, hub, socket) = (self.clone(), Arc::clone(hub), socket.clone());
         let (tasks, draining) = (hub.tasks.clone(), hub.draining.clone());
-        let drain = async move { outlet.drain(&hub, &socket).await };
+        let drain = async move { queue.drain(&hub, &socket).await };
         tasks.spawn(draining.track_future(drain));
     }
 
