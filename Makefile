@@ -2,13 +2,15 @@
 
 CARGO ?= cargo
 SECONDS := 60
+# The benches of our own parts are single files; those of a folder are for docs/BENCHMARKS.md.
+PARTS := $(patsubst benches/%.rs,--bench %,$(wildcard benches/*.rs))
 DENY := PATH="$$PWD/target/real/cargo/bin:$$PATH" cargo-deny --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help test fuzz check deny audit bench soak real
+.PHONY: help test fuzz check deny audit bench bench-parts peers soak real
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: real ## Fetch the real parts, then run every test: Rust, JavaScript, Python, browser, fuzzing.
 	tests/real/with-real $(CARGO) test --locked --all-targets
@@ -36,12 +38,23 @@ audit: ## Check the dependencies against published advisories (needs their datab
 	@tests/real/fetch deny
 	$(DENY) check
 
-bench: ## Measure the buffer, the journal, the wire, large groups and searching (ten minutes and a build).
-	$(CARGO) bench --locked
+# QUICK=1: everything for seconds; ROWS and SERVERS: some of it, without how the cost grows; ARGS:
+# whatever else it takes. `make peers` has fetched the database of both.
+bench: peers ## Measure how costs grow, Banter beside its peers and the limits, write docs/BENCHMARKS.md (75 minutes).
+	$(if $(ROWS)$(SERVERS),,$(if $(QUICK),GROWTH_MAX=10000 )tests/real/with-real \
+		$(CARGO) bench --locked --bench growth)
+	$(CARGO) bench --locked --bench compare -- $(if $(QUICK),--quick) \
+		$(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS)) $(ARGS)
+
+bench-parts: real ## Measure the buffer, the journal, the wire, groups, searching, nodes (ten minutes and a build).
+	tests/real/with-real $(CARGO) bench --locked $(PARTS)
 
 soak: ## Play more seeds of the write buffer's simulation: make soak SEEDS=100000 [FROM=0].
 	SOAK_SEEDS=$(or $(SEEDS),20000) SOAK_FROM=$(or $(FROM),1000) SOAK_CASES=$(or $(SEEDS),20000) \
 		$(CARGO) test --locked --release --lib -- --nocapture buffer::tests::simulation buffer::tests::model
 
-real: ## Fetch what the tests drive: MongoDB, JavaScript and Python clients, Schemathesis, Chromium.
-	@tests/real/fetch mongod python js chromium
+real: ## Fetch what the tests drive: MongoDB, Redis, nginx, clients, Schemathesis, Chromium, promtool.
+	@tests/real/fetch mongod python js chromium redis nginx iproute promtool compose
+
+peers: ## Fetch what Banter is measured beside: socket.io, Bun, python-socketio, MongoDB.
+	@tests/real/fetch mongod peers-node peers-python
