@@ -84,6 +84,8 @@ pub use self::journal::{
 use self::journal::{Entry, Journal, Limits, MAX_BODY_BYTES, RealFs};
 pub use self::metrics::Stats;
 use self::overlay::PendingMessage;
+use self::recent::Known;
+pub use self::recent::SentAs;
 pub use self::shared::Disk;
 use self::shared::Shared;
 use self::start::Start;
@@ -207,16 +209,16 @@ impl Buffer {
         Ok(receipt)
     }
 
-    /// The message that a user has sent under this client id, if it is in the buffer or was lately;
-    /// with a receipt while it is not durable.
-    pub fn sent_as(&self, user: &UserId, id: &ClientId) -> Option<(Arc<Message>, Option<Receipt>)> {
+    /// The message that a user has sent under this client id, if it is in the buffer or was lately.
+    pub fn sent_as(&self, user: &UserId, id: &ClientId) -> Option<SentAs> {
         let mut state = self.shared.lock();
-        match state.overlay.sent_as(user, id) {
-            Some((sequence, message)) => Some((message, state.ring.follow(sequence))),
-            None => {
-                let lately = state.recent.sent_as(user, id);
-                lately.or_else(|| state.elsewhere.sent_as(user, id)).map(|message| (message, None))
-            }
+        if let Some((sequence, message)) = state.overlay.sent_as(user, id) {
+            return Some(SentAs::Known(message, state.ring.follow(sequence)));
+        }
+        match state.recent.sent_as(user, id) {
+            Some(Known::Message(message)) => Some(SentAs::Known(message, None)),
+            Some(Known::Id(id)) => Some(SentAs::Stored(id)),
+            None => state.elsewhere.sent_as(user, id).map(|message| SentAs::Known(message, None)),
         }
     }
 

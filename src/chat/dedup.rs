@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Accepted, Chat};
-use crate::buffer::Sequence;
+use crate::buffer::{SentAs, Sequence};
 use crate::error::Error;
 use crate::model::{ClientId, Message, MessageId, UserId};
 use crate::store::StoreError;
@@ -54,11 +54,15 @@ pub(super) enum Sent {
 
 impl Chat {
     /// Whether a user has sent a message under this client id: it is in the buffer, here or on another
-    /// node, lately stored, or in the store. While the store does not answer, only the buffers are
-    /// looked at.
+    /// node, lately stored, or in the store. While the store does not answer, only the buffers and what
+    /// was stored lately are looked at.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it was sent before, and can't be read now; [`Error::NotFound`] where it
+    /// is there no more.
     pub(super) async fn sent_before(&self, user: &UserId, id: &ClientId) -> Result<Sent, Error> {
-        if let Some(first) = self.sent_lately(user, id) {
-            return Ok(Sent::Before(first));
+        if let Some(first) = self.sent_lately(user, id).await? {
+            return Ok(first);
         }
         let now = self.now();
         let mint = || self.gate.enter(|inside| inside.stamp().mint(now));
@@ -77,9 +81,14 @@ impl Chat {
         }
     }
 
-    fn sent_lately(&self, user: &UserId, id: &ClientId) -> Option<Accepted<Arc<Message>>> {
-        let (value, receipt) = self.buffer.sent_as(user, id)?;
-        Some(Accepted { value, receipt, earlier: Vec::new() })
+    async fn sent_lately(&self, user: &UserId, id: &ClientId) -> Result<Option<Sent>, Error> {
+        match self.buffer.sent_as(user, id) {
+            Some(SentAs::Known(value, receipt)) => {
+                Ok(Some(Sent::Before(Accepted { value, receipt, earlier: Vec::new() })))
+            }
+            Some(SentAs::Stored(stored)) => self.sent_and_stored(stored).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The message that is stored under this client id, and, where there are other nodes, the one that
@@ -116,8 +125,8 @@ impl Chat {
 
     async fn sent_and_stored(&self, stored: MessageId) -> Result<Sent, Error> {
         let message = self.buffer.message(&stored.into()).await?;
-        let deleted = "This message was sent before, and is deleted";
-        let message = message.ok_or(Error::NotFound(deleted.into()))?;
+        let gone = "This message was sent before, and is there no more";
+        let message = message.ok_or(Error::NotFound(gone.into()))?;
         Ok(Sent::Before(Accepted::settled(Arc::new(message))))
     }
 
@@ -137,8 +146,8 @@ impl Chat {
         }
         let until = Instant::now() + CLAIM_WAIT;
         while Instant::now() < until {
-            if let Some(first) = self.sent_lately(user, id) {
-                return Ok(Sent::Before(first));
+            if let Some(first) = self.sent_lately(user, id).await? {
+                return Ok(first);
             }
             sleep(CLAIM_POLL).await;
         }

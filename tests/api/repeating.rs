@@ -185,3 +185,31 @@ async fn while_the_database_is_away_named_messages_go_out_and_are_still_sent_onc
     tokio::time::timeout(Duration::from_secs(60), app.flushed()).await.expect("it drains");
     assert_eq!(app.direct("bob", "ann").await.len(), ids.len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_longer_in_memory_is_not_sent_twice_while_the_database_is_away() {
+    let mut mongod = Mongod::start().await;
+    let url = mongod.url();
+    let settings = [("MONGO_URL", &*url), ("BREAKER_OPEN", "0.5"), ("MAX_CONTENT_SIZE", "1000000")];
+    let app = TestApp::with(&settings).await;
+    let (mut ann, mut bob) = (app.user("ann").await, app.user("bob").await);
+    // More than what is kept of messages that were stored lately.
+    let text = "x".repeat(900_000);
+    let mut sent = Vec::new();
+    for n in 0..40 {
+        let first = ack(&mut ann, named(to_user("bob", &text), &format!("c-{n}"))).await;
+        assert_eq!(bob.next_event("message").await["_id"], first["_id"]);
+        sent.push(first["_id"].clone());
+    }
+    app.flushed().await;
+    mongod.kill();
+    let again = ann.emit_ack("send_message", named(to_user("bob", &text), "c-0")).await;
+    assert_eq!(again["error"]["code"], "unavailable", "{again}");
+    let last = ack(&mut ann, named(to_user("bob", "new"), "new")).await;
+    assert_eq!(bob.next_event("message").await["_id"], last["_id"]);
+    mongod.restart().await;
+    tokio::time::timeout(Duration::from_secs(60), app.flushed()).await.expect("it drains");
+    let again = ack(&mut ann, named(to_user("bob", &text), "c-0")).await;
+    assert_eq!(again["_id"], sent[0]);
+    assert_eq!(app.direct("bob", "ann").await.len(), sent.len() + 1);
+}

@@ -10,7 +10,7 @@ use crate::buffer::journal::sim::{Fault, SimFs};
 use crate::buffer::testing::{
     Mood, content, delete, edit, id_of, named, newest, read, sent, text, user,
 };
-use crate::buffer::{Config, Disk};
+use crate::buffer::{Config, Disk, SentAs};
 use crate::error::ErrorCode;
 use crate::model::{ClientId, Op};
 
@@ -103,8 +103,10 @@ async fn a_name_is_known_over_a_restart_pending_and_stored() {
     for op in [&stored, &pending] {
         let message = sent(op);
         let id = message.client_id.clone().expect("it has one");
-        let (found, receipt) = after.buffer.sent_as(&message.from, &id).expect("known");
-        assert_eq!((found.id, receipt.is_some()), (message.id, false));
+        let Some(SentAs::Known(found, None)) = after.buffer.sent_as(&message.from, &id) else {
+            panic!("{id:?} is not known, or not durable");
+        };
+        assert_eq!(found.id, message.id);
     }
     let unknown = ClientId::parse("unknown").expect("a client id");
     assert!(after.buffer.sent_as(&user("alice"), &unknown).is_none());
@@ -173,7 +175,7 @@ async fn whoever_comes_for_the_same_message_is_told_the_same() {
         (first, bed.buffer.sent_as(&sent(&op).from, &id))
     };
     assert!(first.durable().await.is_err());
-    if let Some((_, Some(second))) = second {
+    if let Some(SentAs::Known(_, Some(second))) = second {
         assert!(second.durable().await.is_err());
     }
     assert_eq!(bed.message(&op).await, None);

@@ -23,7 +23,7 @@ use crate::buffer::journal::sim::{Fault, SimFs};
 use crate::buffer::journal::{Journal, Limits, OpenError};
 use crate::buffer::shared::Shared;
 use crate::buffer::testing::{FakeStore, Mood, content, id_of, named_by, sent, user};
-use crate::buffer::{Buffer, Config};
+use crate::buffer::{Buffer, Config, SentAs};
 use crate::clock::{Clock, MockClock};
 use crate::model::{Content, Message, MessageId, Op, Timestamp};
 use crate::store::Store;
@@ -188,11 +188,15 @@ impl Client {
     ) -> Result<MessageId, Unacknowledged> {
         let op = named_by(&self.name, words, name, clock.now());
         let id = sent(&op).client_id.clone().expect("it has one");
-        if let Some((message, receipt)) = buffer.sent_as(&user(&self.name), &id) {
-            if let Some(receipt) = receipt {
-                receipt.durable().await.map_err(|_| Unacknowledged)?;
+        match buffer.sent_as(&user(&self.name), &id) {
+            Some(SentAs::Known(message, receipt)) => {
+                if let Some(receipt) = receipt {
+                    receipt.durable().await.map_err(|_| Unacknowledged)?;
+                }
+                return Ok(message.id);
             }
-            return Ok(message.id);
+            Some(SentAs::Stored(id)) => return Ok(id),
+            None => {}
         }
         let stored = buffer.store.sent_as(&user(&self.name), &id).await;
         if let Some(stored) = stored.map_err(|_| Unacknowledged)? {
