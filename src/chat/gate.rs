@@ -208,12 +208,16 @@ impl Inside<'_> {
 }
 
 impl Gate {
-    /// `floor` is the latest time of any message so far.
-    pub(super) fn new(floor: Timestamp) -> Self {
+    /// `floor` is the latest time of any message so far, `process` what the new ids have in common.
+    pub(super) fn new(floor: Timestamp, process: [u8; 5]) -> Self {
         let groups = Cache::with_weighter(CACHED_GROUPS, CACHED_MEMBERS, ByMembers);
         let stripes = std::iter::repeat_with(AsyncMutex::default).take(STRIPES).collect();
         Self {
-            state: Mutex::new(State { heard: [0; STRIPES], stamp: Stamp::after(floor), groups }),
+            state: Mutex::new(State {
+                heard: [0; STRIPES],
+                stamp: Stamp::after(floor, process),
+                groups,
+            }),
             stripes,
         }
     }
@@ -326,7 +330,7 @@ mod tests {
     async fn a_group_that_has_changed_is_unknown_until_it_is_loaded_again() {
         let (group, ann) = (GroupId::mint(), UserId::parse("ann").unwrap());
         let (_folder, store) = store(group, &ann).await;
-        let gate = Gate::new(Timestamp(0));
+        let gate = Gate::new(Timestamp(0), rand::random());
         let is_member = || gate.enter(|inside| inside.is_member(group, &ann));
         assert_eq!(is_member(), None);
         gate.load(&store, group).await.unwrap();
@@ -342,7 +346,7 @@ mod tests {
     async fn everybody_is_in_the_lobby_which_no_store_knows() {
         let ann = UserId::parse("ann").unwrap();
         let (_folder, store) = store(GroupId::mint(), &ann).await;
-        let gate = Gate::new(Timestamp(0));
+        let gate = Gate::new(Timestamp(0), rand::random());
         let members = gate.load(&store, GroupId::LOBBY).await.unwrap();
         assert!(members.contains(&ann) && members.are_more_than(usize::MAX));
         assert_eq!(members.iter().count(), 0);
@@ -356,7 +360,7 @@ mod tests {
         let (group, [ann, bob]) =
             (GroupId::mint(), ["ann", "bob"].map(|name| UserId::parse(name).unwrap()));
         let (_folder, store) = store(group, &ann).await;
-        let gate = Gate::new(Timestamp(0));
+        let gate = Gate::new(Timestamp(0), rand::random());
         let set = |user: &UserId, is_member| {
             gate.enter(|inside| inside.set_member(group, user, is_member)).map(|now| now.len())
         };
@@ -376,7 +380,7 @@ mod tests {
         let (group, [ann, bob]) =
             (GroupId::mint(), ["ann", "bob"].map(|name| UserId::parse(name).unwrap()));
         let (_folder, store) = store(group, &ann).await;
-        let gate = Gate::new(Timestamp(0));
+        let gate = Gate::new(Timestamp(0), rand::random());
         let standing =
             |user: &UserId, now| gate.enter(|inside| inside.standing(group, user, Timestamp(now)));
         let speaks = |user: &UserId, now| standing(user, now).unwrap().check_speaks().is_ok();
@@ -398,7 +402,7 @@ mod tests {
     async fn a_load_waits_for_the_change_of_its_group() {
         let (group, ann) = (GroupId::mint(), UserId::parse("ann").unwrap());
         let (_folder, store) = store(group, &ann).await;
-        let gate = Gate::new(Timestamp(0));
+        let gate = Gate::new(Timestamp(0), rand::random());
         let change = gate.change(group).await;
         let mut load = std::pin::pin!(gate.load(&store, group));
         assert!(load.as_mut().now_or_never().is_none());

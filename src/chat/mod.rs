@@ -188,7 +188,7 @@ impl Chat {
         deliveries: mpsc::Sender<Delivery>,
         cluster: Cluster,
     ) -> Self {
-        let gate = Gate::new(buffer.floor());
+        let gate = Gate::new(buffer.floor(), cluster.process());
         let (locks, sends, pins) = (Locks::default(), Locks::default(), Locks::default());
         let watch = Watch::new(config.receipt_group_limit as usize);
         for (a, b) in buffer.direct_conversations() {
@@ -238,12 +238,12 @@ impl Chat {
     /// A message as it is after everything accepted so far. One that another node has just accepted
     /// may not have been heard of, nor stored: it is waited for.
     async fn find(&self, id: &MessageRef) -> Result<Message, Error> {
-        let mut pauses = self.may_be_under_way(id).then(nodes::pauses).into_iter().flatten();
+        let mut wait = self.wait_for_others(id);
         loop {
             if let Some(message) = self.buffer.message(id).await? {
                 return Ok(message);
             }
-            sleep(pauses.next().ok_or_else(no_message)?).await;
+            sleep(wait.next_pause(|process| self.cluster.words_of(process))?).await;
         }
     }
 

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::Chat;
+use super::{Chat, no_message, stamp};
 use crate::buffer::{Delivery, Lane};
 use crate::cluster::{self, Heard, Member, News, Told, Written};
-use crate::model::{Audience, Dispatch, Event, Message, MessageRef, Op, Target, Timestamp};
+use crate::error::Error;
+use crate::model::{
+    Audience, Dispatch, Event, Message, MessageId, MessageRef, Op, Target, Timestamp,
+};
 
 /// How often what other nodes have said is looked after. While they are not heard, what they change in
 /// the store is seen so late at the most.
@@ -27,26 +30,63 @@ const STORED_EVERY: Duration = Duration::from_millis(20);
 /// it where the bus does not tell of it.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
+/// How long a word is waited for of the node that has made an id. Each says something within a beat.
+const WORD: Duration = cluster::BEAT.saturating_add(Duration::from_millis(500));
+
 /// An id of this age was made so lately, by whatever clock, that its message may be under way.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// The times between two looks for what may be under way: longer and longer, [`UNDER_WAY`] in all.
-pub(super) fn pauses() -> impl Iterator<Item = Duration> {
-    let mut left = UNDER_WAY;
-    let doubled = std::iter::successors(Some(Duration::from_millis(5)), |pause| Some(*pause * 2));
-    doubled.map_while(move |pause| {
-        let pause = pause.min(left);
-        left -= pause;
-        (!pause.is_zero()).then_some(pause)
-    })
+/// The first pause between two looks for what may be under way, each twice as long as the one before,
+/// and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits for a message that is not known here.
+pub(super) struct Wait {
+    /// How long, and how long it has been.
+    limit: Duration,
+    waited: Duration,
+    pause: Duration,
+    /// Of which process the id is, and how many words of that node had been heard before.
+    maker: Option<([u8; 5], u64)>,
+}
+
+impl Wait {
+    /// The time until the next look, when so many words were heard of the node that mints such ids.
+    ///
+    /// # Errors
+    /// There is no such message, as far as anybody can know; or, where its node has said nothing since
+    /// the question was asked, [`Error::Unavailable`]: it may have ended before it could tell of it.
+    pub(super) fn next_pause(
+        &mut self,
+        words_of: impl Fn([u8; 5]) -> Option<u64>,
+    ) -> Result<Duration, Error> {
+        let has_word = self.maker.is_none_or(|(process, words)| words_of(process) > Some(words));
+        let limit = if has_word { self.limit } else { self.limit.max(WORD) };
+        let left = limit.saturating_sub(self.waited);
+        if left.is_zero() {
+            return Err(if has_word { no_message() } else { Error::Unavailable(None) });
+        }
+        let pause = self.pause.min(left);
+        self.waited += pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(pause)
+    }
 }
 
 impl Chat {
-    /// Whether a message of this id may have been accepted by another node a moment ago.
-    pub(super) fn may_be_under_way(&self, id: &MessageRef) -> bool {
-        let minted = id.as_id().map(|id| Timestamp(id.0.timestamp().timestamp_millis()));
-        let age = |minted: Timestamp| self.now().since(minted).max(minted.since(self.now()));
-        !self.cluster.is_alone() && minted.is_some_and(|minted| age(minted) < YOUNG)
+    /// How a message of this id is waited for that another node may have accepted a moment ago.
+    pub(super) fn wait_for_others(&self, id: &MessageRef) -> Wait {
+        let id = id.as_id().filter(|id| !self.cluster.is_alone() && self.is_young(*id));
+        let process = id.map(stamp::process_of);
+        let maker = process.and_then(|process| Some((process, self.cluster.words_of(process)?)));
+        let limit = if id.is_some() { UNDER_WAY } else { Duration::ZERO };
+        Wait { limit, waited: Duration::ZERO, pause: FIRST_PAUSE, maker }
+    }
+
+    fn is_young(&self, id: MessageId) -> bool {
+        let (now, minted) = (self.now(), Timestamp(id.0.timestamp().timestamp_millis()));
+        now.since(minted).max(minted.since(now)) < YOUNG
     }
 
     /// Does what one letter of another node says.
@@ -196,11 +236,42 @@ fn of_buffer(lane: &cluster::Lane) -> Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorCode;
+
+    /// How long is waited in all, and the end of it, where so many words of the node that has made the
+    /// id were heard after some time.
+    fn waited(
+        maker: Option<u64>,
+        words: impl Fn(Duration) -> Option<u64>,
+    ) -> (Duration, ErrorCode) {
+        let maker = maker.map(|words| ([7; 5], words));
+        let mut wait = Wait { limit: UNDER_WAY, waited: Duration::ZERO, pause: FIRST_PAUSE, maker };
+        loop {
+            let waited = wait.waited;
+            if let Err(error) = wait.next_pause(|_| words(waited)) {
+                return (waited, error.code());
+            }
+        }
+    }
 
     #[test]
     fn what_may_be_under_way_is_looked_for_often_at_first_and_not_for_ever() {
-        let pauses: Vec<_> = pauses().collect();
-        assert_eq!(pauses[..3], [5, 10, 20].map(Duration::from_millis));
-        assert_eq!(pauses.iter().sum::<Duration>(), UNDER_WAY);
+        let mut wait =
+            Wait { limit: UNDER_WAY, waited: Duration::ZERO, pause: FIRST_PAUSE, maker: None };
+        let first = [(); 3].map(|()| wait.next_pause(|_| None).unwrap());
+        assert_eq!(first, [5, 10, 20].map(Duration::from_millis));
+        assert_eq!(waited(None, |_| None), (UNDER_WAY, ErrorCode::NotFound));
+    }
+
+    #[test]
+    fn whether_a_node_that_says_nothing_has_a_message_is_not_known() {
+        let silent = (WORD, ErrorCode::Unavailable);
+        assert_eq!(waited(Some(3), |_| Some(3)), silent);
+        assert_eq!(waited(Some(3), |after| (after < UNDER_WAY).then_some(3)), silent, "it is lost");
+        assert_eq!(waited(Some(3), |_| Some(4)), (UNDER_WAY, ErrorCode::NotFound));
+        let after = UNDER_WAY + Duration::from_millis(600);
+        let (waited, error) = waited(Some(3), |now| Some(if now < after { 3 } else { 4 }));
+        assert!(after <= waited && waited < WORD, "{waited:?}");
+        assert_eq!(error, ErrorCode::NotFound);
     }
 }

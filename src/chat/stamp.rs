@@ -20,6 +20,12 @@ pub(super) struct Stamp {
     counter: u32,
 }
 
+/// The process part of an id.
+pub(super) fn process_of(id: MessageId) -> [u8; 5] {
+    let [_, _, _, _, process @ .., _, _, _] = id.0.bytes();
+    process
+}
+
 /// How far the times may run ahead of the clock for the sake of the order. Only ids that were minted
 /// earlier push them, a millisecond each time: of more than that many in a moment, two in the same
 /// millisecond may be sorted by their ids instead.
@@ -32,11 +38,11 @@ const MAX_FOLLOWED: Duration = Duration::from_secs(5);
 const COUNTER_END: u32 = 1 << 24;
 
 impl Stamp {
-    /// Starts with a random process part and the counter at zero, after `floor`: what another
-    /// process has stamped there may have a larger id.
-    pub(super) fn after(floor: Timestamp) -> Self {
+    /// Starts with the counter at zero, after `floor`: what another process has stamped there may
+    /// have a larger id. The process part is as good as random, and that of no other run.
+    pub(super) fn after(floor: Timestamp, process: [u8; 5]) -> Self {
         let last = Timestamp(floor.as_millis().saturating_add(1));
-        Self { process: rand::random(), last, largest: None, counter: 0 }
+        Self { process, last, largest: None, counter: 0 }
     }
 
     /// The next id and time; the time is `now`, or later where that keeps the order.
@@ -65,8 +71,7 @@ impl Stamp {
 
     /// Whether an id was minted by this run of this server.
     pub(super) fn is_own(&self, id: MessageId) -> bool {
-        let [_, _, _, _, process @ .., _, _, _] = id.0.bytes();
-        process == self.process
+        process_of(id) == self.process
     }
 
     fn advance(&mut self, to: Timestamp) {
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn stamps_sort_in_the_order_in_which_they_were_given() {
-        let mut stamp = Stamp::after(Timestamp(0));
+        let mut stamp = Stamp::after(Timestamp(0), rand::random());
         stamp.counter = COUNTER_END - 3;
         let clock = [5_000, 5_000, 5_000, 5_000, 5_001, 4_000, 4_000, 9_000];
         let given: Vec<_> =
@@ -111,16 +116,16 @@ mod tests {
 
     #[test]
     fn a_clock_that_has_stepped_back_over_a_restart_gives_no_earlier_time() {
-        let mut before = Stamp::after(Timestamp(0));
+        let mut before = Stamp::after(Timestamp(0), rand::random());
         let last = before.next(Timestamp(7_200_000));
-        let mut after = Stamp::after(last.1);
+        let mut after = Stamp::after(last.1, rand::random());
         let next = after.next(Timestamp(3_600_000));
         assert!((next.1, next.0) > (last.1, last.0));
     }
 
     #[test]
     fn an_id_that_was_minted_before_gets_a_time_that_keeps_the_order() {
-        let (mut stamp, now) = (Stamp::after(Timestamp(0)), Timestamp(5_000));
+        let (mut stamp, now) = (Stamp::after(Timestamp(0), rand::random()), Timestamp(5_000));
         let early: Vec<_> = (0..10).map(|_| stamp.mint(now)).collect();
         let foreign = MessageId(ObjectId::from_parts(u32::MAX, [255; 5], [255; 3]));
         let mut given = vec![stamp.next(now)];
@@ -135,7 +140,7 @@ mod tests {
 
     #[test]
     fn times_do_not_run_ahead_without_end() {
-        let (mut stamp, now) = (Stamp::after(Timestamp(0)), Timestamp(5_000));
+        let (mut stamp, now) = (Stamp::after(Timestamp(0), rand::random()), Timestamp(5_000));
         let first = stamp.mint(now);
         for _ in 0..10_000 {
             stamp.next(now);
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_answer_comes_behind_what_was_heard_from_another_clock() {
-        let (mut stamp, now) = (Stamp::after(Timestamp(0)), Timestamp(5_000));
+        let (mut stamp, now) = (Stamp::after(Timestamp(0), rand::random()), Timestamp(5_000));
         stamp.follow(Timestamp(9_000), now);
         assert_eq!(stamp.next(now).1, Timestamp(9_000));
         stamp.follow(Timestamp(900_000), now);
@@ -154,14 +159,18 @@ mod tests {
 
     #[test]
     fn own_ids_are_known() {
-        let (mut stamp, mut other) = (Stamp::after(Timestamp(0)), Stamp::after(Timestamp(0)));
+        let (mut stamp, mut other) = (
+            Stamp::after(Timestamp(0), rand::random()),
+            Stamp::after(Timestamp(0), rand::random()),
+        );
         let (own, theirs) = (stamp.mint(Timestamp(1)), other.mint(Timestamp(1)));
         assert!(stamp.is_own(own) && !stamp.is_own(theirs));
     }
 
     #[test]
     fn an_id_tells_its_time() {
-        let (id, at) = Stamp::after(Timestamp(0)).next(Timestamp(1_700_000_000_500));
+        let (id, at) =
+            Stamp::after(Timestamp(0), rand::random()).next(Timestamp(1_700_000_000_500));
         assert_eq!(at, Timestamp(1_700_000_000_500));
         assert_eq!(id.0.timestamp().timestamp_millis(), 1_700_000_000_000);
     }

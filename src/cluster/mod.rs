@@ -211,6 +211,17 @@ impl Cluster {
         self.known.nodes.lock().all(self.known.boot)
     }
 
+    /// What the ids that this run mints have in common.
+    pub fn process(&self) -> [u8; 5] {
+        self.known.boot.process()
+    }
+
+    /// How many words were heard of the other node that mints such ids; `None` where none is known to.
+    pub fn words_of(&self, process: [u8; 5]) -> Option<u64> {
+        let is_other = process != self.process();
+        is_other.then(|| self.known.nodes.lock().words_of(process)).flatten()
+    }
+
     /// Whether this node hears the others. One that is alone has nobody to miss.
     pub fn is_connected(&self) -> bool {
         self.bus.as_ref().is_none_or(|bus| bus.connections.all_read())

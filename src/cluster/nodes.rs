@@ -20,6 +20,12 @@ impl Boot {
         Self(rand::random())
     }
 
+    /// The process part of the ids that this run mints.
+    pub(super) fn process(self) -> [u8; 5] {
+        let [process @ .., _, _, _] = self.0.to_be_bytes();
+        process
+    }
+
     /// Reads what [`fmt::Display`] writes.
     pub(super) fn parse(text: &str) -> Option<Self> {
         u64::from_str_radix(text, 16).ok().map(Self)
@@ -43,6 +49,8 @@ pub struct Node {
     pub report: Option<NodeReport>,
     /// How long it has said nothing, not counting the time in which nothing could be heard.
     pub silence: Duration,
+    /// How many words of it were heard.
+    pub words: u64,
 }
 
 /// See the module.
@@ -58,6 +66,7 @@ impl Nodes {
     pub(super) fn hear(&mut self, id: &NodeId, boot: Boot) -> bool {
         if let Some(node) = self.nodes.get_mut(id).filter(|node| node.boot == boot) {
             node.silence = Duration::ZERO;
+            node.words += 1;
             return false;
         }
         if self.replaced.iter().any(|node| node.boot == boot) {
@@ -65,7 +74,8 @@ impl Nodes {
         }
         let has_room = self.nodes.len() + self.replaced.len() < MAX_NODES;
         if has_room {
-            let node = Node { id: id.clone(), boot, report: None, silence: Duration::ZERO };
+            let node =
+                Node { id: id.clone(), boot, report: None, silence: Duration::ZERO, words: 1 };
             self.replaced.extend(self.nodes.insert(id.clone(), node));
         }
         has_room
@@ -102,6 +112,12 @@ impl Nodes {
         self.nodes.retain(|_, node| stays(node));
         self.replaced.retain_mut(stays);
         lost
+    }
+
+    /// How many words were heard of the run, there or replaced, that mints such ids.
+    pub(super) fn words_of(&self, process: [u8; 5]) -> Option<u64> {
+        let mut runs = self.nodes.values().chain(&self.replaced);
+        runs.find(|node| node.boot.process() == process).map(|node| node.words)
     }
 
     /// All that are there, that of this run first.
@@ -152,6 +168,20 @@ mod tests {
             assert_eq!(nodes.look(SECOND, false), []);
         }
         assert_eq!(looks_until_lost(&mut nodes), 11, "there is time to be heard again");
+    }
+
+    #[test]
+    fn words_are_counted_by_run_for_as_long_as_it_is_not_lost() {
+        let mut nodes = Nodes::default();
+        let runs = [Boot(1 << 24), Boot(2 << 24)];
+        for words in 1..4 {
+            nodes.hear(&id("a"), runs[0]);
+            assert_eq!(nodes.words_of(runs[0].process()), Some(words));
+        }
+        nodes.hear(&id("a"), runs[1]);
+        assert_eq!(runs.map(|run| nodes.words_of(run.process())), [Some(3), Some(1)]);
+        nodes.look(LEASE, true);
+        assert_eq!(runs.map(|run| nodes.words_of(run.process())), [None, None]);
     }
 
     #[test]

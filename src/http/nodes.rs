@@ -22,7 +22,7 @@ pub(super) async fn list(State(cluster): State<Cluster>) -> Json<NodesRow> {
 }
 
 fn row(node: Node) -> NodeRow {
-    let Node { id, boot, report, silence } = node;
+    let Node { id, boot, report, silence, words: _ } = node;
     NodeRow {
         node_id: id.to_string(),
         run: boot.to_string(),
