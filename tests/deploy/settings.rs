@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::{containers, list, sources, text};
 
 /// What looks like a setting and is one of somebody else's.
-const OTHERS: [&str; 5] = ["GRAFANA_PASSWORD", "HTTP_PORT", "AF_INET", "AF_INET6", "AF_UNIX"];
+const OTHERS: [&str; 6] =
+    ["GRAFANA_PASSWORD", "HTTP_PORT", "AF_INET", "AF_INET6", "AF_UNIX", "MIMALLOC_ALLOW_THP"];
 
 /// The files that name settings.
 const FILES: [&str; 8] = [
