@@ -72,7 +72,8 @@ impl Session {
             hub.leases.renew(socket.id, None, claims.expires_at);
         }
         hub.traffic.opened();
-        let outlet = Outlet::of(socket);
+        let outlet = Outlet::of(socket, &user);
+        hub.rooms.open(socket.id, &outlet);
         Self {
             user,
             lease: Mutex::new(lease),
@@ -141,6 +142,7 @@ impl Session {
         if self.place.lock().take().is_some() {
             self.hub.traffic.closed();
             self.hub.chat.leave(&self.user);
+            self.hub.rooms.close(self.socket);
             self.outlet.end();
             if let Some(expires_at) = self.expires_at() {
                 self.hub.leases.end(self.socket, expires_at);
@@ -207,6 +209,7 @@ async fn let_in(hub: &Arc<Hub>, socket: &SocketRef, auth: Option<Auth>) -> Resul
     if let Some(claims) = lease
         && hub.sign_in.is_void(&claims)
     {
+        hub.rooms.close(socket.id);
         socket.leave_all();
         return Err(Error::Unauthorized("The token has been revoked".into()));
     }
@@ -231,7 +234,7 @@ pub(super) fn greet(
                     return leases::disconnect(&hub, &socket);
                 }
                 hub.chat.learn_blocks(&session.user).await;
-                tell_unread(&hub, &socket, &session).await;
+                tell_unread(&hub, &session).await;
             }
         })
     }
@@ -301,11 +304,11 @@ fn listen(socket: &SocketRef, hub: Arc<Hub>) {
     });
 }
 
-async fn tell_unread(hub: &Arc<Hub>, socket: &SocketRef, session: &Session) {
+async fn tell_unread(hub: &Arc<Hub>, session: &Session) {
     match hub.chat.unread(&session.user, session.since).await {
         Ok(unread) if unread.direct + unread.group > 0 => {
             let event = Event::Unread { unread, at: session.since.0 };
-            fanout::emit(hub, socket, &event);
+            fanout::emit(hub, &session.outlet, &event);
         }
         Ok(_) => {}
         Err(error) => error.log("counting unread messages"),

@@ -1,30 +1,28 @@
 //! Events on their way to the sockets, in the order in which they were committed.
 
-use std::slice;
 use std::sync::Arc;
 
 use futures_util::future::OptionFuture;
 use socketioxide::SocketIo;
-use socketioxide::extract::SocketRef;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::Hub;
-use super::connect::Session;
 use super::outlet::{Burst, Outlet, Packet, Queued};
-use super::pace::Pace;
 use super::receipts::Receipts;
+use super::rooms::Hearers;
+use super::writes::Writes;
 use crate::buffer::{Delivery, Sequence};
 use crate::cluster::{News, Told, Written};
 use crate::model::{Audience, Dispatch, Event, GroupId, Op, UserId};
 use crate::wire::told::{Payload, name};
 
-/// The room of all sockets of a user.
+/// The library's room of all sockets of a user.
 pub(super) fn user_room(user: &UserId) -> String {
     format!("user_{user}")
 }
 
-/// The room of the sockets that listen to a group.
+/// The library's room of the sockets that listen to a group.
 pub(super) fn group_room(group: GroupId) -> String {
     format!("group_{group}")
 }
@@ -34,20 +32,21 @@ const AT_ONCE: usize = 256;
 
 /// Tells each event to its audience, then lets whoever waits for it know. Ends with its queue.
 pub(super) async fn run(hub: Arc<Hub>, io: SocketIo, mut deliveries: mpsc::Receiver<Delivery>) {
-    let (receipts, pace) = (Receipts::default(), Pace::new(Instant::now()));
-    let mut telling =
-        Telling { hub, io, receipts, held: None, unflushed: Vec::new(), frames: 0, pace };
+    let (receipts, writes) = (Receipts::default(), Writes::new());
+    let mut telling = Telling { hub, io, receipts, held: None, writes, is_due: false };
     let mut batch = Vec::with_capacity(AT_ONCE);
     loop {
         let due = telling.receipts.next_due();
-        let flush_at = telling.flush_at();
+        let flush_at = telling.writes.next_due();
         tokio::select! {
             count = deliveries.recv_many(&mut batch, AT_ONCE) => {
                 if count == 0 {
                     break;
                 }
+                telling.is_due = count > 1 || !batch[0].more.is_empty() || !deliveries.is_empty();
                 batch.drain(..).for_each(|delivery| telling.deliver(delivery));
                 telling.tell_held();
+                telling.is_due = false;
             }
             Some(()) = OptionFuture::from(due.map(sleep_until)) => {}
             Some(()) = OptionFuture::from(flush_at.map(sleep_until)) => {}
@@ -56,11 +55,11 @@ pub(super) async fn run(hub: Arc<Hub>, io: SocketIo, mut deliveries: mpsc::Recei
             let gathered = telling.receipts.due(Instant::now());
             telling.tell_gathered(gathered);
         }
-        telling.flush_if_due();
+        telling.writes.flush_if_due(&telling.hub);
     }
     let gathered = telling.receipts.rest();
     telling.tell_gathered(gathered);
-    telling.flush();
+    telling.writes.flush(&telling.hub);
 }
 
 struct Telling {
@@ -68,11 +67,9 @@ struct Telling {
     io: SocketIo,
     receipts: Receipts,
     held: Option<Held>,
-    /// Sockets for which packets are queued that nobody writes yet.
-    unflushed: Vec<(Arc<Session>, SocketRef)>,
-    /// How many packets these are.
-    frames: u64,
-    pace: Pace,
+    writes: Writes,
+    /// Whether more is about to be told.
+    is_due: bool,
 }
 
 /// Messages to one group, one right after the other: who hears them is looked up once, and each of
@@ -134,18 +131,35 @@ impl Telling {
             return self.hold(*group, dispatch.event.clone());
         }
         self.tell_held();
-        let audience = audience(&self.io, &dispatch.to);
-        match dispatch.event {
-            Event::Left { group } => {
-                for socket in &audience {
-                    socket.leave(group_room(group));
-                }
-            }
-            _ => {
-                self.frames +=
-                    emit_unflushed(&self.hub, &audience, &dispatch.event, &mut self.unflushed);
-            }
+        match (&dispatch.event, &dispatch.to) {
+            (Event::Left { group }, Audience::Users(users)) => self.leave(users, *group),
+            _ => self.emit(&dispatch.to, &dispatch.event),
         }
+    }
+
+    /// The sockets of users are in a group no more.
+    fn leave(&self, users: &[UserId], group: GroupId) {
+        let namespace = self.io.of("/");
+        for id in self.hub.rooms.of_users(users) {
+            self.hub.rooms.leave(id, group);
+            let socket = namespace.as_ref().and_then(|sockets| sockets.get_socket(id));
+            socket.inspect(|socket| socket.leave(group_room(group)));
+        }
+    }
+
+    /// Queues an event for its audience.
+    fn emit(&mut self, to: &Audience, event: &Event) {
+        let hub = &self.hub;
+        let hearers = hub.rooms.hearers(to);
+        let Some(packet) = packet(hub, &hearers, event) else { return };
+        self.writes.queue(hub, &hearers, self.is_due, |outlet| {
+            let queued = if event.is_ephemeral() {
+                outlet.queue_ephemeral(hub, &packet)
+            } else {
+                outlet.queue(hub, &packet)
+            };
+            (queued, usize::from(queued != Queued::No))
+        });
     }
 
     /// Keeps a message until something else is to be told.
@@ -160,31 +174,16 @@ impl Telling {
     /// Tells the messages that were kept.
     fn tell_held(&mut self) {
         let Some(Held { group, messages, deliveries }) = self.held.take() else { return };
-        let audience = audience(&self.io, &Audience::Group(group));
-        self.frames += emit_all_unflushed(&self.hub, &audience, &messages, &mut self.unflushed);
+        let hub = &self.hub;
+        let hearers = hub.rooms.hearers(&Audience::Group(group));
+        let packets = messages.iter().filter_map(|message| packet(hub, &hearers, message));
+        let bursts = Burst::of(packets);
+        let is_due = self.is_due || bursts.len() > 1;
+        for burst in bursts {
+            self.writes.queue(hub, &hearers, is_due, |outlet| outlet.queue_burst(hub, &burst));
+        }
         for (delivery, told) in deliveries {
             self.finish(delivery, told);
-        }
-    }
-
-    fn flush_at(&self) -> Option<Instant> {
-        (!self.unflushed.is_empty()).then_some(self.pace.next())
-    }
-
-    fn flush_if_due(&mut self) {
-        let began = Instant::now();
-        if self.flush_at().is_some_and(|at| at <= began) {
-            let (sockets, frames) = (self.unflushed.len(), self.frames);
-            self.flush();
-            self.pace.wrote(began, Instant::now(), sockets, frames);
-        }
-    }
-
-    /// Writes what is queued.
-    fn flush(&mut self) {
-        self.frames = 0;
-        for (session, socket) in self.unflushed.drain(..) {
-            session.outlet.flush(&self.hub, &socket);
         }
     }
 }
@@ -215,94 +214,18 @@ fn elsewhere(dispatch: Dispatch, written: Option<(Sequence, &Arc<Op>)>) -> Optio
     Some(Told { to, event })
 }
 
-fn audience(io: &SocketIo, to: &Audience) -> Vec<SocketRef> {
-    // Once the server has closed its sockets, there is no namespace and nobody to tell.
-    let Some(namespace) = io.of("/") else { return Vec::new() };
-    match to {
-        Audience::Group(group) => namespace.within(group_room(*group)).sockets(),
-        Audience::Others { group, than } => {
-            let is_other = |socket: &SocketRef| {
-                Session::of(socket).is_none_or(|session| session.user != *than)
-            };
-            let mut sockets = namespace.within(group_room(*group)).sockets();
-            sockets.retain(is_other);
-            sockets
-        }
-        Audience::Everybody => namespace.sockets(),
-        // To the library no room at all means everybody.
-        Audience::Users(users) if users.is_empty() => Vec::new(),
-        Audience::Users(users) => {
-            namespace.within(users.iter().map(user_room).collect::<Vec<_>>()).sockets()
-        }
-    }
-}
-
 /// Sends an event to one socket.
-pub(super) fn emit(hub: &Arc<Hub>, socket: &SocketRef, event: &Event) {
-    let mut unflushed = Vec::new();
-    emit_unflushed(hub, slice::from_ref(socket), event, &mut unflushed);
-    for (session, socket) in unflushed {
-        session.outlet.flush(hub, &socket);
+pub(super) fn emit(hub: &Arc<Hub>, outlet: &Outlet, event: &Event) {
+    let Some(name) = name(event) else { return };
+    hub.metrics.went_out(name);
+    if let Some(packet) = Packet::event(name, &Payload(event)) {
+        hub.metrics.delivered(u64::from(outlet.send(hub, &packet)));
     }
-}
-
-/// Queues messages for some sockets, and says how many packets that are. Each is encoded once, however
-/// many they are.
-fn emit_all_unflushed(
-    hub: &Arc<Hub>,
-    sockets: &[SocketRef],
-    messages: &[Event],
-    unflushed: &mut Vec<(Arc<Session>, SocketRef)>,
-) -> u64 {
-    let packets = messages.iter().filter_map(|message| packet(hub, sockets, message));
-    let queue = |burst| {
-        let queue = |outlet: &Outlet, socket: &_| outlet.queue_burst(hub, socket, &burst);
-        queue_for(hub, sockets, unflushed, queue)
-    };
-    Burst::of(packets).into_iter().map(queue).sum()
-}
-
-/// The same for one event of any kind.
-fn emit_unflushed(
-    hub: &Arc<Hub>,
-    sockets: &[SocketRef],
-    event: &Event,
-    unflushed: &mut Vec<(Arc<Session>, SocketRef)>,
-) -> u64 {
-    let Some(packet) = packet(hub, sockets, event) else { return 0 };
-    queue_for(hub, sockets, unflushed, |outlet, socket| {
-        let queued = if event.is_ephemeral() {
-            outlet.queue_ephemeral(hub, socket, &packet)
-        } else {
-            outlet.queue(hub, socket, &packet)
-        };
-        (queued, usize::from(queued != Queued::No))
-    })
 }
 
 /// What clients are told of an event, unless there are none.
-fn packet(hub: &Hub, sockets: &[SocketRef], event: &Event) -> Option<Packet> {
+fn packet(hub: &Hub, hearers: &Hearers, event: &Event) -> Option<Packet> {
     let name = name(event)?;
     hub.metrics.went_out(name);
-    if sockets.is_empty() { None } else { Packet::event(name, &Payload(event)) }
-}
-
-/// Queues something for each socket, which says what became of it and how many packets it was.
-fn queue_for(
-    hub: &Hub,
-    sockets: &[SocketRef],
-    unflushed: &mut Vec<(Arc<Session>, SocketRef)>,
-    queue: impl Fn(&Outlet, &SocketRef) -> (Queued, usize),
-) -> u64 {
-    let mut packets = 0;
-    for socket in sockets {
-        let Some(session) = Session::of(socket) else { continue };
-        let (outcome, count) = queue(&session.outlet, socket);
-        packets += count as u64;
-        if outcome == Queued::Unflushed {
-            unflushed.push((session, socket.clone()));
-        }
-    }
-    hub.metrics.delivered(packets);
-    packets
+    if hearers.is_empty() { None } else { Packet::event(name, &Payload(event)) }
 }

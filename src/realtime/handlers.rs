@@ -13,7 +13,7 @@ use crate::chat::{Accepted, Chat};
 use crate::correlation;
 use crate::error::Error;
 use crate::limits::{Verdict, What};
-use crate::model::{EndReason, UserId};
+use crate::model::{EndReason, GroupId, UserId};
 use crate::wire::accounts::{Hidden, Renewal};
 use crate::wire::ack::{Ack, Notice};
 use crate::wire::events::{ClientEvent, DeleteFor};
@@ -43,9 +43,9 @@ pub(super) fn handle(
         let (Some(event), Some(turn)) = (event, turn) else {
             // A client that repeats what is not acknowledged would wait for this for ever.
             let unknown = Ack::Failed(Error::Invalid("There is no such event".into()));
-            return acknowledge(&hub, &socket, &session.outlet, name, ack, &unknown);
+            return acknowledge(&hub, &session.outlet, name, ack, &unknown);
         };
-        let answer = |outcome| answer(&hub, &socket, &session.outlet, name, ack, outcome);
+        let answer = |outcome| answer(&hub, &session.outlet, name, ack, outcome);
         let Some(turn) = turn else {
             let busy = "Too many of your events are waiting; send more slowly";
             return answer(Err(Error::RateLimited(busy.into())));
@@ -86,7 +86,7 @@ fn refuse(
     hub.limits.refused(What::Events);
     let too_fast = "You send events too fast; send more slowly, and this one again";
     let refusal = Err(Error::RateLimited(too_fast.into()));
-    answer(hub, socket, &session.outlet, name, ack, refusal);
+    answer(hub, &session.outlet, name, ack, refusal);
     // Where the library's queue is full it can't be closed yet; the next event tries again.
     if verdict == Verdict::Flood && socket.connected() && socket.clone().disconnect().is_ok() {
         log::too_fast_and_cut(log::name(socket), &session.user);
@@ -103,14 +103,12 @@ async fn act(
     let (chat, user) = (&hub.chat, &session.user);
     Ok(match event {
         ClientEvent::JoinGroup(group) => {
-            let room = fanout::group_room(group);
-            check_rooms(hub, socket, session, &room)?;
-            let enter = || enter(socket, &room, || session.is_over(socket));
-            chat.join(user, group, enter).await?;
+            check_rooms(hub, socket, session, &fanout::group_room(group))?;
+            chat.join(user, group, || enter_group(hub, socket, session, group)).await?;
             Accepted::settled(Ack::Done)
         }
         ClientEvent::LeaveGroup(group) => {
-            socket.leave(fanout::group_room(group));
+            leave_group(hub, socket, group);
             Accepted::settled(Ack::Done)
         }
         ClientEvent::RefreshToken(renewal) => {
@@ -213,7 +211,19 @@ pub(super) fn check_rooms(
     Err(Error::TooLarge(full.into()))
 }
 
-/// Lets a socket into a room. The library forgets a socket's rooms when it ends; a room
+/// Lets a socket into a group's room, where it hears what the group is told.
+pub(super) fn enter_group(hub: &Hub, socket: &SocketRef, session: &Session, group: GroupId) {
+    hub.rooms.enter(socket.id, group);
+    enter(socket, &fanout::group_room(group), || session.is_over(socket));
+}
+
+/// Has a socket leave a group's room.
+pub(super) fn leave_group(hub: &Hub, socket: &SocketRef, group: GroupId) {
+    hub.rooms.leave(socket.id, group);
+    socket.leave(fanout::group_room(group));
+}
+
+/// Lets a socket into a room of the library's. The library forgets a socket's rooms when it ends; a room
 /// that it enters later would hold it for ever.
 pub(super) fn enter(socket: &SocketRef, room: &str, is_over: impl Fn() -> bool) {
     socket.join(room.to_owned());
@@ -226,7 +236,6 @@ pub(super) fn enter(socket: &SocketRef, room: &str, is_over: impl Fn() -> bool) 
 /// to those instead.
 fn answer(
     hub: &Arc<Hub>,
-    socket: &SocketRef,
     outlet: &Outlet,
     name: &'static str,
     ack: Option<AckTo>,
@@ -247,15 +256,14 @@ fn answer(
     if let Some((event, message)) = said
         && let Some(notice) = Packet::event(event, &Notice { message })
     {
-        outlet.send(hub, socket, &notice);
+        outlet.send(hub, &notice);
     }
-    acknowledge(hub, socket, outlet, name, ack, &outcome);
+    acknowledge(hub, outlet, name, ack, &outcome);
 }
 
 /// Answers an event by its acknowledgement, where the client wants one.
 fn acknowledge(
     hub: &Arc<Hub>,
-    socket: &SocketRef,
     outlet: &Outlet,
     name: &'static str,
     ack: Option<AckTo>,
@@ -264,7 +272,7 @@ fn acknowledge(
     if let Some(to) = ack
         && let Some(outcome) = outlet::encode(name, outcome)
     {
-        outlet.send(hub, socket, &Packet::Ack(to, outcome.into()));
+        outlet.send(hub, &Packet::Ack(to, outcome.into()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sockets that live on a token: they are told before its time is over, and end with it.
 
 use std::collections::BTreeSet;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,16 +121,18 @@ pub(super) async fn run(
 }
 
 fn warn(hub: &Arc<Hub>, socket: &SocketRef) {
-    let at = Session::of(socket).and_then(|session| session.expires_at());
-    if let Some(at) = at {
-        fanout::emit(hub, socket, &Event::TokenExpiring { at });
+    if let Some(session) = Session::of(socket)
+        && let Some(at) = session.expires_at()
+    {
+        fanout::emit(hub, &session.outlet, &Event::TokenExpiring { at });
     }
 }
 
 fn end_all(hub: &Arc<Hub>, io: &SocketIo, ended: &Ended) {
     hub.plain.end(hub, ended);
     let Some(sockets) = io.of("/") else { return };
-    for socket in sockets.within(fanout::user_room(&ended.user)).sockets() {
+    let ids = hub.rooms.of_users(slice::from_ref(&ended.user));
+    for socket in ids.into_iter().filter_map(|id| sockets.get_socket(id)) {
         let lives = Session::of(&socket).is_some_and(|session| session.lives_on(ended.session));
         if lives {
             end(hub, &socket, ended.reason);
@@ -139,10 +142,9 @@ fn end_all(hub: &Arc<Hub>, io: &SocketIo, ended: &Ended) {
 
 /// Ends a socket: nothing it asks is done any more, nothing but the reason is told to it.
 pub(super) fn end(hub: &Arc<Hub>, socket: &SocketRef, reason: EndReason) {
-    if !Session::of(socket).is_some_and(|session| session.end()) {
-        return;
-    }
-    fanout::emit(hub, socket, &Event::SignedOut { reason });
+    let Some(session) = Session::of(socket).filter(|session| session.end()) else { return };
+    fanout::emit(hub, &session.outlet, &Event::SignedOut { reason });
+    hub.rooms.close(socket.id);
     socket.leave_all();
     hub.metrics.signed_out();
     disconnect(hub, socket);

@@ -8,7 +8,6 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::DisconnectReason;
 use socketioxide::{ProtocolVersion, TransportType};
 
-use super::connect::Session;
 use crate::correlation::{RequestId, SocketName};
 use crate::error::Error;
 use crate::limits::ClientAddress;
@@ -95,13 +94,11 @@ pub(super) fn reason(reason: DisconnectReason) -> &'static str {
 }
 
 /// A client does not read what it is sent.
-pub(super) fn too_slow(socket: &SocketRef) {
-    let session = Session::of(socket);
-    let user = session.as_ref().map(|session| session.user.as_str());
+pub(super) fn too_slow(socket: SocketName, user: &UserId) {
     tracing::warn!(
         target: WEBSOCKET,
-        socket = %name(socket),
-        user,
+        %socket,
+        user = user.as_str(),
         "a client reads too slowly and loses events"
     );
 }

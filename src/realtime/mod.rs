@@ -13,8 +13,10 @@ mod outlet;
 mod pace;
 mod plain;
 mod receipts;
+mod rooms;
 mod traffic;
 mod turns;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ use crate::shutdown::Tasks;
 use leases::Leases;
 use metrics::{ChatCollector, Metrics};
 use plain::Plain;
+use rooms::Rooms;
 use traffic::Traffic;
 
 pub use admin_ui::{AdminUiConfig, AdminUiMode};
@@ -118,6 +121,7 @@ struct Hub {
     chat: Arc<Chat>,
     sign_in: SignIn,
     leases: Leases,
+    rooms: Rooms,
     limits: Arc<Limits>,
     cluster: Cluster,
     metrics: Metrics,
@@ -159,6 +163,7 @@ impl Realtime {
             chat,
             sign_in: sign_in.clone(),
             leases: Leases::default(),
+            rooms: Rooms::default(),
             limits,
             cluster,
             metrics: Metrics::register(registry),

@@ -90,7 +90,7 @@ async fn act(ui: &AdminUi, command: &Command) -> Result<usize, Error> {
             Ok(sockets.len())
         }
         ("/", Action::Join(room)) => join(ui, &sockets, room).await,
-        ("/", Action::Leave(room)) => leave(&sockets, room),
+        ("/", Action::Leave(room)) => leave(ui, &sockets, room),
         ("/", Action::Emit(event, arguments)) => {
             let told = Told::new(event.clone(), arguments.clone());
             Ok(emit(ui, &sockets, &Packet::Told(Arc::new(told))))
@@ -117,7 +117,7 @@ fn targets(ui: &AdminUi, command: &Command) -> Result<Vec<SocketRef>, Error> {
 /// Has sockets join a room, under the rules that hold when they ask for it themselves.
 async fn join(ui: &AdminUi, sockets: &[SocketRef], room: &str) -> Result<usize, Error> {
     refuse_rooms_of_users(sockets, room)?;
-    let group = room.strip_prefix("group_").map(GroupId::parse).transpose()?;
+    let group = group_of(room).transpose()?;
     let (mut joined, mut refused) = (0, None);
     for socket in sockets {
         match join_one(ui, socket, room, group).await {
@@ -140,14 +140,21 @@ async fn join_one(
     let gone = || Error::NotFound("The socket is not there any more".into());
     let session = Session::of(socket).ok_or_else(gone)?;
     handlers::check_rooms(&ui.hub, socket, &session, room)?;
-    let enter = || handlers::enter(socket, room, || session.is_over(socket));
     match group {
-        Some(group) => ui.hub.chat.join(&session.user, group, enter).await,
+        Some(group) => {
+            let enter = || handlers::enter_group(&ui.hub, socket, &session, group);
+            ui.hub.chat.join(&session.user, group, enter).await
+        }
         None => {
-            enter();
+            handlers::enter(socket, room, || session.is_over(socket));
             Ok(())
         }
     }
+}
+
+/// The group whose room it is, if it is a group's.
+fn group_of(room: &str) -> Option<Result<GroupId, Error>> {
+    room.strip_prefix("group_").map(|id| Ok(GroupId::parse(id)?))
 }
 
 /// The room of a user is who its sockets are: it is neither entered nor left.
@@ -159,18 +166,24 @@ fn refuse_rooms_of_users(sockets: &[SocketRef], room: &str) -> Result<(), Error>
     Ok(())
 }
 
-fn leave(sockets: &[SocketRef], room: &str) -> Result<usize, Error> {
+fn leave(ui: &AdminUi, sockets: &[SocketRef], room: &str) -> Result<usize, Error> {
     refuse_rooms_of_users(sockets, room)?;
+    let group = group_of(room).transpose()?;
     let is_there = |socket: &&SocketRef| socket.rooms().iter().any(|entered| entered == room);
     let there: Vec<_> = sockets.iter().filter(is_there).collect();
-    there.iter().for_each(|socket| socket.leave(room.to_owned()));
+    for socket in &there {
+        match group {
+            Some(group) => handlers::leave_group(&ui.hub, socket, group),
+            None => socket.leave(room.to_owned()),
+        }
+    }
     Ok(there.len())
 }
 
 /// Tells sockets an event, after all that waits for them; to how many.
 fn emit(ui: &AdminUi, sockets: &[SocketRef], packet: &Packet) -> usize {
     let sent = sockets.iter().filter(|socket| {
-        Session::of(socket).is_some_and(|session| session.outlet.send(&ui.hub, socket, packet))
+        Session::of(socket).is_some_and(|session| session.outlet.send(&ui.hub, packet))
     });
     sent.count()
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use bytes::Bytes;
 
-use super::{Burst, Packet, Queued, STUCK};
+use super::{Burst, Owner, Packet, Queued, STUCK};
 use crate::egress::{Egress, Flushed, Sent};
 use crate::realtime::{Hub, log};
 
@@ -31,6 +31,7 @@ struct Piece {
 /// See the module.
 #[derive(Debug)]
 pub(in crate::realtime) struct Direct {
+    owner: Owner,
     egress: Arc<Egress>,
     has_opened: AtomicBool,
     /// Whether the loss of a packet has been logged.
@@ -40,34 +41,37 @@ pub(in crate::realtime) struct Direct {
 }
 
 impl Direct {
-    pub(super) fn new(egress: Arc<Egress>) -> Self {
+    pub(super) fn new(owner: Owner, egress: Arc<Egress>) -> Self {
         let [has_opened, has_lost, is_behind] = [false; 3].map(AtomicBool::new);
-        Self { egress, has_opened, has_lost, is_behind }
+        Self { owner, egress, has_opened, has_lost, is_behind }
     }
 
-    pub(super) fn queue(&self, hub: &Hub, socket: &SocketRef, packet: &Packet) -> Queued {
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    pub(super) fn queue(&self, hub: &Hub, packet: &Packet) -> Queued {
         let piece = Piece { frames: packet.frame(), count: 1, weight: packet.weight() };
-        self.queue_piece(hub, socket, piece, packet.is_event())
+        self.queue_piece(hub, piece, packet.is_event())
     }
 
     /// Queues events, all or none.
-    pub(super) fn queue_burst(&self, hub: &Hub, socket: &SocketRef, burst: &Burst) -> Queued {
+    pub(super) fn queue_burst(&self, hub: &Hub, burst: &Burst) -> Queued {
         let count = burst.packets().len();
         let piece = Piece { frames: burst.frames(), count, weight: burst.weight() };
-        self.queue_piece(hub, socket, piece, true)
+        self.queue_piece(hub, piece, true)
     }
 
     fn queue_piece(
         &self,
         hub: &Hub,
-        socket: &SocketRef,
         Piece { frames, count, weight }: Piece,
         is_event: bool,
     ) -> Queued {
         let mut has_told = false;
         if is_event && self.is_behind.load(Ordering::Relaxed) {
             if self.egress.waiting() > 0 {
-                self.lose(count, hub, socket);
+                self.lose(count, hub);
                 return Queued::No;
             }
             has_told = self.tell_of_gap();
@@ -79,7 +83,7 @@ impl Direct {
             Sent::Closed => return Queued::No,
             Sent::Full => {
                 self.is_behind.fetch_or(is_event, Ordering::Relaxed);
-                self.lose(count, hub, socket);
+                self.lose(count, hub);
                 return Queued::No;
             }
         };
@@ -87,30 +91,30 @@ impl Direct {
         queued
     }
 
-    pub(super) fn queue_ephemeral(&self, hub: &Hub, socket: &SocketRef, packet: &Packet) -> Queued {
+    pub(super) fn queue_ephemeral(&self, hub: &Hub, packet: &Packet) -> Queued {
         if self.egress.is_blocked() {
             hub.metrics.let_go();
             return Queued::No;
         }
-        self.queue(hub, socket, packet)
+        self.queue(hub, packet)
     }
 
     /// Writes what the client takes now, and the rest as it takes it.
-    pub(super) fn flush(self: &Arc<Self>, hub: &Arc<Hub>, socket: &SocketRef) {
+    pub(super) fn flush(self: &Arc<Self>, hub: &Arc<Hub>) {
         if self.egress.flush() == Flushed::Done {
             return;
         }
-        let (direct, hub, socket) = (Arc::clone(self), Arc::clone(hub), socket.clone());
+        let (direct, hub) = (Arc::clone(self), Arc::clone(hub));
         let (tasks, draining) = (hub.tasks.clone(), hub.draining.clone());
-        let drain = async move { direct.drain(&hub, &socket).await };
+        let drain = async move { direct.drain(&hub).await };
         tasks.spawn(draining.track_future(drain));
     }
 
-    async fn drain(&self, hub: &Hub, socket: &SocketRef) {
+    async fn drain(&self, hub: &Hub) {
         let mut last_progress = Instant::now();
         loop {
             if timeout_at(last_progress + STUCK, self.egress.writable()).await.is_err() {
-                return self.lose(self.egress.cut(), hub, socket);
+                return self.lose(self.egress.cut(), hub);
             }
             match self.egress.flush() {
                 Flushed::Blocked { took: false } => {}
@@ -131,10 +135,10 @@ impl Direct {
         sent == Some(Sent::Unflushed)
     }
 
-    fn lose(&self, packets: usize, hub: &Hub, socket: &SocketRef) {
+    fn lose(&self, packets: usize, hub: &Hub) {
         hub.metrics.dropped(packets as u64);
         if !self.has_lost.swap(true, Ordering::Relaxed) {
-            log::too_slow(socket);
+            log::too_slow(self.owner.socket, &self.owner.user);
         }
     }
 

@@ -24,8 +24,10 @@ use socketioxide::{SendError, SocketError};
 
 use super::Hub;
 use super::incoming::AckTo;
+use super::log;
+use crate::correlation::SocketName;
 use crate::egress::{self, Egress, text_frame};
-use crate::model::Event;
+use crate::model::{Event, UserId};
 use crate::wire::admin_ui::Arguments;
 use crate::wire::told::Payload;
 pub(super) use burst::Burst;
@@ -154,22 +156,42 @@ pub(super) enum Queued {
     Unflushed,
 }
 
+/// Whose way out it is.
+#[derive(Debug)]
+struct Owner {
+    socket: SocketName,
+    user: UserId,
+}
+
 /// See the module. Clones are the same way.
 #[derive(Debug, Clone)]
 pub(super) enum Outlet {
     /// Through the library.
-    Library(Queue),
+    Library(Arc<Queue>),
     /// In frames.
     Direct(Arc<Direct>),
 }
 
 impl Outlet {
-    /// The way out to a socket that is about to be let in.
-    pub(super) fn of(socket: &SocketRef) -> Self {
+    /// The way out to a user's socket that is about to be let in.
+    pub(super) fn of(socket: &SocketRef, user: &UserId) -> Self {
+        let owner = Owner { socket: log::name(socket), user: user.clone() };
         let egress = socket.req_parts().extensions.get::<Arc<Egress>>();
         match egress.filter(|egress| direct::fits(socket) && egress.claim()) {
-            Some(egress) => Self::Direct(Arc::new(Direct::new(Arc::clone(egress)))),
-            None => Self::Library(Queue::default()),
+            Some(egress) => Self::Direct(Arc::new(Direct::new(owner, Arc::clone(egress)))),
+            None => Self::Library(Arc::new(Queue::new(owner))),
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn user(&self) -> &UserId {
+        &self.owner().user
+    }
+
+    fn owner(&self) -> &Owner {
+        match self {
+            Self::Library(queue) => queue.owner(),
+            Self::Direct(direct) => direct.owner(),
         }
     }
 
@@ -179,37 +201,32 @@ impl Outlet {
 
     /// Sends a packet after all that were sent before it; `false` when it is lost, because the
     /// socket is too far behind.
-    pub(super) fn send(&self, hub: &Arc<Hub>, socket: &SocketRef, packet: &Packet) -> bool {
-        let queued = self.queue(hub, socket, packet);
+    pub(super) fn send(&self, hub: &Arc<Hub>, packet: &Packet) -> bool {
+        let queued = self.queue(hub, packet);
         if queued == Queued::Unflushed {
-            self.flush(hub, socket);
+            self.flush(hub);
         }
         queued != Queued::No
     }
 
     /// The same, but that it may have to be flushed.
-    pub(super) fn queue(&self, hub: &Arc<Hub>, socket: &SocketRef, packet: &Packet) -> Queued {
+    pub(super) fn queue(&self, hub: &Arc<Hub>, packet: &Packet) -> Queued {
         match self {
-            Self::Library(queue) => Queued::yes_if(queue.send(hub, socket, packet.clone())),
-            Self::Direct(direct) => direct.queue(hub, socket, packet),
+            Self::Library(queue) => Queued::yes_if(queue.send(hub, packet.clone())),
+            Self::Direct(direct) => direct.queue(hub, packet),
         }
     }
 
     /// Queues events one after the other; what became of them, and how many are on their way.
-    pub(super) fn queue_burst(
-        &self,
-        hub: &Arc<Hub>,
-        socket: &SocketRef,
-        burst: &Burst,
-    ) -> (Queued, usize) {
+    pub(super) fn queue_burst(&self, hub: &Arc<Hub>, burst: &Burst) -> (Queued, usize) {
         match self {
             Self::Library(queue) => {
-                let is_sent = |packet: &&Packet| queue.send(hub, socket, Packet::clone(packet));
+                let is_sent = |packet: &&Packet| queue.send(hub, Packet::clone(packet));
                 let sent = burst.packets().iter().filter(is_sent).count();
                 (Queued::yes_if(sent > 0), sent)
             }
             Self::Direct(direct) => {
-                let queued = direct.queue_burst(hub, socket, burst);
+                let queued = direct.queue_burst(hub, burst);
                 let sent = if queued == Queued::No { 0 } else { burst.packets().len() };
                 (queued, sent)
             }
@@ -217,28 +234,22 @@ impl Outlet {
     }
 
     /// Queues a packet that is of the moment alone, unless the socket is behind.
-    pub(super) fn queue_ephemeral(
-        &self,
-        hub: &Arc<Hub>,
-        socket: &SocketRef,
-        packet: &Packet,
-    ) -> Queued {
+    pub(super) fn queue_ephemeral(&self, hub: &Arc<Hub>, packet: &Packet) -> Queued {
         match self {
-            Self::Library(queue) => {
-                Queued::yes_if(queue.send_ephemeral(hub, socket, packet.clone()))
-            }
-            Self::Direct(direct) => direct.queue_ephemeral(hub, socket, packet),
+            Self::Library(queue) => Queued::yes_if(queue.send_ephemeral(hub, packet.clone())),
+            Self::Direct(direct) => direct.queue_ephemeral(hub, packet),
         }
     }
 
     /// Writes what is queued.
-    pub(super) fn flush(&self, hub: &Arc<Hub>, socket: &SocketRef) {
+    pub(super) fn flush(&self, hub: &Arc<Hub>) {
         if let Self::Direct(direct) = self {
-            direct.flush(hub, socket);
+            direct.flush(hub);
         }
     }
 
-    /// To be called once the library takes packets for the socket: hands on what came before.
+    /// To be called once the library takes packets for the socket: hands on what came before. From here
+    /// to its [`end`](Self::end) it may hold the socket.
     pub(super) fn open(&self, hub: &Arc<Hub>, socket: &SocketRef) {
         match self {
             Self::Library(queue) => queue.open(hub, socket),
@@ -257,9 +268,24 @@ impl Outlet {
 
     /// The socket has ended: nothing more goes to it.
     pub(super) fn end(&self) {
-        if let Self::Direct(direct) = self {
-            direct.end();
+        match self {
+            Self::Library(queue) => queue.end(),
+            Self::Direct(direct) => direct.end(),
         }
+    }
+}
+
+#[cfg(test)]
+impl Outlet {
+    /// The way out to a socket that does not connect.
+    pub(super) fn for_tests(socket: &str, user: &UserId) -> Self {
+        let owner = Owner { socket: SocketName::of(socket), user: user.clone() };
+        Self::Library(Arc::new(Queue::new(owner)))
+    }
+
+    /// The socket's name.
+    pub(super) fn name(&self) -> String {
+        self.owner().socket.to_string()
     }
 }
 

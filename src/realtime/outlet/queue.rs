@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep};
 
-use super::{MAX_WAITING, MAX_WAITING_BYTES, Packet, STUCK};
+use super::{MAX_WAITING, MAX_WAITING_BYTES, Owner, Packet, STUCK};
 use crate::realtime::{Hub, QUEUE_PACKETS, log};
 
 /// Packets handed on in one turn: an eighth of the library's queue.
@@ -50,13 +50,24 @@ impl Turn {
     }
 }
 
+/// How far the socket is.
+#[derive(Debug, Default)]
+enum Link {
+    /// The library takes no packets for it yet. It answers the client's CONNECT a moment before it does,
+    /// and until then loses what it is given.
+    #[default]
+    Opening,
+    /// The library takes packets for it.
+    Open(SocketRef),
+    /// It has ended.
+    Ended,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
+    link: Link,
     packets: VecDeque<Packet>,
     bytes: usize,
-    /// Whether the library takes packets for the socket. It answers the client's CONNECT a moment
-    /// before it does, and until then loses what it is given.
-    is_open: bool,
     /// Whether a task is handing them on.
     is_draining: bool,
     /// Whether the loss of a packet has been logged.
@@ -66,11 +77,19 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// Whether the library has taken a packet, before which none waited.
+    fn has_sent(&self, packet: &Packet) -> bool {
+        match &self.link {
+            Link::Open(socket) => self.packets.is_empty() && packet.try_send(socket),
+            Link::Opening | Link::Ended => false,
+        }
+    }
+
     /// Counts lost packets, and says so once per socket.
-    fn lose(&mut self, packets: usize, hub: &Hub, socket: &SocketRef) {
+    fn lose(&mut self, packets: usize, hub: &Hub, owner: &Owner) {
         hub.metrics.dropped(packets as u64);
         if !std::mem::replace(&mut self.has_lost, true) {
-            log::too_slow(socket);
+            log::too_slow(owner.socket, &owner.user);
         }
     }
 
@@ -94,51 +113,58 @@ impl Waiting {
     }
 }
 
-/// What waits for one socket; clones are the same queue. The socket holds it, so it holds the
-/// socket only while something waits.
-#[derive(Debug, Clone, Default)]
-pub(in crate::realtime) struct Queue(Arc<Mutex<Waiting>>);
+/// What waits for one socket. It holds the socket, which holds it, from [`open`](Self::open) to
+/// [`end`](Self::end).
+#[derive(Debug)]
+pub(in crate::realtime) struct Queue {
+    owner: Owner,
+    waiting: Mutex<Waiting>,
+}
 
 impl Queue {
+    pub(super) fn new(owner: Owner) -> Self {
+        Self { owner, waiting: Mutex::default() }
+    }
+
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     /// Sends a packet after all that were sent before it; `false` when it is lost, because the
-    /// socket is too far behind.
-    pub(super) fn send(&self, hub: &Arc<Hub>, socket: &SocketRef, packet: Packet) -> bool {
-        let mut waiting = self.0.lock();
+    /// socket is too far behind, or has ended.
+    pub(super) fn send(self: &Arc<Self>, hub: &Arc<Hub>, packet: Packet) -> bool {
+        let mut waiting = self.waiting.lock();
+        if matches!(waiting.link, Link::Ended) {
+            return false;
+        }
         waiting.tell_of_gap();
         let is_event = packet.is_event();
         let weight = packet.weight();
         let has_gap = waiting.is_behind && is_event;
-        if !has_gap && waiting.is_open && waiting.packets.is_empty() && packet.try_send(socket) {
+        if !has_gap && waiting.has_sent(&packet) {
             hub.traffic.went_out(weight);
             return true;
         }
         let bytes = waiting.bytes + weight;
         if has_gap || waiting.packets.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
             waiting.is_behind |= is_event;
-            waiting.lose(1, hub, socket);
+            waiting.lose(1, hub, &self.owner);
             return false;
         }
         hub.traffic.went_out(weight);
         waiting.packets.push_back(packet);
         waiting.bytes = bytes;
-        if waiting.is_open && !std::mem::replace(&mut waiting.is_draining, true) {
-            self.start_draining(hub, socket);
-        }
+        self.start_draining(hub, &mut waiting);
         true
     }
 
     /// Sends a packet that is of the moment alone, unless the socket is behind; `false` when it is
     /// let go.
-    pub(super) fn send_ephemeral(
-        &self,
-        hub: &Arc<Hub>,
-        socket: &SocketRef,
-        packet: Packet,
-    ) -> bool {
+    pub(super) fn send_ephemeral(self: &Arc<Self>, hub: &Arc<Hub>, packet: Packet) -> bool {
         {
-            let waiting = self.0.lock();
-            if waiting.is_open {
-                let is_sent = waiting.packets.is_empty() && packet.try_send(socket);
+            let waiting = self.waiting.lock();
+            if matches!(waiting.link, Link::Open(_)) {
+                let is_sent = waiting.has_sent(&packet);
                 if is_sent {
                     hub.traffic.went_out(packet.weight());
                 } else {
@@ -147,30 +173,40 @@ impl Queue {
                 return is_sent;
             }
         }
-        self.send(hub, socket, packet)
+        self.send(hub, packet)
     }
 
     /// To be called once the library takes packets for the socket: hands on what came before.
-    pub(super) fn open(&self, hub: &Arc<Hub>, socket: &SocketRef) {
-        let mut waiting = self.0.lock();
-        waiting.is_open = true;
-        if !waiting.packets.is_empty() {
-            waiting.is_draining = true;
-            self.start_draining(hub, socket);
+    pub(super) fn open(self: &Arc<Self>, hub: &Arc<Hub>, socket: &SocketRef) {
+        let mut waiting = self.waiting.lock();
+        if matches!(waiting.link, Link::Opening) {
+            waiting.link = Link::Open(socket.clone());
+            self.start_draining(hub, &mut waiting);
         }
     }
 
     /// Whether the library has taken packets for the socket, so that one for which it takes none
     /// has ended.
     pub(super) fn has_opened(&self) -> bool {
-        self.0.lock().is_open
+        !matches!(self.waiting.lock().link, Link::Opening)
     }
 
-    fn start_draining(&self, hub: &Arc<Hub>, socket: &SocketRef) {
-        let (queue, hub, socket) = (self.clone(), Arc::clone(hub), socket.clone());
+    /// The socket has ended.
+    pub(super) fn end(&self) {
+        self.waiting.lock().link = Link::Ended;
+    }
+
+    /// Has a task hand on what waits, unless nothing does, or one does so already.
+    fn start_draining(self: &Arc<Self>, hub: &Arc<Hub>, waiting: &mut Waiting) {
+        let Link::Open(socket) = &waiting.link else { return };
+        if waiting.packets.is_empty() || waiting.is_draining {
+            return;
+        }
+        let (queue, hub, socket) = (Arc::clone(self), Arc::clone(hub), socket.clone());
         let (tasks, draining) = (hub.tasks.clone(), hub.draining.clone());
         let drain = async move { queue.drain(&hub, &socket).await };
         tasks.spawn(draining.track_future(drain));
+        waiting.is_draining = true;
     }
 
     /// Hands on what waits, as the socket takes it, until nothing waits any more.
@@ -182,7 +218,7 @@ impl Queue {
             match turn {
                 Turn::Last => return,
                 Turn::Full { handed_on: 0 } if last_progress.elapsed() > STUCK => {
-                    return self.give_up(hub, socket);
+                    return self.give_up(hub);
                 }
                 Turn::Full { handed_on: 0 } => {}
                 Turn::Full { .. } | Turn::Went => last_progress = Instant::now(),
@@ -195,7 +231,7 @@ impl Queue {
     /// Hands on a turn's worth, or as much of it as the library takes. What waits for a socket that
     /// has disconnected is let go of at once.
     fn hand_on(&self, socket: &SocketRef) -> Turn {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.waiting.lock();
         if !socket.connected() {
             waiting.let_go();
             return Turn::Last;
@@ -216,10 +252,10 @@ impl Queue {
         Turn::Went
     }
 
-    fn give_up(&self, hub: &Hub, socket: &SocketRef) {
-        let mut waiting = self.0.lock();
+    fn give_up(&self, hub: &Hub) {
+        let mut waiting = self.waiting.lock();
         let lost = waiting.packets.len();
-        waiting.lose(lost, hub, socket);
+        waiting.lose(lost, hub, &self.owner);
         waiting.let_go();
     }
 }

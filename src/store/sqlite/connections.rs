@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -66,6 +67,7 @@ impl Connections {
     fn set_up(&self, connection: &Connection) -> rusqlite::Result<String> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        keep_prepared(connection)?;
         match self.access {
             Access::Read => {
                 connection.pragma_update(None, "query_only", true)?;
@@ -159,6 +161,13 @@ impl Connections {
             tracing::warn!(%error, "closing the embedded store failed");
         }
     }
+}
+
+/// Has a statement stay as it was prepared, whatever is bound to it. Otherwise SQLite would plan one that has,
+/// for instance, a bound `LIMIT` anew each time; that is most of what a short one costs.
+pub(super) fn keep_prepared(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Counts a caller for as long as it waits.

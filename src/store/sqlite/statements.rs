@@ -393,7 +393,7 @@ statements! {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
+    use rusqlite::{Connection, StatementStatus};
 
     use super::*;
 
@@ -406,6 +406,7 @@ mod tests {
 
     fn empty_tables() -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
+        super::super::connections::keep_prepared(&connection).unwrap();
         let transaction = connection.transaction().unwrap();
         super::super::schema::lay_out(&transaction).unwrap();
         transaction.commit().unwrap();
@@ -439,6 +440,26 @@ mod tests {
             } else {
                 assert!(steps.iter().all(|step| seeks(step)), "{name}: {steps:#?}");
             }
+        }
+    }
+
+    /// What is bound to a statement, and taken away after it, is no reason to plan it again.
+    #[test]
+    fn a_statement_is_prepared_once() {
+        let connection = empty_tables();
+        for (name, sql) in ALL {
+            let mut statement = connection.prepare(sql).unwrap();
+            for value in 1..4 {
+                for parameter in 1..=statement.parameter_count() {
+                    statement.raw_bind_parameter(parameter, value).unwrap();
+                }
+                // What such values are refused for does not matter.
+                let mut rows = statement.raw_query();
+                while let Ok(Some(_)) = rows.next() {}
+                drop(rows);
+                statement.clear_bindings();
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{name}");
         }
     }
 
