@@ -160,7 +160,7 @@ fn unique(users: &[UserId]) -> Vec<&UserId> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::{BTreeMap, BTreeSet, btree_map};
 
     use proptest::prelude::*;
 
@@ -215,8 +215,8 @@ mod tests {
         fn take(&mut self, step: &Step) {
             match *step {
                 Step::Open(socket) => {
-                    if !self.model.contains_key(&socket) {
-                        self.model.insert(socket, BTreeSet::new());
+                    if let btree_map::Entry::Vacant(place) = self.model.entry(socket) {
+                        place.insert(BTreeSet::new());
                         let id = self.sockets[socket];
                         self.rooms.open(id, &Outlet::for_tests(id.as_str(), &owner(socket)));
                     }

@@ -16,14 +16,16 @@ use crate::store::{Applied, HistoryQuery, Range, TOMBSTONE_LIFE};
 pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Applied> {
     let mut versions = Versions::begin(transaction)?;
     let mut count = 0_i64;
+    let mut filing = search::Filing::default();
     let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
     for message in &batch.inserts {
         let new = rows::insert_message(&mut insert, message, versions.next())?;
         if new > 0 {
-            search::file_new(transaction, message)?;
+            filing.add(transaction, message)?;
         }
         count += new as i64;
     }
+    filing.end(transaction)?;
     let mut missing = Vec::new();
     for change in &batch.changes {
         if !apply_change(transaction, change, versions.next())? {

@@ -3,6 +3,7 @@
 //! Its rows are numbered by time, so that it answers newest first without a sort: a message's
 //! milliseconds, then [`TIE_BITS`] to tell those of one millisecond apart.
 
+use rusqlite::Error::ToSqlConversionFailure;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{rows, statements};
@@ -26,27 +27,48 @@ fn first_row(at: Timestamp) -> i64 {
     at.as_millis().clamp(0, MAX_MILLIS) << TIE_BITS
 }
 
-/// Files a message that was not there before.
-pub(super) fn file_new(transaction: &Transaction<'_>, message: &Message) -> rusqlite::Result<()> {
-    let mut keys = search::keys(message);
-    if keys.is_empty() {
-        return Ok(());
+/// Messages that were not there before, on their way into the index: the keys of all in one statement,
+/// because the index writes what it has gathered whenever a statement of its own begins.
+#[derive(Debug, Default)]
+pub(super) struct Filing(Vec<(i64, String)>);
+
+impl Filing {
+    /// Gives a message its row, and keeps its keys for the end.
+    pub(super) fn add(
+        &mut self,
+        transaction: &Transaction<'_>,
+        message: &Message,
+    ) -> rusqlite::Result<()> {
+        let mut keys = search::keys(message);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        keys.extend(search::further_keys(message));
+        let first = first_row(message.timestamp);
+        let last = first + (1 << TIE_BITS) - 1;
+        let mut newest = transaction.prepare_cached(statements::NEWEST_SEARCH_ROW)?;
+        let newest: Option<i64> = newest.query_row([first, last], |row| row.get(0))?;
+        let row = newest.map_or(first, |newest| newest + 1);
+        if row > last {
+            // Two million messages of one millisecond: this one is not found.
+            return Ok(());
+        }
+        let id = message.id.0.bytes();
+        transaction.prepare_cached(statements::INSERT_SEARCH_ROW)?.execute(params![row, id])?;
+        self.0.push((row, keys.join(" ")));
+        Ok(())
     }
-    keys.extend(search::further_keys(message));
-    let first = first_row(message.timestamp);
-    let last = first + (1 << TIE_BITS) - 1;
-    let mut newest = transaction.prepare_cached(statements::NEWEST_SEARCH_ROW)?;
-    let newest: Option<i64> = newest.query_row([first, last], |row| row.get(0))?;
-    let row = newest.map_or(first, |newest| newest + 1);
-    if row > last {
-        // Two million messages of one millisecond: this one is not found.
-        return Ok(());
+
+    /// Files the keys.
+    pub(super) fn end(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let rows =
+            serde_json::to_string(&self.0).map_err(|error| ToSqlConversionFailure(error.into()))?;
+        transaction.prepare_cached(statements::INSERT_SEARCH_KEYS)?.execute([rows])?;
+        Ok(())
     }
-    let id = message.id.0.bytes();
-    transaction.prepare_cached(statements::INSERT_SEARCH_ROW)?.execute(params![row, id])?;
-    let mut insert = transaction.prepare_cached(statements::INSERT_SEARCH_KEYS)?;
-    insert.execute(params![row, keys.join(" ")])?;
-    Ok(())
 }
 
 /// Files a message anew that may be filed by what it said before.
@@ -54,7 +76,9 @@ pub(super) fn refile(transaction: &Transaction<'_>, message: &Message) -> rusqli
     let id = message.id.0.bytes();
     transaction.prepare_cached(statements::DELETE_SEARCH_KEYS)?.execute([id])?;
     transaction.prepare_cached(statements::DELETE_SEARCH_ROW)?.execute([id])?;
-    file_new(transaction, message)
+    let mut filing = Filing::default();
+    filing.add(transaction, message)?;
+    filing.end(transaction)
 }
 
 /// Files some of those messages that were stored before there was an index.
@@ -65,14 +89,15 @@ pub(super) fn index_backlog(transaction: &Transaction<'_>) -> rusqlite::Result<B
     let mut next = transaction.prepare_cached(statements::MESSAGES_AFTER)?;
     let found = next.query_map(params![after, STEP], rows::message)?;
     let found: Vec<Message> = found.collect::<rusqlite::Result<_>>()?;
-    let mut indexed = 0;
+    let (mut filing, mut indexed) = (Filing::default(), 0);
     for message in &found {
         let mut is_filed = transaction.prepare_cached(statements::IS_IN_SEARCH)?;
         if !is_filed.exists([message.id.0.bytes()])? {
-            file_new(transaction, message)?;
+            filing.add(transaction, message)?;
             indexed += 1;
         }
     }
+    filing.end(transaction)?;
     if let Some(last) = found.last().filter(|_| found.len() as i64 == STEP) {
         let mut go_on = transaction.prepare_cached(statements::MOVE_SEARCH_BACKLOG)?;
         go_on.execute([last.id.0.bytes()])?;

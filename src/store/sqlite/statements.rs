@@ -183,7 +183,8 @@ statements! {
 
     NEWEST_SEARCH_ROW = "SELECT max(row) FROM search_rows WHERE row BETWEEN ?1 AND ?2";
     INSERT_SEARCH_ROW = "INSERT INTO search_rows (row, message) VALUES (?1, ?2)";
-    INSERT_SEARCH_KEYS = "INSERT INTO search (rowid, keys) VALUES (?1, ?2)";
+    INSERT_SEARCH_KEYS = "INSERT INTO search (rowid, keys) \
+        SELECT value ->> 0, value ->> 1 FROM json_each(?1)";
     DELETE_SEARCH_KEYS = "DELETE FROM search \
         WHERE rowid = (SELECT row FROM search_rows WHERE message = ?1)";
     DELETE_SEARCH_ROW = "DELETE FROM search_rows WHERE message = ?1";
