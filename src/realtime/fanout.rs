@@ -131,16 +131,16 @@ impl Telling {
             return self.hold(*group, dispatch.event.clone());
         }
         self.tell_held();
-        match (&dispatch.event, &dispatch.to) {
-            (Event::Left { group }, Audience::Users(users)) => self.leave(users, *group),
+        match dispatch.event {
+            Event::Left { group } => self.leave(&dispatch.to, group),
             _ => self.emit(&dispatch.to, &dispatch.event),
         }
     }
 
-    /// The sockets of users are in a group no more.
-    fn leave(&self, users: &[UserId], group: GroupId) {
+    /// The sockets of an audience are in a group no more.
+    fn leave(&self, whose: &Audience, group: GroupId) {
         let namespace = self.io.of("/");
-        for id in self.hub.rooms.of_users(users) {
+        for id in self.hub.rooms.sockets(whose) {
             self.hub.rooms.leave(id, group);
             let socket = namespace.as_ref().and_then(|sockets| sockets.get_socket(id));
             socket.inspect(|socket| socket.leave(group_room(group)));

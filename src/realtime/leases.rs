@@ -1,7 +1,6 @@
 //! Sockets that live on a token: they are told before its time is over, and end with it.
 
 use std::collections::BTreeSet;
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio::time::sleep;
 use super::connect::Session;
 use super::{Hub, fanout};
 use crate::auth::{Auth, Ended};
-use crate::model::{EndReason, Event, Timestamp};
+use crate::model::{Audience, EndReason, Event, Timestamp};
 
 /// How long before its token's end a client is told.
 pub(super) const WARNING: Duration = Duration::from_secs(60);
@@ -131,7 +130,7 @@ fn warn(hub: &Arc<Hub>, socket: &SocketRef) {
 fn end_all(hub: &Arc<Hub>, io: &SocketIo, ended: &Ended) {
     hub.plain.end(hub, ended);
     let Some(sockets) = io.of("/") else { return };
-    let ids = hub.rooms.of_users(slice::from_ref(&ended.user));
+    let ids = hub.rooms.sockets(&Audience::Users(vec![ended.user.clone()]));
     for socket in ids.into_iter().filter_map(|id| sockets.get_socket(id)) {
         let lives = Session::of(&socket).is_some_and(|session| session.lives_on(ended.session));
         if lives {

@@ -107,15 +107,19 @@ impl Rooms {
         }
     }
 
-    /// The sockets of users.
-    pub(super) fn of_users(&self, users: &[UserId]) -> Vec<Sid> {
+    /// The sockets of an audience.
+    pub(super) fn sockets(&self, audience: &Audience) -> Vec<Sid> {
         let lists = self.0.read();
-        unique(users)
-            .into_iter()
-            .filter_map(|user| lists.by_user.get(user))
-            .flatten()
-            .copied()
-            .collect()
+        let members = |group| lists.by_group.get(group).into_iter().flat_map(|all| all.iter());
+        match audience {
+            Audience::Group(group) => members(group).map(|(socket, _)| *socket).collect(),
+            Audience::Others { group, than } => {
+                let others = members(group).filter(|(_, outlet)| outlet.user() != than);
+                others.map(|(socket, _)| *socket).collect()
+            }
+            Audience::Users(users) => lists.of_users(users).copied().collect(),
+            Audience::Everybody => lists.sockets.keys().copied().collect(),
+        }
     }
 
     /// Who hears what is told to an audience.
@@ -128,9 +132,8 @@ impl Rooms {
                 Hearers::Members { all: members(group), but: Some(than.clone()) }
             }
             Audience::Users(users) => {
-                let sockets = unique(users).into_iter().filter_map(|user| lists.by_user.get(user));
                 let outlet = |socket| lists.sockets.get(socket).map(|found| found.outlet.clone());
-                Hearers::These(sockets.flatten().filter_map(outlet).collect())
+                Hearers::These(lists.of_users(users).filter_map(outlet).collect())
             }
             Audience::Everybody => {
                 Hearers::These(lists.sockets.values().map(|found| found.outlet.clone()).collect())
@@ -140,6 +143,14 @@ impl Rooms {
 }
 
 impl Lists {
+    /// The sockets of users, each of whom counts once.
+    fn of_users<'a>(&'a self, users: &[UserId]) -> impl Iterator<Item = &'a Sid> {
+        let mut users: Vec<_> = users.iter().collect();
+        users.sort_unstable();
+        users.dedup();
+        users.into_iter().filter_map(|user| self.by_user.get(user)).flatten()
+    }
+
     fn remove_member(&mut self, group: GroupId, socket: Sid) {
         if let Entry::Occupied(mut members) = self.by_group.entry(group) {
             Arc::make_mut(members.get_mut()).swap_remove(&socket);
@@ -148,14 +159,6 @@ impl Lists {
             }
         }
     }
-}
-
-/// A user who is named twice is told once.
-fn unique(users: &[UserId]) -> Vec<&UserId> {
-    let mut users: Vec<_> = users.iter().collect();
-    users.sort_unstable();
-    users.dedup();
-    users
 }
 
 #[cfg(test)]
@@ -252,19 +255,25 @@ mod tests {
 
         fn check(&self) {
             for (number, group) in self.groups.iter().enumerate() {
-                let all = self.should_hear(|_, entered| entered.contains(&number));
-                assert_eq!(self.hear(&Audience::Group(*group)), all);
-                let others = self.should_hear(|socket, entered| {
-                    entered.contains(&number) && owner(socket) != user("ann")
+                let (group, than) = (*group, user("ann"));
+                let is_in = |entered: &BTreeSet<usize>| entered.contains(&number);
+                self.check_one(&Audience::Group(group), |_, entered| is_in(entered));
+                self.check_one(&Audience::Others { group, than }, |socket, entered| {
+                    is_in(entered) && owner(socket) != user("ann")
                 });
-                let than = user("ann");
-                assert_eq!(self.hear(&Audience::Others { group: *group, than }), others);
             }
             let two = vec![user("ann"), user("bob"), user("ann")];
-            let theirs = self.should_hear(|socket, _| two.contains(&owner(socket)));
-            assert_eq!(self.rooms.of_users(&two).len(), theirs.len());
-            assert_eq!(self.hear(&Audience::Users(two)), theirs);
-            assert_eq!(self.hear(&Audience::Everybody), self.should_hear(|_, _| true));
+            self.check_one(&Audience::Users(two.clone()), |socket, _| two.contains(&owner(socket)));
+            self.check_one(&Audience::Everybody, |_, _| true);
+        }
+
+        fn check_one(&self, audience: &Audience, hears: impl Fn(usize, &BTreeSet<usize>) -> bool) {
+            let expected = self.should_hear(hears);
+            assert_eq!(self.hear(audience), expected);
+            let sockets = self.rooms.sockets(audience).into_iter();
+            let mut sockets: Vec<_> = sockets.map(|socket| socket.to_string()).collect();
+            sockets.sort();
+            assert_eq!(sockets, expected);
         }
     }
 
