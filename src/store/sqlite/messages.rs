@@ -1,6 +1,6 @@
 //! Writing batches, and reading messages again.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, ffi, params};
 
 use super::changes::Versions;
 use super::{rows, search, statements};
@@ -17,13 +17,11 @@ pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     let mut versions = Versions::begin(transaction)?;
     let mut count = 0_i64;
     let mut filing = search::Filing::default();
-    let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
     for message in &batch.inserts {
-        let new = rows::insert_message(&mut insert, message, versions.next())?;
-        if new > 0 {
+        if insert(transaction, message, versions.next())? {
             filing.add(transaction, message)?;
+            count += 1;
         }
-        count += new as i64;
     }
     filing.end(transaction)?;
     let mut missing = Vec::new();
@@ -44,6 +42,31 @@ pub(super) fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     versions.end(transaction)?;
     add_to_count(transaction, "messages", count)?;
     Ok(Applied { missing })
+}
+
+/// Inserts a message, unless it is there, or is known to be deleted. What forbids it is asked before: SQLite
+/// would copy each page that an insert touches which may be refused halfway, as one with a trigger or a
+/// condition of its own may.
+fn insert(
+    transaction: &Transaction<'_>,
+    message: &Message,
+    version: i64,
+) -> rusqlite::Result<bool> {
+    let mut is_known = transaction.prepare_cached(statements::IS_KNOWN)?;
+    if is_known.exists([message.id.0.bytes()])? {
+        return Ok(false);
+    }
+    if let Some(client_id) = &message.client_id {
+        let mut is_taken = transaction.prepare_cached(statements::IS_CLIENT_ID_OF_DELETED)?;
+        if is_taken.exists([message.from.as_str(), client_id.as_str()])? {
+            let why = "a deleted message of this sender has this client_id".to_owned();
+            let error = ffi::Error::new(ffi::SQLITE_CONSTRAINT_UNIQUE);
+            return Err(rusqlite::Error::SqliteFailure(error, Some(why)));
+        }
+    }
+    let mut insert = transaction.prepare_cached(statements::INSERT_MESSAGE)?;
+    rows::insert_message(&mut insert, message, version)?;
+    Ok(true)
 }
 
 /// Changes a message; whether it is there, or is known to be deleted.

@@ -12,12 +12,12 @@ use crate::model::{
     Reaction, Revision, SessionId, Silence, Status, Target, Timestamp, Until, UserId,
 };
 
-/// Binds a message to [`super::statements::INSERT_MESSAGE`] and runs it; rows written.
+/// Binds a message to [`super::statements::INSERT_MESSAGE`] and runs it.
 pub(super) fn insert_message(
     statement: &mut Statement<'_>,
     message: &Message,
     version: i64,
-) -> rusqlite::Result<usize> {
+) -> rusqlite::Result<()> {
     let (to_user, group) = match &message.target {
         Target::User(to) => (Some(to.as_str()), None),
         Target::Group(group) => (None, Some(group.0.bytes())),
@@ -46,7 +46,8 @@ pub(super) fn insert_message(
         message.pin.as_ref().map(|pin| pin.at.as_millis()),
         revisions_to_json(&message.revisions)?,
         version,
-    ])
+    ])?;
+    Ok(())
 }
 
 /// Binds what can change of a message to [`super::statements::UPDATE_MESSAGE`] and runs it.

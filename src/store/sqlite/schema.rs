@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What makes each layout out of the one before it. A file says in `PRAGMA user_version` how many
 /// of these it has seen; 0 is a file without tables. A step that has served is never changed.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     TABLES,
     TOMBSTONES,
     PLACES_OF_DELETED,
@@ -25,6 +25,7 @@ const STEPS: [&str; 13] = [
     ACCOUNTS,
     PUBLIC_GROUPS,
     PRIVACY,
+    ASKED_BEFORE,
 ];
 
 /// The tables whose indexes [`super::health`] tells of, under the names of the collections.
@@ -329,6 +330,9 @@ CREATE INDEX silences_of_user ON group_silences (user);
 CREATE INDEX blocks_of_other ON blocks (other);
 CREATE INDEX invitations_of_user ON invitations (created_by, created_at DESC, token DESC);
 ";
+
+/// Whether a client id was a deleted message's is asked before an insert (`messages::insert`).
+const ASKED_BEFORE: &str = "DROP TRIGGER client_id_of_deleted;";
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
