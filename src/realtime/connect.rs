@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::incoming::Incoming;
 use super::metrics::Connected;
 use super::outlet::Outlet;
+use super::rooms::Seat;
 use super::turns::Turns;
 use super::{Hub, fanout, handlers, leases, log};
 use crate::auth::{self, Claims, SignIn};
@@ -39,6 +40,7 @@ pub(super) struct Session {
     since: Position,
     pub(super) turns: Turns,
     pub(super) outlet: Outlet,
+    pub(super) seat: Seat,
     pub(super) events: Mutex<Events>,
     /// How many groups it may have joined.
     pub(super) rooms: Option<usize>,
@@ -73,7 +75,7 @@ impl Session {
         }
         hub.traffic.opened();
         let outlet = Outlet::of(socket, &user);
-        hub.rooms.open(socket.id, &outlet);
+        let seat = hub.rooms.open(socket.id, &outlet);
         Self {
             user,
             lease: Mutex::new(lease),
@@ -82,6 +84,7 @@ impl Session {
             turns: Turns::default(),
             _connected: hub.metrics.connected(outlet.is_direct()),
             outlet,
+            seat,
             events: Mutex::new(hub.limits.events(address)),
             rooms: hub.limits.rooms(address),
             hub: Arc::clone(hub),
@@ -142,7 +145,7 @@ impl Session {
         if self.place.lock().take().is_some() {
             self.hub.traffic.closed();
             self.hub.chat.leave(&self.user);
-            self.hub.rooms.close(self.socket);
+            self.hub.rooms.close(self.seat);
             self.outlet.end();
             if let Some(expires_at) = self.expires_at() {
                 self.hub.leases.end(self.socket, expires_at);
@@ -203,13 +206,13 @@ async fn let_in(hub: &Arc<Hub>, socket: &SocketRef, auth: Option<Auth>) -> Resul
     let place = hub.limits.open_socket(address(socket), &user)?;
     socket.join(fanout::user_room(&user));
     hub.chat.arrive(&user);
-    let session = Session::new(hub, socket, user, lease.clone(), place);
-    socket.extensions.insert(Arc::new(session));
+    let session = Arc::new(Session::new(hub, socket, user, lease.clone(), place));
+    socket.extensions.insert(Arc::clone(&session));
     // What voids a token ends the sockets in its user's room: this one, too, from here on.
     if let Some(claims) = lease
         && hub.sign_in.is_void(&claims)
     {
-        hub.rooms.close(socket.id);
+        hub.rooms.close(session.seat);
         socket.leave_all();
         return Err(Error::Unauthorized("The token has been revoked".into()));
     }

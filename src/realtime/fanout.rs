@@ -140,8 +140,8 @@ impl Telling {
     /// The sockets of an audience are in a group no more.
     fn leave(&self, whose: &Audience, group: GroupId) {
         let namespace = self.io.of("/");
-        for id in self.hub.rooms.sockets(whose) {
-            self.hub.rooms.leave(id, group);
+        for (seat, id) in self.hub.rooms.sockets(whose) {
+            self.hub.rooms.leave(seat, group);
             let socket = namespace.as_ref().and_then(|sockets| sockets.get_socket(id));
             socket.inspect(|socket| socket.leave(group_room(group)));
         }

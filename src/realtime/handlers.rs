@@ -108,7 +108,7 @@ async fn act(
             Accepted::settled(Ack::Done)
         }
         ClientEvent::LeaveGroup(group) => {
-            leave_group(hub, socket, group);
+            leave_group(hub, socket, session, group);
             Accepted::settled(Ack::Done)
         }
         ClientEvent::RefreshToken(renewal) => {
@@ -213,13 +213,13 @@ pub(super) fn check_rooms(
 
 /// Lets a socket into a group's room, where it hears what the group is told.
 pub(super) fn enter_group(hub: &Hub, socket: &SocketRef, session: &Session, group: GroupId) {
-    hub.rooms.enter(socket.id, group);
+    hub.rooms.enter(session.seat, group);
     enter(socket, &fanout::group_room(group), || session.is_over(socket));
 }
 
 /// Has a socket leave a group's room.
-pub(super) fn leave_group(hub: &Hub, socket: &SocketRef, group: GroupId) {
-    hub.rooms.leave(socket.id, group);
+pub(super) fn leave_group(hub: &Hub, socket: &SocketRef, session: &Session, group: GroupId) {
+    hub.rooms.leave(session.seat, group);
     socket.leave(fanout::group_room(group));
 }
 

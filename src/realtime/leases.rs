@@ -131,7 +131,7 @@ fn end_all(hub: &Arc<Hub>, io: &SocketIo, ended: &Ended) {
     hub.plain.end(hub, ended);
     let Some(sockets) = io.of("/") else { return };
     let ids = hub.rooms.sockets(&Audience::Users(vec![ended.user.clone()]));
-    for socket in ids.into_iter().filter_map(|id| sockets.get_socket(id)) {
+    for socket in ids.into_iter().filter_map(|(_, id)| sockets.get_socket(id)) {
         let lives = Session::of(&socket).is_some_and(|session| session.lives_on(ended.session));
         if lives {
             end(hub, &socket, ended.reason);
@@ -143,7 +143,7 @@ fn end_all(hub: &Arc<Hub>, io: &SocketIo, ended: &Ended) {
 pub(super) fn end(hub: &Arc<Hub>, socket: &SocketRef, reason: EndReason) {
     let Some(session) = Session::of(socket).filter(|session| session.end()) else { return };
     fanout::emit(hub, &session.outlet, &Event::SignedOut { reason });
-    hub.rooms.close(socket.id);
+    hub.rooms.close(session.seat);
     socket.leave_all();
     hub.metrics.signed_out();
     disconnect(hub, socket);

@@ -15,20 +15,26 @@ use socketioxide::socket::Sid;
 use super::outlet::Outlet;
 use crate::model::{Audience, GroupId, UserId};
 
+/// A socket's own number. Its id is its connection's, and so that of whoever connects next on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Seat(u64);
+
 /// Sockets that have joined a group, in no order.
-type Members = IndexMap<Sid, Outlet>;
+type Members = IndexMap<Seat, Outlet>;
 
 /// A socket, and what it has joined.
 #[derive(Debug)]
 struct Listener {
+    socket: Sid,
     outlet: Outlet,
     groups: Vec<GroupId>,
 }
 
 #[derive(Debug, Default)]
 struct Lists {
-    sockets: HashMap<Sid, Listener>,
-    by_user: HashMap<UserId, Vec<Sid>>,
+    next: u64,
+    sockets: HashMap<Seat, Listener>,
+    by_user: HashMap<UserId, Vec<Seat>>,
     by_group: HashMap<GroupId, Arc<Members>>,
 }
 
@@ -65,61 +71,66 @@ impl Hearers {
 }
 
 impl Rooms {
-    /// From here on a socket hears what its user is told. To be called once for each.
-    pub(super) fn open(&self, socket: Sid, outlet: &Outlet) {
+    /// From here on a socket hears what its user is told.
+    pub(super) fn open(&self, socket: Sid, outlet: &Outlet) -> Seat {
         let lists = &mut *self.0.write();
-        let listener = Listener { outlet: outlet.clone(), groups: Vec::new() };
-        lists.sockets.insert(socket, listener);
-        lists.by_user.entry(outlet.user().clone()).or_default().push(socket);
+        let seat = Seat(lists.next);
+        lists.next += 1;
+        let listener = Listener { socket, outlet: outlet.clone(), groups: Vec::new() };
+        lists.sockets.insert(seat, listener);
+        lists.by_user.entry(outlet.user().clone()).or_default().push(seat);
+        seat
     }
 
     /// A socket hears nothing any more. Called again, it does nothing.
-    pub(super) fn close(&self, socket: Sid) {
+    pub(super) fn close(&self, seat: Seat) {
         let lists = &mut *self.0.write();
-        let Some(Listener { outlet, groups }) = lists.sockets.remove(&socket) else { return };
-        groups.into_iter().for_each(|group| lists.remove_member(group, socket));
-        if let Entry::Occupied(mut sockets) = lists.by_user.entry(outlet.user().clone()) {
-            sockets.get_mut().retain(|other| *other != socket);
-            if sockets.get().is_empty() {
-                sockets.remove();
+        let Some(Listener { outlet, groups, .. }) = lists.sockets.remove(&seat) else { return };
+        groups.into_iter().for_each(|group| lists.remove_member(group, seat));
+        if let Entry::Occupied(mut seats) = lists.by_user.entry(outlet.user().clone()) {
+            seats.get_mut().retain(|other| *other != seat);
+            if seats.get().is_empty() {
+                seats.remove();
             }
         }
     }
 
     /// From here on a socket hears what a group is told, unless it is closed.
-    pub(super) fn enter(&self, socket: Sid, group: GroupId) {
+    pub(super) fn enter(&self, seat: Seat, group: GroupId) {
         let lists = &mut *self.0.write();
-        let Some(listener) = lists.sockets.get_mut(&socket) else { return };
+        let Some(listener) = lists.sockets.get_mut(&seat) else { return };
         if listener.groups.contains(&group) {
             return;
         }
         listener.groups.push(group);
         let members = Arc::make_mut(lists.by_group.entry(group).or_default());
-        members.insert(socket, listener.outlet.clone());
+        members.insert(seat, listener.outlet.clone());
     }
 
     /// A socket does not hear any more what a group is told.
-    pub(super) fn leave(&self, socket: Sid, group: GroupId) {
+    pub(super) fn leave(&self, seat: Seat, group: GroupId) {
         let lists = &mut *self.0.write();
-        if let Some(listener) = lists.sockets.get_mut(&socket) {
+        if let Some(listener) = lists.sockets.get_mut(&seat) {
             listener.groups.retain(|other| *other != group);
-            lists.remove_member(group, socket);
+            lists.remove_member(group, seat);
         }
     }
 
-    /// The sockets of an audience.
-    pub(super) fn sockets(&self, audience: &Audience) -> Vec<Sid> {
+    /// The sockets of an audience, each with its id.
+    pub(super) fn sockets(&self, audience: &Audience) -> Vec<(Seat, Sid)> {
         let lists = self.0.read();
         let members = |group| lists.by_group.get(group).into_iter().flat_map(|all| all.iter());
-        match audience {
-            Audience::Group(group) => members(group).map(|(socket, _)| *socket).collect(),
+        let seats: Vec<_> = match audience {
+            Audience::Group(group) => members(group).map(|(seat, _)| *seat).collect(),
             Audience::Others { group, than } => {
                 let others = members(group).filter(|(_, outlet)| outlet.user() != than);
-                others.map(|(socket, _)| *socket).collect()
+                others.map(|(seat, _)| *seat).collect()
             }
             Audience::Users(users) => lists.of_users(users).copied().collect(),
             Audience::Everybody => lists.sockets.keys().copied().collect(),
-        }
+        };
+        let with_id = |seat| Some((seat, lists.sockets.get(&seat)?.socket));
+        seats.into_iter().filter_map(with_id).collect()
     }
 
     /// Who hears what is told to an audience.
@@ -132,7 +143,7 @@ impl Rooms {
                 Hearers::Members { all: members(group), but: Some(than.clone()) }
             }
             Audience::Users(users) => {
-                let outlet = |socket| lists.sockets.get(socket).map(|found| found.outlet.clone());
+                let outlet = |seat| lists.sockets.get(seat).map(|found| found.outlet.clone());
                 Hearers::These(lists.of_users(users).filter_map(outlet).collect())
             }
             Audience::Everybody => {
@@ -144,16 +155,16 @@ impl Rooms {
 
 impl Lists {
     /// The sockets of users, each of whom counts once.
-    fn of_users<'a>(&'a self, users: &[UserId]) -> impl Iterator<Item = &'a Sid> {
+    fn of_users<'a>(&'a self, users: &[UserId]) -> impl Iterator<Item = &'a Seat> {
         let mut users: Vec<_> = users.iter().collect();
         users.sort_unstable();
         users.dedup();
         users.into_iter().filter_map(|user| self.by_user.get(user)).flatten()
     }
 
-    fn remove_member(&mut self, group: GroupId, socket: Sid) {
+    fn remove_member(&mut self, group: GroupId, seat: Seat) {
         if let Entry::Occupied(mut members) = self.by_group.entry(group) {
-            Arc::make_mut(members.get_mut()).swap_remove(&socket);
+            Arc::make_mut(members.get_mut()).swap_remove(&seat);
             if members.get().is_empty() {
                 members.remove();
             }
@@ -206,13 +217,21 @@ mod tests {
         groups: Vec<GroupId>,
         /// Which sockets are open, and what they have entered.
         model: BTreeMap<usize, BTreeSet<usize>>,
+        /// Where each of them was seated last.
+        seats: BTreeMap<usize, Seat>,
     }
 
     impl Bed {
         fn new() -> Self {
             let sockets = (0..SOCKETS).map(|_| Sid::new()).collect();
             let groups = (0..GROUPS).map(|_| GroupId::mint()).collect();
-            Self { rooms: Rooms::default(), sockets, groups, model: BTreeMap::new() }
+            Self {
+                rooms: Rooms::default(),
+                sockets,
+                groups,
+                model: BTreeMap::new(),
+                seats: BTreeMap::new(),
+            }
         }
 
         fn take(&mut self, step: &Step) {
@@ -221,20 +240,23 @@ mod tests {
                     if let btree_map::Entry::Vacant(place) = self.model.entry(socket) {
                         place.insert(BTreeSet::new());
                         let id = self.sockets[socket];
-                        self.rooms.open(id, &Outlet::for_tests(id.as_str(), &owner(socket)));
+                        let outlet = Outlet::for_tests(id.as_str(), &owner(socket));
+                        self.seats.insert(socket, self.rooms.open(id, &outlet));
                     }
                 }
                 Step::Close(socket) => {
                     self.model.remove(&socket);
-                    self.rooms.close(self.sockets[socket]);
+                    self.seats.get(&socket).inspect(|seat| self.rooms.close(**seat));
                 }
                 Step::Enter(socket, group) => {
                     self.model.get_mut(&socket).map(|entered| entered.insert(group));
-                    self.rooms.enter(self.sockets[socket], self.groups[group]);
+                    let group = self.groups[group];
+                    self.seats.get(&socket).inspect(|seat| self.rooms.enter(**seat, group));
                 }
                 Step::Leave(socket, group) => {
                     self.model.get_mut(&socket).map(|entered| entered.remove(&group));
-                    self.rooms.leave(self.sockets[socket], self.groups[group]);
+                    let group = self.groups[group];
+                    self.seats.get(&socket).inspect(|seat| self.rooms.leave(**seat, group));
                 }
             }
         }
@@ -271,7 +293,7 @@ mod tests {
             let expected = self.should_hear(hears);
             assert_eq!(self.hear(audience), expected);
             let sockets = self.rooms.sockets(audience).into_iter();
-            let mut sockets: Vec<_> = sockets.map(|socket| socket.to_string()).collect();
+            let mut sockets: Vec<_> = sockets.map(|(_, socket)| socket.to_string()).collect();
             sockets.sort();
             assert_eq!(sockets, expected);
         }
@@ -300,6 +322,18 @@ mod tests {
             let left = (lists.sockets.len(), lists.by_user.len(), lists.by_group.len());
             prop_assert_eq!(left, (0, 0, 0), "nothing is left of who has gone");
         }
+    }
+
+    #[test]
+    fn whoever_had_the_connection_before_takes_nothing_from_who_has_it_now() {
+        let rooms = Rooms::default();
+        let (connection, group) = (Sid::new(), GroupId::mint());
+        let open = |name| rooms.open(connection, &Outlet::for_tests(name, &user("ann")));
+        let (before, now) = (open("before"), open("now"));
+        rooms.enter(now, group);
+        rooms.leave(before, group);
+        rooms.close(before);
+        assert_eq!(names(&rooms.hearers(&Audience::Group(group)))[0][..3], *"now");
     }
 
     #[test]

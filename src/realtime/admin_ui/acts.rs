@@ -172,9 +172,11 @@ fn leave(ui: &AdminUi, sockets: &[SocketRef], room: &str) -> Result<usize, Error
     let is_there = |socket: &&SocketRef| socket.rooms().iter().any(|entered| entered == room);
     let there: Vec<_> = sockets.iter().filter(is_there).collect();
     for socket in &there {
-        match group {
-            Some(group) => handlers::leave_group(&ui.hub, socket, group),
-            None => socket.leave(room.to_owned()),
+        match (group, Session::of(socket)) {
+            (Some(group), Some(session)) => {
+                handlers::leave_group(&ui.hub, socket, &session, group);
+            }
+            _ => socket.leave(room.to_owned()),
         }
     }
     Ok(there.len())

@@ -193,7 +193,9 @@ impl Queue {
 
     /// The socket has ended.
     pub(super) fn end(&self) {
-        self.waiting.lock().link = Link::Ended;
+        // The socket may be let go of here, and with it whatever holds this: not under the lock.
+        let link = std::mem::replace(&mut self.waiting.lock().link, Link::Ended);
+        drop(link);
     }
 
     /// Has a task hand on what waits, unless nothing does, or one does so already.
