@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{TestApp, refused, sent, to_user};
+use crate::app::{TestApp, refused, sent, to_group, to_user};
 use crate::sio::{Client, Packet, Transport};
 
 /// How long something may take to happen; only a failure waits.
@@ -410,6 +410,11 @@ async fn a_socket_joins_so_many_groups_and_another_one_when_it_has_left_one() {
     assert_eq!(ann.emit_ack("join_group", json!(groups[2])).await, json!({"ok": true}));
     let mut other = app.user("ann").await;
     assert_eq!(other.emit_ack("join_group", json!(groups[0])).await, json!({"ok": true}));
+    // A group that is gone takes up no place. What is told after its end has the socket out of it.
+    assert_eq!(app.delete(&format!("/groups/{}", groups[2])).await.0, StatusCode::OK);
+    sent(&mut ann, to_group(&groups[1], "one more")).await;
+    let next = app.group("ann", &["ann"]).await;
+    assert_eq!(ann.emit_ack("join_group", json!(next)).await, json!({"ok": true}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
